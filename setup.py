@@ -1,0 +1,49 @@
+"""Builds the native engine; everything else about the package stands in pyproject.toml.
+
+FASTMON_DEBUG=1 builds it with bounds checks, the tables' self-checks and AddressSanitizer and
+UndefinedBehaviorSanitizer, to be run with libasan preloaded (`scripts/test --sanitize`).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from Cython.Build import build_ext
+from setuptools import Extension, setup
+
+SOURCE = Path("src/fastmon")
+HEADERS = sorted(str(path) for pattern in ("*.pxd", "*.h") for path in SOURCE.glob(pattern))
+SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
+
+debug = os.environ.get("FASTMON_DEBUG", "0") not in {"", "0"}
+
+extension = Extension(
+    "fastmon._accounting",
+    sources=[str(SOURCE / "_accounting.pyx")],
+    depends=HEADERS,
+    include_dirs=[str(SOURCE)],
+    libraries=["pcap"],
+    define_macros=[("FASTMON_DEBUG", "1")] if debug else [],
+    extra_compile_args=["-O1", "-g", "-fno-omit-frame-pointer", *SANITIZE] if debug else ["-O3"],
+    extra_link_args=SANITIZE if debug else [],
+)
+
+setup(
+    ext_modules=[extension],
+    cmdclass={"build_ext": build_ext},
+    options={
+        "build": {"build_base": "build/debug" if debug else "build/release"},
+        "build_ext": {
+            "force": True,  # never an object or a C file of another source or another mode
+            "cython_c_in_temp": True,
+            "cython_directives": {
+                "language_level": 3,
+                "boundscheck": debug,
+                "initializedcheck": debug,
+                "wraparound": False,
+                "cdivision": True,
+            },
+        },
+    },
+)

@@ -1,0 +1,789 @@
+"""The native engine: reads savefiles, drains libpcap handles, accounts frames per host, exports to numpy.
+
+`accounting.py` is its typed face and says what the methods mean. Only the end of a call raises: within the loops, a
+frame that cannot be decoded is a status and a counter, and a file that cannot be read on is a fault.
+
+What it does not do: open files or interfaces, keep time, format.
+"""
+
+import os
+import secrets
+
+from fastmon.errors import CaptureError, ClosedCaptureError, ConfigError, TruncatedCaptureError
+
+from cpython.buffer cimport PyBuffer_FillInfo
+from cpython.exc cimport PyErr_CheckSignals
+from libc.errno cimport EAGAIN, EINTR, errno
+from libc.stddef cimport size_t
+from libc.stdint cimport INT64_MAX, INT64_MIN, UINT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, realloc
+from libc.string cimport memcpy, memmove
+
+from fastmon._decode cimport IP, N_STATUSES, NON_IP, UNSUPPORTED_LINK_TYPE, Cursor, Packet
+from fastmon._engine cimport (
+    Crossing, Engine, Overflow, Prefix, Tally, count, decode as decode_frame, engine_init, flush, is_local, merge,
+    push, push_addresses, set_bases, was_idle,
+)
+from fastmon._link cimport enter
+from fastmon._pcapng cimport next_record
+from fastmon._pypcap cimport (
+    PCAP_ERROR, PCAP_NETMASK_UNKNOWN, PCAP_TSTAMP_PRECISION_NANO, bpf_program, pcap, pcap_close, pcap_compile,
+    pcap_datalink, pcap_datalink_val_to_name, pcap_dispatch, pcap_freecode, pcap_get_tstamp_precision, pcap_geterr, pcap_offline_filter,
+    pcap_open_dead, pcap_pkthdr, pcap_t,
+)
+from fastmon._savefile cimport (
+    DAMAGED, FAULT_BLOCK_LENGTH, FAULT_CAP_LEN, FAULT_CUT, FAULT_INTERFACE, FAULT_MAGIC, FAULT_MEMORY, FAULT_NONE,
+    FAULT_OPTION, FAULT_RESERVED, FAULT_RESOLUTION, FAULT_SNOOP_LINK, FAULT_TRAILER, FAULT_VERSION, FORMAT_UNKNOWN,
+    MAX_BLOCK_LENGTH, MAX_CAP_LEN, NEED_INPUT, RECORD, Interface, Record, Savefile, available, damaged, read_header,
+)
+from fastmon._tables cimport HostBase, HostRow, HostTable, release, table_free, table_init
+from fastmon._upper cimport PROTOCOL_NOT_CAPTURED, Upper, decode_upper
+from fastmon._wire cimport Key, likely, unlikely, v6_key
+
+cdef extern from *:
+    """
+    #include <poll.h>
+    #include <sys/stat.h>
+    #include <unistd.h>
+
+    #ifdef FASTMON_DEBUG
+    #define FM_DEBUG 1
+    #else
+    #define FM_DEBUG 0
+    #endif
+
+    static int fm_is_regular(int fd) { struct stat s; return fstat(fd, &s) == 0 && S_ISREG(s.st_mode); }
+    static int fm_poll(int fd, int timeout_ms) { struct pollfd p = {fd, POLLIN, 0}; return poll(&p, 1, timeout_ms); }
+    """
+    bint FM_DEBUG
+    bint is_regular "fm_is_regular"(int fd) noexcept nogil
+    int poll_input "fm_poll"(int fd, int timeout_ms) noexcept nogil
+    Py_ssize_t read(int fd, void* target, size_t n_bytes) noexcept nogil
+
+cdef enum:
+    CHUNK_BYTES = 1 << 18  # per read(2): as large as the cache holds beside the tables
+    POLL_MS = 100  # of a pipe, so that signals and intervals are not kept waiting
+    N_LINK_TYPES = 300
+
+cdef enum:  # of refilling the buffer
+    REFILL_END
+    REFILL_DONE
+    REFILL_LATER
+    REFILL_FAILED
+
+DEBUG = bool(FM_DEBUG)
+
+
+cdef frozenset native_link_types():
+    cdef Cursor cursor
+    cdef uint8_t nothing = 0
+    cdef uint32_t link_type
+    known = set()
+    for link_type in range(<uint32_t>N_LINK_TYPES):
+        cursor.at = &nothing
+        cursor.avail = 0
+        if enter(link_type, &cursor) != UNSUPPORTED_LINK_TYPE:
+            known.add(link_type)
+    return frozenset(known)
+
+
+LINK_TYPES = native_link_types()
+
+
+def link_type_name(uint32_t link_type):
+    """Return libpcap's name of a LINKTYPE_ number, without its prefix; None if it has none."""
+    cdef const char* name = pcap_datalink_val_to_name(dlt(link_type))
+    return None if name == NULL else name.decode()
+
+
+cdef int dlt(uint32_t link_type) noexcept:
+    """The DLT_ number, which libpcap works with, of a LINKTYPE_ number, which files have; most are the same."""
+    if link_type == 101:
+        return 12
+    return 11 if link_type == 100 else <int>link_type
+
+
+def decode(link_type, data, inner=False):
+    """Decode one frame's captured bytes; return a `frames.PacketSummary`."""
+    from fastmon.frames import FrameStatus, PacketSummary
+
+    cdef const uint8_t[::1] view = data
+    cdef uint32_t cap_len = view.shape[0]
+    cdef uint8_t nothing = 0
+    cdef Packet packet
+    cdef Upper upper
+    cdef int status = decode_frame(link_type, &view[0] if cap_len else &nothing, cap_len, inner, &packet)
+    if status != IP:
+        return PacketSummary(FrameStatus(status))
+    decode_upper(packet.ip, packet.ip_avail, &upper)
+    return PacketSummary(
+        FrameStatus.IP,
+        (<uint8_t*>&packet.src)[:16],
+        (<uint8_t*>&packet.dst)[:16],
+        None if upper.protocol == PROTOCOL_NOT_CAPTURED else upper.protocol,
+        (upper.src_port, upper.dst_port) if upper.has_ports else None,
+        bool(upper.is_fragment),
+    )
+
+
+cdef str fault_text(const Savefile* file):
+    a, b = file.fault_a, file.fault_b
+    return {
+        FAULT_MAGIC: f"not a capture file: it begins with 0x{a:08x}, which is no pcap, pcapng or snoop magic number",
+        FAULT_VERSION: f"format version {a}.{b} is not supported",
+        FAULT_RESERVED: f"reserved bits of the link-type field 0x{a:08x} are set",
+        FAULT_SNOOP_LINK: f"snoop link type {a} is not supported",
+        FAULT_CAP_LEN: f"a record claims {a} captured bytes; "
+                       + (f"its block holds {b}" if b else f"at most {MAX_CAP_LEN} are allowed"),
+        FAULT_BLOCK_LENGTH: f"a block of type 0x{b:08x} claims a length of {a} bytes, at least its header and at most "
+                            f"{MAX_BLOCK_LENGTH} are allowed",
+        FAULT_TRAILER: f"a block's two lengths differ: {a} in front, {b} behind",
+        FAULT_INTERFACE: f"a packet names interface {a}, but {b} are described",
+        FAULT_RESOLUTION: f"timestamp resolution 0x{a:02x} is not supported",
+        FAULT_OPTION: f"an option claims {a} bytes, but its block has {b} left",
+        FAULT_MEMORY: "too many interfaces",
+        FAULT_CUT: "the file ends in the middle of a record",
+    }[file.fault]
+
+
+cdef class SavefileReader:
+    """Reads the records of one capture file (pcap, pcapng, snoop), in order, once.
+
+    fd: descriptor that read(2) reads, or -1 to read `stream`, an object with `readinto`. The caller closes either.
+    name: for messages.
+    head: bytes already taken from the input.
+
+    exhausted: the file was read to its end, or to its damage.
+    n_records: records read.  n_input_bytes: bytes taken from the input.
+    """
+
+    cdef Savefile file
+    cdef uint8_t* buffer
+    cdef size_t capacity
+    cdef int fd
+    cdef bint polled
+    cdef bint at_end
+    cdef int error
+    cdef object stream
+    cdef object stream_error
+    cdef object view
+    cdef bytes filter_text
+    cdef bint has_filter
+    cdef bint has_stream
+    cdef list filters
+    cdef readonly str name
+    cdef readonly bint exhausted
+    cdef readonly bint closed
+    cdef readonly uint64_t n_records
+    cdef readonly uint64_t n_input_bytes
+
+    def __cinit__(self, int fd, str name, stream=None, bytes head=b"", filter=None):
+        self.fd = fd
+        self.stream = stream
+        self.name = name
+        self.filter_text = filter.encode() if filter else b""
+        self.has_filter = len(self.filter_text) > 0
+        self.has_stream = stream is not None
+        self.filters = []
+        self.polled = stream is None and not is_regular(fd)
+        self.grow(CHUNK_BYTES + len(head))
+        memcpy(self.buffer, <const uint8_t*>head, len(head))
+        self.file.end += len(head)
+        self.n_input_bytes = len(head)
+
+    def __dealloc__(self):
+        free(self.buffer)
+        free(self.file.interfaces)
+
+    cdef int grow(self, size_t capacity) except -1:
+        cdef size_t held = available(&self.file)
+        cdef uint8_t* grown
+        if held:
+            memmove(self.buffer, self.file.pos, held)
+        grown = <uint8_t*>realloc(self.buffer, capacity)
+        if grown == NULL:
+            raise MemoryError(f"no memory for a record of {capacity} bytes")
+        self.buffer = grown
+        self.capacity = capacity
+        self.file.pos = grown
+        self.file.end = grown + held
+        return 0
+
+    cdef int refill(self) except -1 nogil:
+        """Move what is left to the buffer's front, and take more input behind it."""
+        cdef size_t held = available(&self.file)
+        cdef size_t front = (64 - held % 64) % 64
+        cdef Py_ssize_t n_read
+        cdef uint8_t* target
+        if self.at_end:
+            return REFILL_END
+        if self.capacity < CHUNK_BYTES + 64 + max(held, self.file.need):
+            with gil:
+                self.grow(CHUNK_BYTES + 64 + max(held, self.file.need))
+        memmove(self.buffer + front, self.file.pos, held)
+        self.file.pos = self.buffer + front
+        self.file.end = target = self.buffer + front + held
+        if self.has_stream:
+            with gil:
+                n_read = self.read_stream(front + held)
+        else:
+            if self.polled and poll_input(self.fd, POLL_MS) <= 0:
+                return REFILL_LATER
+            n_read = read(self.fd, target, CHUNK_BYTES)
+        if n_read < 0:
+            if errno == EINTR or errno == EAGAIN:
+                return REFILL_LATER
+            self.error = errno
+            return REFILL_FAILED
+        if n_read == 0:
+            self.at_end = True
+            return REFILL_END
+        self.file.end += n_read
+        self.n_input_bytes += n_read
+        return REFILL_DONE
+
+    cdef Py_ssize_t read_stream(self, size_t at) except -2:
+        cdef Py_ssize_t n_read
+        try:
+            n_read = self.stream.readinto(<uint8_t[:CHUNK_BYTES]>(self.buffer + at))
+        except CaptureError as error:
+            self.stream_error = error
+            n_read = 0
+        return n_read
+
+    cdef int next(self, Record* record) except -1 nogil:
+        """Parse the next record without consuming it; 0 if there is none now (`exhausted` says whether for good)."""
+        cdef int status, refilled
+        while True:
+            if self.file.format == FORMAT_UNKNOWN:
+                status = read_header(&self.file)
+                if status == RECORD:
+                    continue
+            else:
+                status = next_record(&self.file, record)
+                if likely(status == RECORD):
+                    if not self.has_filter or self.passes(record):
+                        return 1
+                    self.file.pos += record.length
+                    continue
+            if status == NEED_INPUT:
+                refilled = self.refill()
+                if refilled == REFILL_DONE:
+                    continue
+                if refilled == REFILL_LATER:
+                    return 0
+                if available(&self.file) or self.file.skip:
+                    damaged(&self.file, FAULT_CUT, 0, 0)
+            self.exhausted = True
+            return 0
+
+    cdef int passes(self, Record* record) except -1 nogil:
+        """Whether the filter lets a record through, by libpcap."""
+        cdef Interface* interface = &self.file.interfaces[record.interface]
+        cdef pcap_pkthdr header
+        if interface.filter == NULL:
+            with gil:
+                interface.filter = self.compile(interface.link_type)
+        header.ts.tv_sec = 0
+        header.ts.tv_usec = 0
+        header.caplen = record.cap_len
+        header.len = record.wire_len
+        return pcap_offline_filter(<bpf_program*>interface.filter, &header, record.data) != 0
+
+    cdef void* compile(self, uint32_t link_type) except NULL:
+        for filter in self.filters:
+            if (<Filter>filter).link_type == link_type:
+                return &(<Filter>filter).program
+        filter = Filter(self.filter_text, link_type)
+        self.filters.append(filter)
+        return &(<Filter>filter).program
+
+    def check(self):
+        """Raise what ended the reading early, if anything did.
+
+        Raises TruncatedCaptureError for a cut file, CaptureError for a damaged or unreadable one.
+        """
+        if self.stream_error is not None:
+            raise self.stream_error
+        if self.error:
+            raise CaptureError(f"{self.name}: {os.strerror(self.error)}")
+        if self.file.fault == FAULT_CUT:
+            if self.n_input_bytes == available(&self.file) and self.file.format == FORMAT_UNKNOWN:
+                raise TruncatedCaptureError(f"{self.name}: the file ends in the middle of its header")
+            raise TruncatedCaptureError(f"{self.name}: {fault_text(&self.file)}, after {self.n_records} records")
+        if self.file.fault != FAULT_NONE:
+            after = f" (after {self.n_records} records)" if self.file.format != FORMAT_UNKNOWN else ""
+            raise CaptureError(f"{self.name}: {fault_text(&self.file)}{after}")
+
+    def open(self):
+        """Read the file's header, waiting for it if need be.
+
+        Raises CaptureError if it is empty, cut, or no capture file.
+        """
+        cdef Record record
+        while self.file.format == FORMAT_UNKNOWN and not self.exhausted:
+            with nogil:
+                self.next(&record)
+            PyErr_CheckSignals()
+        if self.n_input_bytes == 0:
+            if self.stream_error is None and not self.error:
+                raise CaptureError(f"{self.name}: the file is empty")
+        if self.exhausted:
+            self.check()
+
+    def link_types(self):
+        """Return the link types of the interfaces described so far, in this section."""
+        return [self.file.interfaces[i].link_type for i in range(self.file.n_interfaces)]
+
+    @property
+    def next_ts_ns(self):
+        """Timestamp of the next record; None at the end, or when none is there yet."""
+        cdef Record record
+        cdef int found
+        if self.closed:
+            return None
+        with nogil:
+            found = self.next(&record)
+        return record.ts_ns if found else None
+
+    def read(self, int64_t max_frames, until_ns=None):
+        """Return up to `max_frames` `Frame`s, stopping before the first at or after `until_ns`.
+
+        Raises CaptureError when reading failed and no frame from before is left to return.
+        """
+        from fastmon.frames import Frame
+
+        cdef Record record
+        cdef int64_t until = INT64_MAX if until_ns is None else until_ns
+        cdef int found
+        if self.closed:
+            raise ClosedCaptureError(f"{self.name}: read on a closed capture")
+        frames = []
+        while len(frames) < max_frames:
+            with nogil:
+                found = self.next(&record)
+            if not found or record.ts_ns >= until and until_ns is not None:
+                break
+            self.file.pos += record.length
+            self.n_records += 1
+            frames.append(Frame(
+                record.ts_ns, record.wire_len, self.file.interfaces[record.interface].link_type,
+                record.data[:record.cap_len],
+            ))
+        if self.exhausted and frames:
+            self.exhausted = False  # let the next call say what ended the reading
+        elif self.exhausted:
+            self.check()
+        return frames
+
+    def close(self):
+        """Read no more. The descriptor or stream is the caller's to close."""
+        self.closed = True
+        self.exhausted = True
+
+
+cdef class Filter:
+    """A BPF filter compiled for one link type."""
+
+    cdef bpf_program program
+    cdef bint compiled
+    cdef uint32_t link_type
+
+    def __cinit__(self, bytes text, uint32_t link_type):
+        cdef pcap_t* handle
+        self.link_type = link_type
+        handle = pcap_open_dead(dlt(link_type), MAX_CAP_LEN)
+        if handle == NULL:
+            raise MemoryError("no memory for a filter")
+        try:
+            if pcap_compile(handle, &self.program, text, 1, PCAP_NETMASK_UNKNOWN) != 0:
+                message = pcap_geterr(handle).decode("utf-8", "replace")
+                raise ConfigError(f"filter {text.decode()!r}: {message}")
+            self.compiled = True
+        finally:
+            pcap_close(handle)
+
+    def __dealloc__(self):
+        if self.compiled:
+            pcap_freecode(&self.program)
+
+
+def check_filter(str text, uint32_t link_type=1):
+    """Raise ConfigError with libpcap's words if `text` is no filter for `link_type`."""
+    Filter(text.encode(), link_type)
+
+
+cdef struct LiveContext:
+    Engine* engine
+    uint32_t link_type
+    int64_t ns_per_fraction
+
+
+cdef void on_frame(uint8_t* user, const pcap_pkthdr* header, const uint8_t* data) noexcept nogil:
+    cdef LiveContext* context = <LiveContext*>user
+    push(context.engine, context.link_type, data, header.caplen, header.len,
+         <int64_t>header.ts.tv_sec * 1000000000 + header.ts.tv_usec * context.ns_per_fraction)
+
+
+cdef void collect_frame(uint8_t* user, const pcap_pkthdr* header, const uint8_t* data) noexcept with gil:
+    frames, link_type, ns_per_fraction = <tuple><void*>user
+    frames.append((header.ts.tv_sec * 1000000000 + header.ts.tv_usec * ns_per_fraction, header.len, link_type,
+                   data[:header.caplen]))
+
+
+cdef class LiveReader:
+    """Drains an open pypcap handle, in non-blocking mode, past pypcap: its Python side never sees the wire length.
+
+    source: a `pcap.pcap` object; whoever opened it closes this reader first.
+    """
+
+    cdef pcap source
+    cdef readonly str name
+    cdef readonly bint closed
+
+    def __cinit__(self, pcap source not None, str name):
+        self.source = source
+        self.name = name
+
+    cdef pcap_t* handle(self) except NULL:
+        if self.closed or self.source.handle == NULL:
+            raise ClosedCaptureError(f"{self.name}: the capture is closed")
+        return self.source.handle
+
+    @property
+    def link_type(self):
+        return pcap_datalink(self.handle())
+
+    cdef int64_t ns_per_fraction(self) except -1:
+        return 1 if pcap_get_tstamp_precision(self.handle()) == PCAP_TSTAMP_PRECISION_NANO else 1000
+
+    def check(self, int n_read):
+        """Raise CaptureError with libpcap's text if a dispatch failed."""
+        if n_read == PCAP_ERROR:
+            raise CaptureError(f"{self.name}: {pcap_geterr(self.handle()).decode('utf-8', 'replace')}")
+
+    def read(self, int max_frames, until_ns=None):
+        """Return up to `max_frames` buffered `Frame`s; `until_ns` means nothing to a live capture."""
+        from fastmon.frames import Frame
+
+        cdef pcap_t* handle = self.handle()
+        cdef int n_read
+        frames = []
+        context = (frames, self.link_type, self.ns_per_fraction())
+        with nogil:
+            n_read = pcap_dispatch(handle, max_frames, collect_frame, <uint8_t*><void*>context)
+        self.check(n_read)
+        return [Frame(*fields) for fields in frames]
+
+    def close(self):
+        self.closed = True
+
+
+cdef class RowMemory:
+    """The rows of an accountant that has finished, as a read-only buffer for numpy."""
+
+    cdef HostTable table
+
+    def __dealloc__(self):
+        table_free(&self.table)
+
+    def __getbuffer__(self, Py_buffer* buffer, int flags):
+        PyBuffer_FillInfo(buffer, self, self.table.rows, <Py_ssize_t>self.table.n_rows * sizeof(HostRow), True, flags)
+
+
+cdef Prefix parse_prefix(text) except *:
+    """A CIDR text as a masked 16-byte key and its mask."""
+    from fastmon.addresses import parse_network
+
+    cdef Prefix prefix
+    network = parse_network(text)
+    mask = ((1 << 128) - (1 << (128 - network.length))).to_bytes(16, "big")
+    prefix.network = v6_key(<const uint8_t*>(<bytes>network.prefix))
+    prefix.mask = v6_key(<const uint8_t*>(<bytes>mask))
+    return prefix
+
+
+cdef class Accountant:
+    """See `accounting.Accountant`; `accounting.make_accountant` has the arguments.
+
+    slow_decoder: `decode(frame, inner=...)` of another decoder, asked about link types that the native one does not know.
+
+    first_ts_ns, last_ts_ns: least and greatest timestamp accounted, None before the first frame.
+    """
+
+    cdef Engine engine
+    cdef bint finished
+    cdef bint rotated
+    cdef object slow_decoder
+
+    def __cinit__(self, *, bint inner=False, int64_t max_hosts=1 << 20, int64_t limit_bytes=0, local_networks=(),
+                  seed=None, slow_decoder=None):
+        cdef uint64_t high, low
+        engine_init(&self.engine)
+        if not 1 <= max_hosts < 1 << 31:
+            raise ConfigError(f"max_hosts is {max_hosts}; 1 to {(1 << 31) - 1} are allowed")
+        if limit_bytes < 0:
+            raise ConfigError(f"limit_bytes is {limit_bytes}; 0 (none) or more are allowed")
+        self.engine.inner = inner
+        self.engine.limit_bytes = limit_bytes if limit_bytes else UINT64_MAX
+        self.slow_decoder = slow_decoder
+        self.engine.has_slow_decoder = slow_decoder is not None
+        self.engine.locals = <Prefix*>calloc(max(len(local_networks), 1), sizeof(Prefix))
+        if self.engine.locals == NULL:
+            raise MemoryError("no memory for the local networks")
+        for text in local_networks:
+            self.engine.locals[self.engine.n_locals] = parse_prefix(text)
+            self.engine.n_locals += 1
+        seed_bytes = secrets.token_bytes(16) if seed is None else int(seed).to_bytes(16, "little")
+        high = int.from_bytes(seed_bytes[:8], "little") | 1  # never 0, so that IPv4 keys, whose high half is, spread
+        low = int.from_bytes(seed_bytes[8:], "little")
+        table_init(&self.engine.table, <uint32_t>max_hosts, high, low)
+
+    def __dealloc__(self):
+        table_free(&self.engine.table)
+        free(self.engine.crossings)
+        free(self.engine.locals)
+
+    @property
+    def first_ts_ns(self):
+        return None if self.engine.first_ts_ns == INT64_MAX else self.engine.first_ts_ns
+
+    @property
+    def last_ts_ns(self):
+        return None if self.engine.last_ts_ns == INT64_MIN else self.engine.last_ts_ns
+
+    cdef int check_usable(self) except -1:
+        if self.finished:
+            raise RuntimeError("the accountant has finished")
+        return 0
+
+    def drain(self, source, int64_t max_frames, until_ns=None):
+        """Account up to `max_frames` frames of `source`, a capture or its reader; return their number."""
+        cdef int64_t n_read
+        self.check_usable()
+        reader = getattr(source, "reader", source)
+        if isinstance(reader, LiveReader):
+            n_read = self.drain_live(reader, max_frames)
+        else:
+            n_read = self.drain_savefile(reader, max_frames, INT64_MAX if until_ns is None else until_ns)
+        if self.engine.crossing_lost:
+            raise MemoryError("no memory for the hosts over their limit")
+        return n_read
+
+    cdef int64_t drain_live(self, LiveReader reader, int64_t max_frames) except -1:
+        cdef pcap_t* handle = reader.handle()
+        cdef LiveContext context
+        cdef int n_read
+        cdef int count = <int>min(max_frames, <int64_t>1 << 30)
+        if reader.link_type not in LINK_TYPES:
+            frames = reader.read(count)
+            for frame in frames:
+                self.account(frame)
+            return len(frames)
+        context.engine = &self.engine
+        context.link_type = reader.link_type
+        context.ns_per_fraction = reader.ns_per_fraction()
+        with nogil:
+            n_read = pcap_dispatch(handle, count, on_frame, <uint8_t*>&context)
+            flush(&self.engine)
+        reader.check(n_read)
+        return max(n_read, 0)
+
+    cdef int64_t drain_savefile(self, SavefileReader reader, int64_t max_frames, int64_t until_ns) except -1:
+        cdef int64_t n_read = 0
+        if reader.closed:
+            raise ClosedCaptureError(f"{reader.name}: drain on a closed capture")
+        while True:
+            with nogil:
+                n_read += self.drain_records(reader, max_frames - n_read, until_ns)
+                flush(&self.engine)
+            if not self.engine.needs_slow_decoder:
+                break
+            self.engine.needs_slow_decoder = False
+            self.account(reader.read(1)[0])
+            n_read += 1
+        if reader.exhausted:
+            reader.check()
+        return n_read
+
+    cdef int64_t drain_records(self, SavefileReader reader, int64_t max_frames, int64_t until_ns) except -1 nogil:
+        cdef Record record
+        cdef Engine* engine = &self.engine
+        cdef int64_t n_read = 0
+        while n_read < max_frames and engine.n_crossings == 0:
+            if reader.next(&record) == 0 or record.ts_ns >= until_ns:
+                break
+            if not push(engine, reader.file.interfaces[record.interface].link_type, record.data, record.cap_len,
+                        record.wire_len, record.ts_ns):
+                break
+            reader.file.pos += record.length
+            n_read += 1
+        reader.n_records += n_read
+        return n_read
+
+    def account(self, frame):
+        """Decode and account one frame."""
+        cdef const uint8_t[::1] data = frame.data
+        cdef uint8_t nothing = 0
+        cdef uint32_t cap_len = data.shape[0]
+        self.check_usable()
+        if not push(&self.engine, frame.link_type, &data[0] if cap_len else &nothing, cap_len, frame.wire_len, frame.ts_ns):
+            self.engine.needs_slow_decoder = False
+            self.account_slowly(frame)
+        flush(&self.engine)
+
+    cdef int account_slowly(self, frame) except -1:
+        summary = self.slow_decoder(frame, inner=bool(self.engine.inner))
+        if summary.status == IP:
+            push_addresses(&self.engine, v6_key(<const uint8_t*>(<bytes>summary.src)),
+                           v6_key(<const uint8_t*>(<bytes>summary.dst)), frame.wire_len, frame.ts_ns)
+        else:
+            count(&self.engine, summary.status, frame.wire_len)
+        return 0
+
+    def merge(self, Accountant other not None):
+        """Add what `other` accounted since its last rotation, and begin a new interval in it."""
+        self.check_usable()
+        other.check_usable()
+        with nogil:
+            merge(&self.engine, &other.engine)
+            set_bases(&other.engine)
+        other.rotated = True
+
+    def rotate(self, interval):
+        """Return the snapshot of `interval`: what was accounted since the last rotation; begin a new one."""
+        self.check_usable()
+        snapshot = self.interval_snapshot(interval)
+        with nogil:
+            set_bases(&self.engine)
+        self.rotated = True
+        return snapshot
+
+    def finish(self, interval, whole):
+        """Return the last interval's snapshot and the summary of the whole run, handing the rows over to them."""
+        cdef RowMemory memory = RowMemory()
+        self.check_usable()
+        last = self.interval_snapshot(interval) if self.rotated else None
+        summary = self.whole_snapshot(memory, whole)
+        if last is None:
+            from dataclasses import replace
+
+            last = replace(summary, interval=interval, is_summary=False)
+        return last, summary
+
+    def take_limit_crossings(self):
+        """Return the limit crossings since the last call, in the order of their frames."""
+        from fastmon.accounting import LimitCrossing
+
+        cdef uint32_t i
+        cdef Crossing* crossing
+        crossings = []
+        for i in range(self.engine.n_crossings):
+            crossing = &self.engine.crossings[i]
+            crossings.append(LimitCrossing(
+                (<uint8_t*>&crossing.key)[:16], crossing.ts_ns, crossing.total_bytes, self.engine.limit_bytes
+            ))
+        self.engine.n_crossings = 0
+        return crossings
+
+    cdef object counters(self, bint since_rotation):
+        from fastmon.frames import FrameStatus
+        from fastmon.snapshot import Count, Counters, Overflow as OverflowCounts
+
+        cdef Tally base
+        cdef Overflow overflow_base
+        counts = []
+        for status in range(N_STATUSES):
+            base = self.engine.tallies_base[status]
+            if not since_rotation:
+                base.frames = base.bytes = 0
+            counts.append(Count(
+                self.engine.tallies[status].frames - base.frames, self.engine.tallies[status].bytes - base.bytes
+            ))
+        overflow_base = self.engine.overflow_base
+        if not since_rotation:
+            overflow_base.frames_in = overflow_base.bytes_in = overflow_base.frames_out = overflow_base.bytes_out = 0
+        return Counters(
+            frames=sum(counts, Count()),
+            ip=counts[IP],
+            non_ip=counts[NON_IP],
+            undecoded={FrameStatus(status).name.lower(): counts[status] for status in range(NON_IP + 1, N_STATUSES)},
+            overflow=OverflowCounts(
+                self.engine.overflow.frames_in - overflow_base.frames_in,
+                self.engine.overflow.bytes_in - overflow_base.bytes_in,
+                self.engine.overflow.frames_out - overflow_base.frames_out,
+                self.engine.overflow.bytes_out - overflow_base.bytes_out,
+            ),
+        )
+
+    cdef object interval_snapshot(self, interval):
+        """Copy the hosts that had traffic since the last rotation, with that traffic."""
+        import numpy as np
+
+        from fastmon.snapshot import HOST_DTYPE, Snapshot
+
+        cdef HostTable* table = &self.engine.table
+        cdef uint32_t row, n_active = 0, at = 0
+        with nogil:
+            for row in range(table.n_rows):
+                n_active += not was_idle(table, row)
+        hosts = np.empty(n_active, HOST_DTYPE)
+        totals = np.empty((2, n_active), np.uint64)
+        marks = np.empty((2, n_active), np.uint8)
+        cdef uint8_t[::1] host_bytes = hosts.view(np.uint8) if n_active else None
+        cdef uint64_t[:, ::1] total = totals
+        cdef uint8_t[:, ::1] mark = marks
+        cdef HostRow* host = <HostRow*>&host_bytes[0] if n_active else NULL
+        with nogil:
+            for row in range(table.n_rows):
+                if was_idle(table, row):
+                    continue
+                total[0, at] = table.rows[row].bytes_in
+                total[1, at] = table.rows[row].bytes_out
+                mark[0, at] = is_local(&self.engine, table.rows[row].key)
+                mark[1, at] = table.flagged[row]
+                since_rotation(&table.rows[row], &table.bases[row], host)
+                host += 1
+                at += 1
+        return self.freeze(Snapshot(
+            interval, self.counters(True), hosts, totals[0], totals[1], marks[0].view(np.bool_), marks[1].view(np.bool_)
+        ))
+
+    cdef object whole_snapshot(self, RowMemory memory, interval):
+        """Hand the rows over to `memory`; the accountant keeps none."""
+        import numpy as np
+
+        from fastmon.snapshot import HOST_DTYPE, Snapshot
+
+        cdef uint32_t row, n_rows = self.engine.table.n_rows
+        marks = np.empty((2, n_rows), np.uint8)
+        cdef uint8_t[:, ::1] mark = marks
+        for row in range(n_rows):
+            mark[0, row] = is_local(&self.engine, self.engine.table.rows[row].key)
+            mark[1, row] = self.engine.table.flagged[row]
+        memory.table = self.engine.table
+        self.engine.table.rows = NULL
+        self.engine.table.bases = NULL
+        self.engine.table.flagged = NULL
+        self.engine.table.index = NULL
+        self.finished = True
+        hosts = np.frombuffer(memory, HOST_DTYPE) if n_rows else np.empty(0, HOST_DTYPE)
+        return self.freeze(Snapshot(
+            interval, self.counters(False), hosts, hosts["bytes_in"], hosts["bytes_out"],
+            marks[0].view(np.bool_), marks[1].view(np.bool_), is_summary=True,
+        ))
+
+    cdef object freeze(self, snapshot):
+        for array in (snapshot.hosts, snapshot.total_bytes_in, snapshot.total_bytes_out, snapshot.local, snapshot.flagged):
+            array.flags.writeable = False
+        if FM_DEBUG:
+            snapshot.check_conservation()
+        return snapshot
+
+
+cdef void since_rotation(const HostRow* row, const HostBase* base, HostRow* out) noexcept nogil:
+    out[0] = row[0]
+    out.bytes_in -= base.bytes_in
+    out.bytes_out -= base.bytes_out
+    out.packets_in -= base.packets_in
+    out.packets_out -= base.packets_out

@@ -1,0 +1,125 @@
+"""What an accountant is: the typed face of the native one and of its pure-Python twin.
+
+What it does not do: read clocks, open sources, print.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fastmon.capture import Capture
+    from fastmon.frames import Frame, PacketSummary
+    from fastmon.snapshot import Interval, Snapshot
+
+__all__ = ["Accountant", "LimitCrossing", "make_accountant"]
+
+
+@dataclass(frozen=True, slots=True)
+class LimitCrossing:
+    """The frame with which a host's total first passed its limit.
+
+    key: 16-byte host key.  ts_ns: that frame's timestamp.  total_bytes: the host's total after it, in and out.
+    """
+
+    key: bytes
+    ts_ns: int
+    total_bytes: int
+    limit_bytes: int
+
+
+class Accountant(Protocol):
+    """Adds up frames per host. One owner drains, rotates and clears it; no method is safe in two threads at once."""
+
+    @property
+    def first_ts_ns(self) -> int | None:
+        """The least timestamp of all frames since the start, not of the hosts' alone; None before the first."""
+        ...
+
+    @property
+    def last_ts_ns(self) -> int | None:
+        """The greatest one."""
+        ...
+
+    def drain(self, source: Capture, max_frames: int, until_ns: int | None = None) -> int:
+        """Account up to `max_frames` frames of `source`; return the number accounted.
+
+        Stops early, before the frame, at the first frame whose timestamp is >= `until_ns` (replay: `source.next_ts_ns`
+        then tells its time), at the end of what can be read now (live: nothing more is buffered; replay: `source.exhausted`
+        is then true), and after the batch in which a host passed its limit.
+
+        Raises CaptureError if reading failed; frames read before stay accounted.
+        """
+        ...
+
+    def account(self, frame: Frame) -> None:
+        """Decode and account one frame (the way of frames that come from elsewhere)."""
+        ...
+
+    def merge(self, other: Accountant) -> None:
+        """Add what `other` accounted since its last rotation to this accountant's, and rotate `other` without a snapshot."""
+        ...
+
+    def rotate(self, interval: Interval) -> Snapshot:
+        """Return what was accounted since the last rotation, as the snapshot of `interval`, and begin anew.
+
+        Hosts without traffic since then are not in it. Totals and first/last seen go on.
+        """
+        ...
+
+    def finish(self, interval: Interval, whole: Interval) -> tuple[Snapshot, Snapshot]:
+        """Rotate for the last time: return the last interval's snapshot and the summary of the whole run.
+
+        The accountant hands its memory over to the snapshots instead of copying it, and cannot be used afterwards.
+        """
+        ...
+
+    def take_limit_crossings(self) -> list[LimitCrossing]:
+        """Return the limit crossings since the last call, in the order of their frames, each host at most once."""
+        ...
+
+
+def make_accountant(
+    engine: str = "native",
+    *,
+    inner: bool = False,
+    max_hosts: int = 1 << 20,
+    limit_bytes: int = 0,
+    local_networks: Sequence[str] = (),
+    seed: int | None = None,
+) -> Accountant:
+    """Return an accountant.
+
+    engine: "native" or "reference" (the pure-Python twin on dpkt, slow).
+    inner: account the innermost IP header of tunnels instead of the outermost.
+    max_hosts: hosts kept; a remote host that does not fit goes into the overflow counters; a local one displaces a remote one.
+    limit_bytes: flag a host whose total, in and out, passes this; 0: no limit.
+    local_networks: CIDR texts; a host in one of them is local.
+    seed: of the host table's hash; random by default.
+    """
+    if engine == "reference":
+        from fastmon.reference import ReferenceAccountant
+
+        return ReferenceAccountant(
+            inner=inner, max_hosts=max_hosts, limit_bytes=limit_bytes, local_networks=local_networks
+        )
+    from fastmon._accounting import Accountant as NativeAccountant
+
+    return NativeAccountant(
+        inner=inner,
+        max_hosts=max_hosts,
+        limit_bytes=limit_bytes,
+        local_networks=local_networks,
+        seed=seed,
+        slow_decoder=_decode_slowly,
+    )
+
+
+def _decode_slowly(frame: Frame, *, inner: bool) -> PacketSummary:
+    """Decode a frame of a link type that only dpkt knows; dpkt is imported when the first one comes."""
+    from fastmon.decode import decode
+
+    return decode(frame, inner=inner)

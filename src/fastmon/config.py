@@ -1,0 +1,150 @@
+"""The options of a run, defined once for the command line, the configuration file and the library.
+
+What it does not do: read arguments, or act on options.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from fastmon.addresses import parse_network
+from fastmon.errors import ConfigError
+from fastmon.units import parse_duration, parse_size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from fastmon.addresses import Network
+
+__all__ = ["FORMATS", "Options", "load_config"]
+
+_T = TypeVar("_T")
+
+FORMATS = ("table", "jsonl", "csv")
+ENGINES = ("native", "reference")
+DIRECTIONS = ("inout", "in", "out")
+SHORTEST_INTERVAL_NS = 1_000_000
+
+
+def _option(default: object, *flags: str, metavar: str, about: str) -> Any:
+    """Return the field of an option; `flags`, `metavar` and `about` are for the command line's help."""
+    return field(default=default, metadata={"flags": flags, "metavar": metavar, "about": about})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What a run is told, as people write it; the parsed values are the properties.
+
+    Raises ConfigError if a value is wrong.
+    """
+
+    filter: str | None = _option(None, "-f", "--filter", metavar="BPF", about="Account only frames that this filter matches.")
+    interval: str = _option("60s", "-i", "--interval", metavar="DUR", about="Report at this interval; 0: only the summary.")
+    top: int = _option(20, "-n", "--top", metavar="N", about="Rows of a table; other formats carry every host.")
+    local: tuple[str, ...] = _option(
+        (),
+        "--local",
+        metavar="CIDR",
+        about="A local network; repeatable. By default the interface's own networks, else the private ranges.",
+    )
+    limit: str = _option("1MB", "--limit", metavar="SIZE", about="Flag a host whose total passes this; 0: none.")
+    format: str = _option("table", "--format", metavar="|".join(FORMATS), about="What the results look like.")
+    output: str | None = _option(None, "-o", "--output", metavar="PATH", about="Write the results to this file.")
+    log: str | None = _option(
+        None, "--log", metavar="PATH", about="Log snapshots, alerts and problems to this file; it is rotated."
+    )
+    duration: str = _option(
+        "0", "--duration", metavar="DUR", about="Stop after this time, in replay of the packets' clock; 0: never."
+    )
+    inner: bool = _option(False, "--inner", metavar="", about="Account the innermost IP header of tunnels, not the outermost.")
+    hosts_only: bool = _option(False, "--hosts-only", metavar="", about="Account hosts only, which is all there is so far.")
+    max_hosts: int = _option(1 << 20, "--max-hosts", metavar="N", about="Hosts kept; the traffic of further ones is summed up.")
+    workers: int = _option(1, "--workers", metavar="N", about="Threads that account at once: files, or shares of an interface.")
+    engine: str = _option("native", "--engine", metavar="|".join(ENGINES), about="The reference engine is slow, for comparison.")
+    direction: str = _option("inout", "--direction", metavar="|".join(DIRECTIONS), about="Live: account only this direction.")
+    snaplen: int | None = _option(None, "--snaplen", metavar="N", about="Live: bytes of each frame that are captured.")
+    buffer: str | None = _option(None, "--buffer", metavar="SIZE", about="Live: the kernel's capture buffer.")
+
+    def __post_init__(self) -> None:
+        """Check everything that can be told without a source."""
+        _check_choice("format", self.format, FORMATS)
+        _check_choice("engine", self.engine, ENGINES)
+        _check_choice("direction", self.direction, DIRECTIONS)
+        _check_range("top", self.top, 0)
+        _check_range("workers", self.workers, 1, 256)
+        _check_range("max-hosts", self.max_hosts, 1, 1 << 31)
+        _check_range("snaplen", self.snaplen, 1, 262_144)
+        if 0 < self.interval_ns < SHORTEST_INTERVAL_NS:
+            raise ConfigError(f"interval: {self.interval!r} is too short: 1ms at least, or 0")
+        _ = self.duration_ns, self.limit_bytes, self.buffer_bytes, self.parsed_networks(self.local)
+
+    @property
+    def interval_ns(self) -> int:
+        """The interval; 0: only the summary."""
+        return _parsed("interval", parse_duration, self.interval)
+
+    @staticmethod
+    def parsed_networks(texts: Sequence[str]) -> list[Network]:
+        """Return the networks of CIDR texts."""
+        return [_parsed("local", parse_network, text) for text in texts]
+
+    @property
+    def duration_ns(self) -> int:
+        """The longest a run takes; 0: to the end."""
+        return _parsed("duration", parse_duration, self.duration)
+
+    @property
+    def limit_bytes(self) -> int:
+        """The limit of a host's total; 0: none."""
+        return _parsed("limit", parse_size, self.limit)
+
+    @property
+    def buffer_bytes(self) -> int | None:
+        """The size of the capture buffer; None: `capture.open_live`'s own."""
+        return None if self.buffer is None else _parsed("buffer", parse_size, self.buffer)
+
+
+def load_config(path: str) -> dict[str, Any]:
+    """Return the options that the TOML file at `path` sets, by their name as a field of `Options`.
+
+    The keys are the long options without their dashes. Raises ConfigError if it cannot be read or a key or value is wrong.
+    """
+    import msgspec
+
+    try:
+        table = msgspec.toml.decode(Path(path).read_bytes())
+        values = {key.replace("-", "_"): value for key, value in table.items()}
+        _check_keys(values)
+        options = msgspec.convert(values, Options)
+    except OSError as error:
+        raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from None
+    except (msgspec.MsgspecError, ConfigError) as error:
+        raise ConfigError(f"{path}: {error}") from None
+    return {name: getattr(options, name) for name in values}
+
+
+def _check_keys(values: dict[str, object]) -> None:
+    known = [option.name for option in fields(Options)]
+    for name in values:
+        if name not in known:
+            raise ConfigError(f"unknown option {name!r}; known: {', '.join(known)}")
+
+
+def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise ConfigError(f"{name}: {value!r} is none of {', '.join(choices)}")
+
+
+def _check_range(name: str, value: int | None, least: int, most: int | None = None) -> None:
+    if value is not None and (value < least or (most is not None and value > most)):
+        limits = f"{least} at least" if most is None else f"between {least} and {most}"
+        raise ConfigError(f"{name}: {value} is out of range: {limits}")
+
+
+def _parsed(name: str, parse: Callable[[str], _T], text: str) -> _T:
+    try:
+        return parse(text)
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}") from None

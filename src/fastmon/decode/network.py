@@ -1,0 +1,99 @@
+"""The reference decoder's reading of IP headers, extension headers and ports (ARCHITECTURE.md, "Decoding rules").
+
+Private to `fastmon.decode`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from dpkt.ip import IP
+from dpkt.ip6 import IP6, IP6FragmentHeader
+
+from fastmon.decode.walk import Cursor, Stop
+from fastmon.frames import FrameStatus
+
+__all__ = ["IpHeader", "UpperLayer", "read_ip", "read_ports"]
+
+V4_MAPPED = bytes(10) + b"\xff\xff"
+FRAGMENT = 44
+AUTHENTICATION = 51
+EXTENSION_HEADERS = {0, 43, FRAGMENT, AUTHENTICATION, 60, 135, 139, 140}
+MAX_EXTENSION_HEADERS = 32
+PROTOCOLS_WITH_PORTS = {6, 17, 33, 132, 136}
+
+
+class UpperLayer(NamedTuple):
+    """What an IP header carries.
+
+    protocol: None when it was not captured.
+    at: where the upper layer begins, captured or not; None in a later fragment and when `protocol` is None.
+    """
+
+    protocol: int | None
+    at: Cursor | None
+    is_fragment: bool
+
+
+class IpHeader(NamedTuple):
+    """One IP header. src, dst: 16-byte host keys."""
+
+    src: bytes
+    dst: bytes
+    upper: UpperLayer
+
+
+def read_ip(at: Cursor) -> IpHeader:
+    """Read the IP header at `at`, of the version that it states itself."""
+    at.need(1)
+    version = at.u8(0) >> 4
+    if version == 4:
+        return _read_ipv4(at)
+    if version == 6:
+        return _read_ipv6(at)
+    raise Stop(FrameStatus.MALFORMED)
+
+
+def _read_ipv4(at: Cursor) -> IpHeader:
+    header = at.header(IP)
+    if header.hl < 5:
+        raise Stop(FrameStatus.MALFORMED)
+    payload = at.skip(header.hl * 4)
+    upper = UpperLayer(
+        protocol=header.p,
+        at=payload if header.offset == 0 else None,
+        is_fragment=bool(header.offset or header.mf),
+    )
+    return IpHeader(V4_MAPPED + header.src, V4_MAPPED + header.dst, upper)
+
+
+def _read_ipv6(at: Cursor) -> IpHeader:
+    header = at.header(IP6)
+    return IpHeader(header.src, header.dst, _walk_extension_headers(header.nxt, at.skip(40)))
+
+
+def _walk_extension_headers(next_header: int, at: Cursor) -> UpperLayer:
+    is_fragment = False
+    n_walked = 0
+    while next_header in EXTENSION_HEADERS:
+        if n_walked == MAX_EXTENSION_HEADERS or not at.has(8):
+            return UpperLayer(None, None, is_fragment)
+        length = (at.u8(1) + 1) * 8
+        if next_header == AUTHENTICATION:
+            length = (at.u8(1) + 2) * 4
+        elif next_header == FRAGMENT:
+            length = 8
+            fragment = at.header(IP6FragmentHeader)
+            if fragment.frag_off:
+                return UpperLayer(fragment.nxt, None, is_fragment=True)
+            is_fragment |= bool(fragment.m_flag)
+        next_header, at = at.u8(0), at.skip(length)
+        n_walked += 1
+    return UpperLayer(next_header, at, is_fragment)
+
+
+def read_ports(upper: UpperLayer) -> tuple[int, int] | None:
+    """Return the (source, destination) ports, None where there are none or they were not captured."""
+    if upper.protocol not in PROTOCOLS_WITH_PORTS or upper.at is None or not upper.at.has(4):
+        return None
+    return upper.at.u16(0), upper.at.u16(2)

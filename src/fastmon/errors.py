@@ -1,0 +1,47 @@
+"""The exceptions that fastmon raises.
+
+    FastmonError
+    ├── CaptureError                 a source could not be opened or read
+    │   ├── ClosedCaptureError       a closed source was used
+    │   ├── TruncatedCaptureError    a file ends in the middle of a record
+    │   └── UnsupportedLinkTypeError no decoder knows the source's link type
+    └── ConfigError                  an option or configuration file is wrong
+
+A message says what happened, the value seen and the value allowed. Frames that cannot be decoded
+are counted, never raised.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CaptureError",
+    "ClosedCaptureError",
+    "ConfigError",
+    "FastmonError",
+    "TruncatedCaptureError",
+    "UnsupportedLinkTypeError",
+]
+
+
+class FastmonError(Exception):
+    """Base class of fastmon's errors."""
+
+
+class CaptureError(FastmonError):
+    """A source could not be opened or read; what was read before stays accounted."""
+
+
+class ClosedCaptureError(CaptureError):
+    """A closed source was used."""
+
+
+class TruncatedCaptureError(CaptureError):
+    """A capture file ends in the middle of a record."""
+
+
+class UnsupportedLinkTypeError(CaptureError):
+    """No decoder knows the source's link type."""
+
+
+class ConfigError(FastmonError):
+    """An option or a configuration file is wrong."""

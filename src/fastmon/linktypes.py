@@ -1,0 +1,27 @@
+"""Link-layer types by number and name, and which decoder knows each.
+
+What it does not do: decode. Numbers are LINKTYPE_ values (https://www.tcpdump.org/linktypes.html).
+"""
+
+from __future__ import annotations
+
+from fastmon import _accounting
+
+__all__ = ["DPKT_LINK_TYPES", "LINK_TYPES", "describe", "is_supported"]
+
+DPKT_LINK_TYPES: frozenset[int] = frozenset({8})
+"""Those that only the decoder on dpkt knows: SLIP."""
+
+LINK_TYPES: frozenset[int] = _accounting.LINK_TYPES | DPKT_LINK_TYPES
+"""Those that fastmon can account."""
+
+
+def is_supported(link_type: int) -> bool:
+    """Return whether frames of `link_type` can be accounted."""
+    return link_type in LINK_TYPES
+
+
+def describe(link_type: int) -> str:
+    """Return a link type's name and number for a message, like "BLUETOOTH_HCI_H4 (187)"."""
+    name = _accounting.link_type_name(link_type)
+    return f"{name} ({link_type})" if name else f"unknown ({link_type})"

@@ -1,0 +1,336 @@
+"""The loop: shards are drained up to the end of each interval, their accountants rotated; events come out.
+
+It owns the clock and the rotation. What it does not do: show anything, handle signals, open interfaces.
+
+Intervals are [start + k * interval, start + (k + 1) * interval). Replay keeps the packet clock: the first interval starts with
+the first frame, a frame older than the running interval counts in it, and a long silence is skipped. Live keeps the wall clock.
+"""
+
+from __future__ import annotations
+
+import abc
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from fastmon.policy import limit_alerts
+from fastmon.shards import LiveShard, ReplayShard, WallClock
+from fastmon.snapshot import Dropped, Interval
+from fastmon.units import NS_PER_S, format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Sequence
+    from typing import TypeAlias
+
+    from fastmon.accounting import Accountant
+    from fastmon.addresses import Network
+    from fastmon.capture import Capture
+    from fastmon.errors import FastmonError
+    from fastmon.policy import Alert
+    from fastmon.shards import Clock, SourceOpener
+    from fastmon.snapshot import Snapshot
+
+    Event: TypeAlias = "Snapshot | Alert | Problem"
+
+__all__ = ["Control", "LiveMonitor", "Plan", "Problem", "ReplayMonitor"]
+
+MOST_SILENT_INTERVALS = 1440
+"""Replay: a silence of more intervals than these (a day of minutes) is skipped in one step."""
+
+MERGE_NS = NS_PER_S
+"""Live, several workers: how often their sums are merged, so that an alert is no later than this."""
+
+LAST_CALL_NS = 60_000_000
+"""Live: how long to wait at the end for frames that the kernel has gathered and not handed over yet."""
+
+_BEFORE_ANY_FRAME_NS = -(1 << 63)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that a person should know. `error` is what ended a source, None for a mere remark."""
+
+    text: str
+    error: FastmonError | None = None
+
+
+@dataclass(slots=True)
+class Control:
+    """What is asked of a running monitor, from a signal handler or another thread.
+
+    stop: end now, with the last interval and the summary.
+    snapshot_now: end the running interval here; the next one ends when this one would have.
+    """
+
+    stop: bool = False
+    snapshot_now: bool = False
+
+    @property
+    def is_pending(self) -> bool:
+        """Something is asked."""
+        return self.stop or self.snapshot_now
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run is to do.
+
+    source: its name in every snapshot.  interval_ns: 0: only the summary.  duration_ns: 0: to the end.
+    local_networks: those of the accountants, for alerts.
+    """
+
+    source: str
+    interval_ns: int = 0
+    duration_ns: int = 0
+    local_networks: Sequence[Network] = ()
+
+
+_ShardT = TypeVar("_ShardT", LiveShard, ReplayShard)
+
+
+class _Monitor(abc.ABC, Generic[_ShardT]):
+    """What both kinds share: draining all shards, in threads if there are several, and completing snapshots."""
+
+    def __init__(self, plan: Plan, shards: Sequence[_ShardT], collector: Accountant, control: Control) -> None:
+        self._plan = plan
+        self._shards: Sequence[_ShardT] = shards
+        self._collector = collector
+        self._control = control
+        self._dropped_before = Dropped()
+        self._workers = ThreadPoolExecutor(len(shards), "fastmon-shard") if len(shards) > 1 else None
+
+    def events(self) -> Generator[Event, None, None]:
+        """Run, and yield snapshots, alerts and problems as they come; the summary is last but for problems."""
+        try:
+            yield from self._run()
+        finally:
+            self._control.stop = True
+            if self._workers is not None:
+                self._workers.shutdown()
+
+    @abc.abstractmethod
+    def _run(self) -> Iterator[Event]: ...
+
+    @abc.abstractmethod
+    def _dropped(self) -> Dropped:
+        """Return the frames lost since the start."""
+
+    def _advance(self, until_ns: int | None) -> Iterator[Event]:
+        """Drain all shards up to `until_ns`, or until something is asked of the monitor."""
+        if self._workers is None:
+            while not self._control.is_pending and self._shards[0].gulp(until_ns):
+                self._after_gulp()
+                yield from self._news()
+        else:
+            futures = [self._workers.submit(self._drain, shard, until_ns) for shard in self._shards]
+            while wait(futures, timeout=0.1).not_done:
+                self._after_gulp()
+            for future, shard in zip(futures, self._shards, strict=True):
+                future.result()
+                self._collector.merge(shard.accountant)
+        yield from self._news()
+
+    def _after_gulp(self) -> None:
+        """Say how far the run is, where anybody wants to know."""
+
+    def _drain(self, shard: _ShardT, until_ns: int | None) -> None:
+        while not self._control.is_pending and shard.gulp(until_ns):
+            pass
+
+    def _news(self) -> Iterator[Event]:
+        """Yield the alerts and problems that have come up."""
+        yield from limit_alerts(self._collector.take_limit_crossings(), self._plan.local_networks)
+        for shard in self._shards:
+            while shard.warnings:
+                yield Problem(shard.warnings.popleft())
+            while shard.problems:
+                error = shard.problems.popleft()
+                yield Problem(str(error), error)
+
+    def _has_ended(self) -> bool:
+        return self._control.stop or all(shard.has_ended for shard in self._shards)
+
+    def _rotate(self, start_ns: int, end_ns: int) -> Snapshot:
+        return self._completed(self._collector.rotate(Interval(start_ns, end_ns)))
+
+    def _completed(self, snapshot: Snapshot) -> Snapshot:
+        """Return an interval's snapshot with what the accountant does not know."""
+        before, self._dropped_before = self._dropped_before, self._dropped()
+        return replace(snapshot, source=self._plan.source, dropped=self._dropped_before - before)
+
+    def _finish(self, last: Interval | None, whole: Interval) -> Iterator[Event]:
+        """Yield the last interval's snapshot, if intervals are reported and one is running, and the summary."""
+        last_snapshot, summary = self._collector.finish(last or whole, whole)
+        if last is not None and self._plan.interval_ns:
+            yield self._completed(last_snapshot)
+        del last_snapshot
+        yield replace(summary, source=self._plan.source, dropped=self._dropped(), is_summary=True)
+
+
+class ReplayMonitor(_Monitor[ReplayShard]):
+    """Replays sources.
+
+    sources: functions that open one each, in the order of the run.
+    accountants: one; or a collector and one for each worker, among which the sources are dealt.
+    on_gulp: called now and then with the bytes read so far, in the thread that iterates over `events`.
+
+    Nothing but problems come out if no source can be opened.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        sources: Sequence[SourceOpener],
+        accountants: Sequence[Accountant],
+        control: Control | None = None,
+        on_gulp: Callable[[int], None] | None = None,
+    ) -> None:
+        workers = accountants[1:] or accountants
+        shards = [ReplayShard(worker, sources[number :: len(workers)]) for number, worker in enumerate(workers)]
+        super().__init__(plan, shards, accountants[0], control or Control())
+        self._on_gulp = on_gulp
+
+    def _after_gulp(self) -> None:
+        if self._on_gulp is not None:
+            self._on_gulp(sum(shard.position_bytes for shard in self._shards))
+
+    def _run(self) -> Iterator[Event]:
+        try:
+            first_ns = yield from self._first_ts_ns()
+            last = None if first_ns is None else (yield from self._intervals(first_ns))
+        finally:
+            for shard in self._shards:
+                shard.close()
+        yield from self._news()
+        if any(shard.n_opened for shard in self._shards):
+            yield from self._finish(last, Interval(self._collector.first_ts_ns or 0, self._collector.last_ts_ns or 0))
+
+    def _first_ts_ns(self) -> Generator[Event, None, int | None]:
+        """Open sources up to the first frame; return its timestamp, None if there is no frame."""
+        while True:
+            yield from self._advance(_BEFORE_ANY_FRAME_NS)
+            first_ns = self._next_ts_ns()
+            if first_ns is not None or self._has_ended():
+                return first_ns
+            self._control.snapshot_now = False  # of nothing yet
+
+    def _intervals(self, start_ns: int) -> Generator[Event, None, Interval]:
+        """Yield what happens up to the end; return the interval that is running then."""
+        interval_ns, duration_ns = self._plan.interval_ns, self._plan.duration_ns
+        deadline_ns = start_ns + duration_ns if duration_ns else None
+        end_ns = start_ns + interval_ns if interval_ns else None
+        while True:
+            until_ns = _earliest(end_ns, deadline_ns)
+            yield from self._advance(until_ns)
+            next_ns = self._next_ts_ns()
+            if self._has_ended() or _is_reached(deadline_ns, next_ns):
+                return Interval(start_ns, start_ns if until_ns is None else until_ns)
+            if end_ns is not None and next_ns is not None and next_ns >= end_ns:
+                yield self._rotate(start_ns, end_ns)
+                start_ns = yield from self._silence(end_ns, next_ns)
+                end_ns = start_ns + interval_ns
+            else:
+                now_ns = max(start_ns, (self._collector.last_ts_ns or 0) + 1)
+                yield self._rotate(start_ns, now_ns)
+                start_ns = now_ns
+            self._control.snapshot_now = False
+
+    def _silence(self, start_ns: int, next_ns: int) -> Generator[Event, None, int]:
+        """Yield the snapshots of the silent intervals from `start_ns` on; return the start of the one with the next frame."""
+        interval_ns = self._plan.interval_ns
+        n_silent = (next_ns - start_ns) // interval_ns
+        end_ns = start_ns + n_silent * interval_ns
+        if n_silent > MOST_SILENT_INTERVALS:
+            yield Problem(
+                f"{self._plan.source}: no frame for {format_duration(end_ns - start_ns)}: "
+                f"{n_silent} intervals without traffic are left out"
+            )
+            return end_ns
+        for silent_ns in range(start_ns, end_ns, interval_ns):
+            if self._control.stop:
+                return silent_ns
+            yield self._rotate(silent_ns, silent_ns + interval_ns)
+        return end_ns
+
+    def _next_ts_ns(self) -> int | None:
+        return _earliest(*(shard.next_ts_ns for shard in self._shards))
+
+    def _dropped(self) -> Dropped:
+        """Return nothing: what a capture file's writer lost is not in it."""
+        return Dropped()
+
+
+class LiveMonitor(_Monitor[LiveShard]):
+    """Accounts an interface until it is stopped, a duration has passed, or the interface is gone.
+
+    captures: open, and left open; several of one interface share its frames (a fanout group).
+    accountants: one for one capture; for several, a collector and one for each.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        captures: Sequence[Capture],
+        accountants: Sequence[Accountant],
+        control: Control | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._clock = clock or WallClock()
+        workers = accountants[1:] or accountants
+        shards = [LiveShard(worker, capture, self._clock) for worker, capture in zip(workers, captures, strict=True)]
+        super().__init__(plan, shards, accountants[0], control or Control())
+
+    def _run(self) -> Iterator[Event]:
+        first_ns = self._clock.now_ns()
+        last_start_ns = yield from self._intervals(first_ns)
+        last_call_ns = self._clock.now_ns() + LAST_CALL_NS
+        for shard in self._shards:
+            shard.last_call(last_call_ns)
+        if self._workers is not None:
+            for shard in self._shards:
+                self._collector.merge(shard.accountant)
+        yield from self._news()
+        stop_ns = max(last_start_ns, self._clock.now_ns())
+        yield from self._finish(Interval(last_start_ns, stop_ns), Interval(min(first_ns, stop_ns), stop_ns))
+
+    def _intervals(self, start_ns: int) -> Generator[Event, None, int]:
+        """Yield what happens up to the end; return the start of the interval that is running then."""
+        interval_ns, duration_ns = self._plan.interval_ns, self._plan.duration_ns
+        deadline_ns = start_ns + duration_ns if duration_ns else None
+        end_ns = start_ns + interval_ns if interval_ns else None
+        now_ns = start_ns
+        while True:
+            merge_ns = None if self._workers is None else now_ns + MERGE_NS
+            yield from self._advance(_earliest(end_ns, deadline_ns, merge_ns))
+            now_ns = self._clock.now_ns()
+            if self._has_ended() or _is_reached(deadline_ns, now_ns):
+                return start_ns
+            if end_ns is not None and now_ns >= end_ns:
+                boundary_ns = now_ns - (now_ns - end_ns) % interval_ns  # the last one, if several passed at once
+                yield self._rotate(start_ns, boundary_ns)
+                start_ns, end_ns = boundary_ns, boundary_ns + interval_ns
+            elif now_ns < start_ns:  # the clock was set back: the running interval ends, and a new phase begins
+                yield self._rotate(start_ns, start_ns)
+                start_ns = now_ns
+                end_ns = start_ns + interval_ns if interval_ns else None
+            elif self._control.snapshot_now:
+                yield self._rotate(start_ns, now_ns)
+                start_ns = now_ns
+            self._control.snapshot_now = False
+
+    def _dropped(self) -> Dropped:
+        """Return the frames lost since the start; each capture sees all that its interface and the machine lost."""
+        shares = [shard.dropped() for shard in self._shards]
+        return Dropped(
+            kernel=sum(share.kernel for share in shares),
+            interface=max(share.interface for share in shares),
+            backlog=max(share.backlog for share in shares),
+        )
+
+
+def _earliest(*times_ns: int | None) -> int | None:
+    return min((ts_ns for ts_ns in times_ns if ts_ns is not None), default=None)
+
+
+def _is_reached(bound_ns: int | None, ts_ns: int | None) -> bool:
+    return bound_ns is not None and ts_ns is not None and ts_ns >= bound_ns

@@ -1,0 +1,53 @@
+"""CSV: one header, then one row for each host of each snapshot; the columns are described in README.
+
+What it does not do: carry what belongs to no host (frames that are not IP, loss): that is in the other formats and the log.
+"""
+
+from __future__ import annotations
+
+import csv
+from itertools import repeat
+from typing import TYPE_CHECKING, TextIO
+
+from fastmon.report.hosts import COLUMNS, host_columns
+from fastmon.report.sink import Sink, alert_line, printable
+from fastmon.units import format_time
+
+if TYPE_CHECKING:
+    from fastmon.policy import Alert
+    from fastmon.snapshot import Snapshot
+
+__all__ = ["CsvSink"]
+
+
+class CsvSink(Sink):
+    """Writes rows to `stream`, opened with newline="", and alerts as lines to `alerts`."""
+
+    def __init__(self, stream: TextIO, alerts: TextIO) -> None:
+        self._stream = stream
+        self._alerts = alerts
+        self._writer = csv.writer(stream, lineterminator="\n")
+        self._writer.writerow(("type", "source", "start", "end", *COLUMNS))
+
+    def snapshot(self, snapshot: Snapshot) -> None:
+        """Write a row for each host."""
+        head = (
+            "summary" if snapshot.is_summary else "snapshot",
+            printable(snapshot.source),
+            format_time(snapshot.interval.start_ns),
+            format_time(snapshot.interval.end_ns),
+        )
+        for chunk in snapshot.chunks():
+            *texts, local, flagged, total_in, total_out = host_columns(chunk)
+            columns = (*texts, map(_boolean, local), map(_boolean, flagged), total_in, total_out)
+            self._writer.writerows(zip(*map(repeat, head), *columns, strict=False))
+        self._stream.flush()
+
+    def alert(self, alert: Alert) -> None:
+        """Write a line for people beside the rows."""
+        self._alerts.write(alert_line(alert) + "\n")
+        self._alerts.flush()
+
+
+def _boolean(value: object) -> str:
+    return "true" if value else "false"

@@ -1,0 +1,46 @@
+"""What every sink can be told, and what keeps foreign text from reaching a terminal raw.
+
+What it does not do: show anything.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fastmon.policy import Alert
+    from fastmon.snapshot import Snapshot
+
+__all__ = ["Sink", "alert_line", "printable"]
+
+
+class Sink:
+    """Takes the events of a run in their order. A sink overrides what it shows, and ignores the rest."""
+
+    def snapshot(self, snapshot: Snapshot) -> None:
+        """Take an interval's snapshot, or the summary."""
+
+    def alert(self, alert: Alert) -> None:
+        """Take an alert."""
+
+    def problem(self, text: str) -> None:
+        """Take one line about something that went wrong, or that a person should know."""
+
+    def close(self) -> None:
+        """Finish; no event follows."""
+
+
+def printable(text: str) -> str:
+    """Return `text` with control characters, and what else does not print, escaped: a file may have any name."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def alert_line(alert: Alert) -> str:
+    """Return an alert as a line for people."""
+    from fastmon.units import format_size, format_time
+
+    side = "local" if alert.local else "remote"
+    return (
+        f"ALERT {alert.kind}: {alert.host} ({side}) passed {format_size(alert.limit_bytes)} at {format_time(alert.ts_ns)}, "
+        f"total {format_size(alert.total_bytes)}"
+    )

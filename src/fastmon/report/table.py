@@ -1,0 +1,131 @@
+"""Tables for people: the biggest hosts of each interval, and whatever a person should know about the rest.
+
+What it does not do: show every host; JSON lines and CSV do.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TextIO
+
+from fastmon.report.grid import Grid, open_page
+from fastmon.report.sink import Sink, alert_line, printable
+from fastmon.units import NS_PER_S, format_duration, format_rate, format_size, format_time
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fastmon.policy import Alert
+    from fastmon.snapshot import Count, HostRow, Snapshot
+
+__all__ = ["TableSink"]
+
+_TITLES = ("host", "side", "bytes in", "bytes out", "total", "packets in", "packets out", "share", "state")
+
+
+class TableSink(Sink):
+    """Shows the `top` biggest hosts of each snapshot, and alerts between them."""
+
+    def __init__(self, stream: TextIO, top: int) -> None:
+        self._page = open_page(stream)
+        self._top = top
+
+    def snapshot(self, snapshot: Snapshot) -> None:
+        """Show a table, or a line if there was no traffic."""
+        self._page.line(_headline(snapshot), style="bold")
+        if snapshot.counters.frames.frames:
+            self._page.line(_totals(snapshot))
+        if len(snapshot) and self._top:
+            self._page.grid(_grid(snapshot, self._top))
+        for note in _notes(snapshot, self._top):
+            self._page.line(note, style="dim")
+        self._page.line("")
+
+    def alert(self, alert: Alert) -> None:
+        """Show a line."""
+        self._page.line(alert_line(alert), style="bold red")
+
+
+def _headline(snapshot: Snapshot) -> str:
+    start_ns, end_ns = snapshot.interval.start_ns, snapshot.interval.end_ns
+    kind = "summary of " if snapshot.is_summary else ""
+    nothing = "" if snapshot.counters.frames.frames else ": no traffic"
+    if not end_ns:  # no clock ever ran: an empty capture
+        return f"{kind}{printable(snapshot.source)}{nothing}"
+    start, end = _moment(start_ns), _moment(end_ns)
+    if start[:10] == end[:10]:
+        end = end[11:]
+    return f"{kind}{printable(snapshot.source)}  {start} to {end} UTC ({_length(end_ns - start_ns)}){nothing}"
+
+
+def _moment(ts_ns: int) -> str:
+    """Return a time to the millisecond: "2026-01-01 00:00:00.000"."""
+    return format_time(ts_ns)[:23].replace("T", " ")
+
+
+def _length(duration_ns: int) -> str:
+    """Return a duration without the digits that nobody reads."""
+    unit_ns = 1_000_000 if duration_ns < 10 * NS_PER_S else NS_PER_S
+    return format_duration(duration_ns // unit_ns * unit_ns or duration_ns)
+
+
+def _totals(snapshot: Snapshot) -> str:
+    frames, size = snapshot.counters.frames.frames, snapshot.counters.frames.bytes
+    duration_ns = snapshot.interval.end_ns - snapshot.interval.start_ns
+    parts = [f"{len(snapshot):,} hosts", f"{frames:,} frames", format_size(size)]
+    if duration_ns > 0:
+        parts += [f"{frames * NS_PER_S // duration_ns:,} frames/s", format_rate(size, duration_ns)]
+    return ", ".join(parts)
+
+
+def _grid(snapshot: Snapshot, top: int) -> Grid:
+    grid = Grid(_TITLES, numbers=frozenset(range(2, 8)))
+    for number, row in enumerate(snapshot.top(top)):
+        grid.rows.append(_cells(row, snapshot.counters.ip))
+        if row.flagged:
+            grid.styles[number] = "red"
+    return grid
+
+
+def _cells(row: HostRow, ip: Count) -> tuple[str, ...]:
+    total = row.bytes_in + row.bytes_out
+    return (
+        row.host,
+        "local" if row.local else "remote",
+        format_size(row.bytes_in),
+        format_size(row.bytes_out),
+        format_size(total),
+        f"{row.packets_in:,}",
+        f"{row.packets_out:,}",
+        # of the IP bytes, those that the host took part in; one that talks to itself counts each twice
+        f"{min(total / ip.bytes, 1) if ip.bytes else 0:.1%}",
+        "FLAGGED" if row.flagged else "OK",
+    )
+
+
+def _notes(snapshot: Snapshot, top: int) -> Iterator[str]:
+    """Yield a line for everything beside the hosts shown that is not zero."""
+    counters, dropped = snapshot.counters, snapshot.dropped
+    if len(snapshot) > top:
+        yield f"{len(snapshot) - top:,} more hosts"
+    if counters.non_ip.frames:
+        yield f"not IP: {_count(counters.non_ip.frames, counters.non_ip.bytes)}"
+    reasons = {reason: count for reason, count in counters.undecoded.items() if count.frames}
+    if reasons:
+        texts = (f"{reason.replace('_', ' ')} {_count(count.frames, count.bytes)}" for reason, count in reasons.items())
+        yield f"not decoded: {', '.join(texts)}"
+    overflow = counters.overflow
+    if overflow.frames_in or overflow.frames_out:
+        received, sent = _count(overflow.frames_in, overflow.bytes_in), _count(overflow.frames_out, overflow.bytes_out)
+        yield f"of hosts that did not fit: in {received}, out {sent}"
+    places = (
+        ("in the capture buffer", dropped.kernel),
+        ("at the interface", dropped.interface),
+        ("in the kernel's backlog (whole machine)", dropped.backlog),
+    )
+    losses = [f"{frames:,} {place}" for place, frames in places if frames]
+    if losses:
+        yield f"LOST frames: {', '.join(losses)}"
+
+
+def _count(frames: int, size: int) -> str:
+    return f"{frames:,} frames ({format_size(size)})"

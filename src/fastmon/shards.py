@@ -1,0 +1,200 @@
+"""Shards: an accountant with the sources that it drains, a gulp at a time.
+
+What it does not do: rotate, or know intervals; `monitor` tells each shard how far to go, and may do so in a thread each.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Protocol
+
+from fastmon.errors import CaptureError, ConfigError
+from fastmon.units import NS_PER_S
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from contextlib import AbstractContextManager
+    from typing import TypeAlias
+
+    from fastmon.accounting import Accountant
+    from fastmon.capture import Capture
+    from fastmon.errors import FastmonError
+    from fastmon.snapshot import Dropped
+
+    SourceOpener: TypeAlias = Callable[[], AbstractContextManager[Capture]]
+
+__all__ = ["Clock", "LiveShard", "ReplayShard", "WallClock"]
+
+GULP_FRAMES = 1 << 16
+"""Frames between two looks at the clock, the alerts and the person who wants to stop."""
+
+GATHER_NS = 50_000_000
+"""Live: how long the kernel gathers frames between two gulps, to be woken up seldom."""
+
+LONGEST_WAIT_NS = 50_000_000
+"""Live: the longest wait for a frame; no signal ends it."""
+
+
+class Clock(Protocol):
+    """What tells the time of a live run, and lets it pass."""
+
+    def now_ns(self) -> int:
+        """Return the time, nanoseconds since the epoch."""
+        ...
+
+    def sleep(self, duration_ns: int) -> None:
+        """Let `duration_ns` pass."""
+        ...
+
+
+class WallClock:
+    """The machine's clock."""
+
+    def now_ns(self) -> int:
+        """Return the time, nanoseconds since the epoch."""
+        return time.time_ns()
+
+    def sleep(self, duration_ns: int) -> None:
+        """Let `duration_ns` pass."""
+        time.sleep(duration_ns / NS_PER_S)
+
+
+class _Shard:
+    """What both kinds have.
+
+    problems: what went wrong with the sources, in order; whoever shows them takes them out.
+    warnings: what a person should know about the sources, likewise.
+    """
+
+    def __init__(self, accountant: Accountant) -> None:
+        self.accountant = accountant
+        self.problems: deque[FastmonError] = deque()
+        self.warnings: deque[str] = deque()
+        self._warned = 0
+
+    def _take_warnings(self, capture: Capture) -> None:
+        self.warnings.extend(capture.warnings[self._warned :])
+        self._warned = len(capture.warnings)
+
+
+class ReplayShard(_Shard):
+    """Sources read one after the other, on the packet clock; each is opened when the one before has ended.
+
+    n_opened: sources opened so far.
+
+    An error ends its source, and the next is opened; a ConfigError (a wrong filter, say) would be the same in all, and ends all.
+    """
+
+    def __init__(self, accountant: Accountant, sources: Iterable[SourceOpener]) -> None:
+        super().__init__(accountant)
+        self.n_opened = 0
+        self._sources = deque(sources)
+        self._open = ExitStack()
+        self._capture: Capture | None = None
+        self._finished_bytes = 0
+
+    @property
+    def position_bytes(self) -> int:
+        """Bytes read so far, of all sources."""
+        return self._finished_bytes + (0 if self._capture is None else self._capture.position_bytes)
+
+    @property
+    def next_ts_ns(self) -> int | None:
+        """Timestamp of the next frame, once `gulp` has returned False; None if all sources are read."""
+        return None if self._capture is None else self._capture.next_ts_ns
+
+    @property
+    def has_ended(self) -> bool:
+        """All sources are read."""
+        return self._capture is None and not self._sources
+
+    def gulp(self, until_ns: int | None) -> bool:
+        """Account some frames of before `until_ns`, opening sources as need be; return False if there are no more.
+
+        A source that has nothing to read yet (a pipe) counts as having some.
+        """
+        if self._capture is None:
+            if not self._sources:
+                return False
+            self._open_next()
+            return True
+        next_ns = self._capture.next_ts_ns
+        if next_ns is None and not self._capture.exhausted:
+            return True
+        if next_ns is not None and until_ns is not None and next_ns >= until_ns:
+            return False
+        try:
+            self.accountant.drain(self._capture, GULP_FRAMES, until_ns)
+        except CaptureError as error:
+            self.problems.append(error)
+            self.close()
+        else:
+            if self._capture.exhausted:
+                self.close()
+        return True
+
+    def close(self) -> None:
+        """Close the source that is being read."""
+        if self._capture is not None:
+            self._take_warnings(self._capture)
+            self._finished_bytes = self.position_bytes
+            self._capture = None
+        self._open.close()
+
+    def _open_next(self) -> None:
+        try:
+            self._capture = self._open.enter_context(self._sources.popleft()())
+        except CaptureError as error:
+            self.problems.append(error)
+        except ConfigError as error:
+            self.problems.append(error)
+            self._sources.clear()
+        else:
+            self.n_opened += 1
+            self._warned = 0
+            self._take_warnings(self._capture)
+
+
+class LiveShard(_Shard):
+    """An interface, on the wall clock.
+
+    has_ended: nothing more can be read (the interface went away).
+    """
+
+    def __init__(self, accountant: Accountant, capture: Capture, clock: Clock) -> None:
+        super().__init__(accountant)
+        self.has_ended = False
+        self._capture = capture
+        self._clock = clock
+
+    def gulp(self, until_ns: int | None) -> bool:
+        """Account what has come, waiting a little for it; return False from `until_ns` on, and when the capture has ended."""
+        left_ns = LONGEST_WAIT_NS if until_ns is None else until_ns - self._clock.now_ns()
+        if self.has_ended or left_ns <= 0:
+            return False
+        if 0 < self._drain(min(left_ns, LONGEST_WAIT_NS)) < GULP_FRAMES:
+            self._clock.sleep(min(left_ns, GATHER_NS))
+        return True
+
+    def last_call(self, until_ns: int) -> None:
+        """Account, until `until_ns`, what the kernel has gathered and not handed over yet."""
+        while not self.has_ended and (left_ns := until_ns - self._clock.now_ns()) > 0:
+            self._drain(left_ns)
+
+    def dropped(self) -> Dropped:
+        """Return the frames lost since the start."""
+        return self._capture.dropped()
+
+    def _drain(self, wait_ns: int) -> int:
+        """Return the number of frames accounted after a wait of at most `wait_ns` for the first."""
+        n_frames = 0
+        try:
+            if self._capture.wait(wait_ns / NS_PER_S):
+                n_frames = self.accountant.drain(self._capture, GULP_FRAMES)
+        except CaptureError as error:
+            self.problems.append(error)
+            self.has_ended = True
+        self._take_warnings(self._capture)
+        return n_frames

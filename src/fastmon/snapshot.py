@@ -1,0 +1,307 @@
+"""Snapshots: the immutable results of accounting.
+
+What it does not do: read, decode, print or store anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import add
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+import numpy as np
+
+from fastmon.addresses import keys_to_text
+from fastmon.errors import FastmonError
+from fastmon.frames import UNDECODED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = ["HOST_DTYPE", "Count", "Counters", "Dropped", "HostRow", "Interval", "Overflow", "Snapshot"]
+
+HOST_DTYPE = np.dtype(
+    [
+        ("key", "u1", (16,)),
+        ("bytes_in", "u8"),
+        ("bytes_out", "u8"),
+        ("packets_in", "u8"),
+        ("packets_out", "u8"),
+        ("first_seen_ns", "i8"),
+        ("last_seen_ns", "i8"),
+    ]
+)
+"""One host: 64 bytes, the layout of a row of the native table."""
+
+_Scalar = TypeVar("_Scalar", bound=np.generic)
+
+CHUNK_ROWS = 1 << 14
+"""Rows that are worked on at once where a whole column more would cost memory that a million hosts do not leave."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """The half-open period [start_ns, end_ns), nanoseconds since the epoch."""
+
+    start_ns: int
+    end_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A number of frames and their wire bytes."""
+
+    frames: int = 0
+    bytes: int = 0
+
+    def __add__(self, other: Count) -> Count:
+        return Count(self.frames + other.frames, self.bytes + other.bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Overflow:
+    """Traffic of hosts that did not fit in the table, by their direction."""
+
+    frames_in: int = 0
+    bytes_in: int = 0
+    frames_out: int = 0
+    bytes_out: int = 0
+
+    def __add__(self, other: Overflow) -> Overflow:
+        return Overflow(
+            self.frames_in + other.frames_in,
+            self.bytes_in + other.bytes_in,
+            self.frames_out + other.frames_out,
+            self.bytes_out + other.bytes_out,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Frames lost before fastmon saw them: ring buffer, interface, kernel backlog (host-wide)."""
+
+    kernel: int = 0
+    interface: int = 0
+    backlog: int = 0
+
+    def __add__(self, other: Dropped) -> Dropped:
+        return Dropped(self.kernel + other.kernel, self.interface + other.interface, self.backlog + other.backlog)
+
+    def __sub__(self, other: Dropped) -> Dropped:
+        return Dropped(self.kernel - other.kernel, self.interface - other.interface, self.backlog - other.backlog)
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """Frames and wire bytes of one period, by what decoding came to.
+
+    undecoded: one `Count` for each reason of `frames.UNDECODED`, keyed by its name in lower case.
+    """
+
+    frames: Count = Count()
+    ip: Count = Count()
+    non_ip: Count = Count()
+    undecoded: dict[str, Count] = field(default_factory=lambda: {status.name.lower(): Count() for status in UNDECODED})
+    overflow: Overflow = Overflow()
+
+    def __add__(self, other: Counters) -> Counters:
+        return Counters(
+            self.frames + other.frames,
+            self.ip + other.ip,
+            self.non_ip + other.non_ip,
+            {name: count + other.undecoded[name] for name, count in self.undecoded.items()},
+            self.overflow + other.overflow,
+        )
+
+
+class HostRow(NamedTuple):
+    """One host of a snapshot as plain Python values; the fields are `Snapshot`'s."""
+
+    host: str
+    bytes_in: int
+    bytes_out: int
+    packets_in: int
+    packets_out: int
+    first_seen_ns: int
+    last_seen_ns: int
+    total_bytes_in: int
+    total_bytes_out: int
+    local: bool
+    flagged: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """Counters of one closed interval, or of the whole run.
+
+    hosts: (n,) `HOST_DTYPE`, one row a host that had traffic in the interval, unordered, unique; read-only,
+        independent of the accountant. Bytes and packets are the interval's; first and last seen are since the start.
+        key: (16,) uint8, network byte order, IPv4 as ::ffff:a.b.c.d
+        bytes_in, bytes_out: uint64, wire bytes of the frames that the host received, sent
+        packets_in, packets_out: uint64
+        first_seen_ns, last_seen_ns: int64, least and greatest timestamp, nanoseconds since the epoch
+    total_bytes_in, total_bytes_out: (n,) uint64, since the start, in the order of `hosts`.
+    local, flagged: (n,) bool, in the order of `hosts`: in a local network; over its limit.
+    """
+
+    interval: Interval
+    counters: Counters
+    hosts: NDArray[np.void]
+    total_bytes_in: NDArray[np.uint64]
+    total_bytes_out: NDArray[np.uint64]
+    local: NDArray[np.bool_]
+    flagged: NDArray[np.bool_]
+    dropped: Dropped = Dropped()
+    source: str = ""
+    is_summary: bool = False
+
+    def __len__(self) -> int:
+        """Return the number of hosts."""
+        return len(self.hosts)
+
+    def __iter__(self) -> Iterator[HostRow]:
+        """Iterate over the hosts as `HostRow`, in the order of `hosts`, converting a few at a time."""
+        for chunk in self.chunks():
+            counters = (chunk.hosts[name].tolist() for name in HOST_DTYPE.names or () if name != "key")
+            others = (chunk.total_bytes_in, chunk.total_bytes_out, chunk.local, chunk.flagged)
+            yield from map(HostRow, keys_to_text(chunk.hosts["key"]), *counters, *(column.tolist() for column in others))
+
+    def chunks(self) -> Iterator[Snapshot]:
+        """Iterate over the hosts as snapshots of consecutive rows, views into this one's arrays."""
+        for start in range(0, len(self), CHUNK_ROWS):
+            yield self._take(slice(start, start + CHUNK_ROWS))
+
+    def to_dict(self) -> dict[str, dict[str, int | bool]]:
+        """Return the counters of each host by its address, in the order of `hosts`."""
+        counters = ((row.host, row._asdict()) for row in self)
+        return {host: {name: value for name, value in row.items() if name != "host"} for host, row in counters}
+
+    def top(self, n: int) -> Snapshot:
+        """Return the `n` hosts with the most bytes, in and out, greatest first, ties by key; the rest of the snapshot as it is.
+
+        Takes time linear in the number of hosts, and memory for `n` of them.
+        """
+        if n <= 0:
+            return self._take(slice(0))
+        best = [
+            start + _smallest_rows(_ranks(chunk.hosts), n)
+            for start, chunk in zip(range(0, len(self), CHUNK_ROWS), self.chunks(), strict=True)
+        ]
+        if not best:
+            return self
+        rows = np.concatenate(best)
+        return self._take(rows[_smallest_rows(_ranks(self.hosts[rows]), n)])
+
+    def merge(self, *others: Snapshot) -> Snapshot:
+        """Return one snapshot that adds up this one and `others`, for instance several machines' of the same period.
+
+        Its interval spans theirs. A host is local or flagged if it is so in one of them. Hosts are ordered by key.
+
+        Raises ValueError for a summary together with a snapshot of an interval.
+        """
+        parts = (self, *others)
+        if len({part.is_summary for part in parts}) > 1:
+            raise ValueError("a summary and a snapshot of an interval cannot be merged: their bytes are of different periods")
+        hosts = np.concatenate([part.hosts for part in parts])
+        words = _key_words(hosts)
+        order = np.lexsort((words[:, 1], words[:, 0]))
+        hosts, words = hosts[order], words[order]
+        starts = np.flatnonzero(np.concatenate(([True], (words[1:] != words[:-1]).any(axis=1)))[: len(hosts)])
+
+        def joined(columns: Sequence[NDArray[_Scalar]], operation: np.ufunc) -> NDArray[_Scalar]:
+            return _frozen(_grouped(np.concatenate(columns)[order], starts, operation))
+
+        return Snapshot(
+            interval=Interval(min(part.interval.start_ns for part in parts), max(part.interval.end_ns for part in parts)),
+            counters=reduce(add, (part.counters for part in parts)),
+            hosts=_frozen(_merged_rows(hosts, starts)),
+            total_bytes_in=joined([part.total_bytes_in for part in parts], np.add),
+            total_bytes_out=joined([part.total_bytes_out for part in parts], np.add),
+            local=joined([part.local for part in parts], np.logical_or),
+            flagged=joined([part.flagged for part in parts], np.logical_or),
+            dropped=reduce(add, (part.dropped for part in parts)),
+            source=", ".join(dict.fromkeys(part.source for part in parts)),
+            is_summary=self.is_summary,
+        )
+
+    def check_conservation(self) -> None:
+        """Check that every frame and byte read is in exactly one place (DESIGN: conservation).
+
+        Raises FastmonError naming the first sum that does not hold.
+        """
+        counters, overflow = self.counters, self.counters.overflow
+        parts = reduce(add, counters.undecoded.values(), counters.ip + counters.non_ip)
+        sums = (
+            ("frames: IP + non-IP + undecoded", parts.frames, counters.frames.frames),
+            ("bytes: IP + non-IP + undecoded", parts.bytes, counters.frames.bytes),
+            ("IP bytes: hosts' bytes_in + overflow", self._sum("bytes_in") + overflow.bytes_in, counters.ip.bytes),
+            ("IP bytes: hosts' bytes_out + overflow", self._sum("bytes_out") + overflow.bytes_out, counters.ip.bytes),
+            ("IP frames: hosts' packets_in + overflow", self._sum("packets_in") + overflow.frames_in, counters.ip.frames),
+            ("IP frames: hosts' packets_out + overflow", self._sum("packets_out") + overflow.frames_out, counters.ip.frames),
+        )
+        for name, found, expected in sums:
+            if found != expected:
+                raise FastmonError(f"conservation is broken: {name} is {found}, and should be {expected}")
+
+    def _sum(self, column: str) -> int:
+        return int(self.hosts[column].sum())
+
+    def _take(self, rows: slice | NDArray[np.intp]) -> Snapshot:
+        return replace(
+            self,
+            hosts=_frozen(self.hosts[rows]),
+            total_bytes_in=_frozen(self.total_bytes_in[rows]),
+            total_bytes_out=_frozen(self.total_bytes_out[rows]),
+            local=_frozen(self.local[rows]),
+            flagged=_frozen(self.flagged[rows]),
+        )
+
+
+def _frozen(array: NDArray[_Scalar]) -> NDArray[_Scalar]:
+    array.flags.writeable = False
+    return array
+
+
+def _key_words(hosts: NDArray[np.void]) -> NDArray[np.uint64]:
+    """Return the keys as (n, 2) uint64, whose lexicographic order is the keys'."""
+    return np.ascontiguousarray(hosts["key"]).view(">u8").astype(np.uint64)
+
+
+def _ranks(hosts: NDArray[np.void]) -> list[NDArray[np.uint64]]:
+    """Return the columns by which hosts are ranked, smallest first: bytes descending, then the key."""
+    words = _key_words(hosts)
+    return [~(hosts["bytes_in"] + hosts["bytes_out"]), words[:, 0], words[:, 1]]
+
+
+def _smallest_rows(columns: Sequence[NDArray[np.uint64]], n: int) -> NDArray[np.intp]:
+    """Return the numbers of the `n` lexicographically smallest rows of `columns`, in order, without sorting the rest."""
+    rows = np.arange(len(columns[0]))
+    if n < len(rows):
+        chosen = []
+        for column in columns:  # each one settles all rows but those that tie with the last one that fits
+            values = column[rows]
+            last = np.partition(values, n - 1)[n - 1]
+            chosen.append(rows[values < last])
+            n -= len(chosen[-1])
+            rows = rows[values == last]
+        rows = np.concatenate([*chosen, rows[:n]])
+    return rows[np.lexsort([column[rows] for column in reversed(columns)])]
+
+
+def _grouped(values: NDArray[_Scalar], starts: NDArray[np.intp], operation: np.ufunc) -> NDArray[_Scalar]:
+    """Reduce each run of `values` that begins at one of `starts`."""
+    reduced: NDArray[_Scalar] = operation.reduceat(values, starts) if len(starts) else values
+    return reduced
+
+
+def _merged_rows(hosts: NDArray[np.void], starts: NDArray[np.intp]) -> NDArray[np.void]:
+    """Return one row for each run of rows of the same host."""
+    merged = hosts[starts]
+    for name in ("bytes_in", "bytes_out", "packets_in", "packets_out"):
+        merged[name] = _grouped(hosts[name], starts, np.add)
+    merged["first_seen_ns"] = _grouped(hosts["first_seen_ns"], starts, np.minimum)
+    merged["last_seen_ns"] = _grouped(hosts["last_seen_ns"], starts, np.maximum)
+    return merged

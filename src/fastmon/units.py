@@ -1,0 +1,112 @@
+"""Sizes, durations and times between text and numbers.
+
+What it does not do: know what a size or duration is for; the caller names the option in its own words.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta, timezone
+
+from fastmon.errors import ConfigError
+
+__all__ = [
+    "NS_PER_S",
+    "format_duration",
+    "format_rate",
+    "format_size",
+    "format_time",
+    "parse_duration",
+    "parse_size",
+]
+
+NS_PER_S = 1_000_000_000
+
+_MAX = (1 << 63) - 1
+_PREFIXES = "kMGTPE"
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp]?)(i?)b?", re.IGNORECASE | re.ASCII)
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|ms|s|m|h|d)", re.ASCII)
+_UNIT_NS = {
+    "d": 86_400 * NS_PER_S,
+    "h": 3_600 * NS_PER_S,
+    "m": 60 * NS_PER_S,
+    "s": NS_PER_S,
+    "ms": 1_000_000,
+    "us": 1_000,
+    "ns": 1,
+}
+
+
+def parse_size(text: str) -> int:
+    """Return the bytes that `text` says: "1500", "1MB" (10**6), "1MiB" (2**20), "1.5g"; any case.
+
+    Raises ConfigError if it is no size.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    if match is None or (match[3] and not match[2]):
+        raise ConfigError(f"{text!r} is no size: write bytes, or a number with kB, MB, GB, KiB, MiB or GiB, like 1MB")
+    power = " kmgtp".index(match[2].lower() or " ")
+    size = _scaled(match[1], (1024 if match[3] else 1000) ** power)
+    if size > _MAX:
+        raise ConfigError(f"{text!r} is too big a size: {format_size(_MAX)} at most")
+    return size
+
+
+def parse_duration(text: str) -> int:
+    """Return the nanoseconds that `text` says: "500ms", "60s", "5m", "1h30m", "2d"; a bare number is seconds.
+
+    Raises ConfigError if it is no duration.
+    """
+    stripped = text.strip().lower()
+    if re.fullmatch(r"\d+(\.\d+)?", stripped, re.ASCII):
+        stripped += "s"
+    parts = _DURATION_PART.findall(stripped)
+    if not parts or "".join(number + unit for number, unit in parts) != stripped:
+        raise ConfigError(f"{text!r} is no duration: write a number with ms, s, m, h or d, like 60s or 1h30m")
+    duration_ns = sum(_scaled(number, _UNIT_NS[unit]) for number, unit in parts)
+    if duration_ns > _MAX:
+        raise ConfigError(f"{text!r} is too long a duration: {_MAX // _UNIT_NS['d']}d at most")
+    return duration_ns
+
+
+def _scaled(number: str, factor: int) -> int:
+    """Return `number` times `factor`, rounded down, exactly (a float would round 9007199254740993)."""
+    whole, _, fraction = number.partition(".")
+    divisor: int = 10 ** len(fraction)
+    return int(whole + fraction) * factor // divisor
+
+
+def format_size(size: int) -> str:
+    """Return `size` bytes for people, in decimal units: "999 B", "1.5 kB", "12.3 GB"."""
+    return _with_prefix(size, "B")
+
+
+def format_rate(size: int, duration_ns: int) -> str:
+    """Return `size` bytes in `duration_ns` for people, in bits a second: "164.6 kbit/s"."""
+    return _with_prefix(size * 8 * NS_PER_S // duration_ns, "bit/s")
+
+
+def _with_prefix(number: int, unit: str) -> str:
+    if number < 1000:
+        return f"{number} {unit}"
+    power = 1
+    while number >= 999.95 * 1000**power and power < len(_PREFIXES):  # above, one decimal would round it to 1000.0
+        power += 1
+    return f"{number / 1000**power:.1f} {_PREFIXES[power - 1]}{unit}"
+
+
+def format_duration(duration_ns: int) -> str:
+    """Return a duration as `parse_duration` reads it: "1h30m", "60s" as "1m", "1.5s" as "1s500ms", "0s"."""
+    parts = []
+    for unit, unit_ns in _UNIT_NS.items():
+        count, duration_ns = divmod(duration_ns, unit_ns)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
+
+
+def format_time(ts_ns: int) -> str:
+    """Return a time as ISO-8601 in UTC with microseconds: "2026-01-01T00:00:00.000000Z"."""
+    moment = _EPOCH + timedelta(microseconds=ts_ns // 1000)
+    return moment.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"

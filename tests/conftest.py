@@ -1,0 +1,21 @@
+"""Fixtures that several test modules share."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fastmon.accounting import make_accountant
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fastmon.accounting import Accountant
+
+
+@pytest.fixture(params=["native", "reference"])
+def accountant(request: pytest.FixtureRequest) -> Callable[..., Accountant]:
+    """Return `make_accountant` of one engine: whatever uses this is tested on both."""
+    return partial(make_accountant, request.param, seed=0)

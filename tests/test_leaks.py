@@ -1,0 +1,43 @@
+"""What the native engine allocates it frees: LeakSanitizer's word, in the build that has it (`scripts/test --sanitize`)."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fastmon import _accounting
+
+CAPTURES = sorted(path for path in (Path(__file__).parents[1] / "pcaps").rglob("*.pcap*") if path.suffix != ".json")
+USE = """
+import sys
+import fastmon
+
+for path in sys.argv[1:]:
+    for filter in (None, "ip or ip6", "no such filter"):
+        try:
+            for snapshot in fastmon.watch(path, interval="1s", limit="1kB", local=("10.0.0.0/8",), filter=filter):
+                snapshot.to_dict()
+        except fastmon.FastmonError as error:
+            print(error)
+"""
+
+
+def leaks(report: str, *modules: str) -> list[str]:
+    """Return the leaks that were allocated by one of `modules` itself; CPython's and numpy's own are not ours to mend."""
+    blocks = re.findall(r"^(?:Direct|Indirect) leak of .*?(?=^\s*$)", report, re.MULTILINE | re.DOTALL)
+    return [block for block in blocks if re.search(rf"^\s*#1 .*({'|'.join(modules)})", block, re.MULTILINE)]
+
+
+@pytest.mark.skipif(not _accounting.DEBUG, reason="this build has no LeakSanitizer: scripts/test --sanitize")
+def test_no_leak_of_a_run_or_of_a_failed_one() -> None:
+    environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=1:exitcode=0"}
+    command = [sys.executable, "-c", USE, *map(str, CAPTURES)]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert "filter" in run.stdout
+    assert "LeakSanitizer: detected memory leaks" in run.stderr
+    assert leaks(run.stderr, "_accounting", "libpcap") == []
