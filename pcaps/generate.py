@@ -63,6 +63,14 @@ def positive(text: str) -> int:
     return number
 
 
+def snaplen(text: str) -> int:
+    """Return a number of captured bytes that leaves every address in its frame; the totals count on that."""
+    number = int(text)
+    if 0 < number < blocks.ADDRESSES_END:
+        raise argparse.ArgumentTypeError(f"{number}: addresses end at byte {blocks.ADDRESSES_END}")
+    return number
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the command line's parser."""
     result = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -77,7 +85,7 @@ def parser() -> argparse.ArgumentParser:
         command.set_defaults(make=make_large)
         command.add_argument("output", type=Path)
         command.add_argument("--frames", type=positive, default=frames, help="number of frames")
-        command.add_argument("--snaplen", type=positive, default=0, help="captured bytes of a frame; 0: all of them")
+        command.add_argument("--snaplen", type=snaplen, default=0, help="captured bytes of a frame; 0: all of them")
         command.add_argument("--rate", type=positive, default=1_000_000, help="frames a second, by their timestamps")
         command.add_argument("--resolution", choices=("us", "ns"), default="us", help="of the timestamps")
         command.add_argument("--seed", type=int, default=0, help="of everything that is chosen")

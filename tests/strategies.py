@@ -137,7 +137,7 @@ TUNNELS: list[Typed] = [
     udp_tunnel(8472, lambda draw, depth: b.vxlan(ethernet(draw, depth))),
     udp_tunnel(4790, vxlan_gpe),
     udp_tunnel(6081, geneve),
-    udp_tunnel(6635, lambda draw, depth: mpls(draw, depth)),
+    udp_tunnel(6635, lambda draw, depth: mpls(draw, depth)),  # noqa: PLW0108 - defined below
     udp_tunnel(2152, gtpu),
 ]
 
@@ -193,6 +193,10 @@ def nsh(draw: Draw, depth: int) -> bytes:
     return b.nsh(4, payload) if flag(draw) else payload
 
 
+def macsec(draw: Draw, depth: int) -> bytes:
+    return b.macsec(*typed_or_llc(draw, depth), control=draw(st.sampled_from([0, 0, 0, 1, 0x40, 0x08])), channel=flag(draw))
+
+
 def tag(build: Callable[[int, bytes], bytes]) -> Stack:
     return lambda draw, depth: build(*typed_or_llc(draw, depth))
 
@@ -207,7 +211,7 @@ ETHERTYPES: list[tuple[int, Stack]] = [
     (0x6558, ethernet),
     (0x8903, lambda draw, depth: b.fabricpath(ethernet(draw, depth))),
     (0x88E7, lambda draw, depth: b.pbb(ethernet(draw, depth))),
-    (0x88E5, lambda draw, depth: b.macsec(*typed_or_llc(draw, depth), channel=flag(draw))),
+    (0x88E5, macsec),
     (0x894F, nsh),
     (0x8926, tag(b.vntag)),
     (0x893F, tag(b.etag)),
@@ -248,7 +252,8 @@ def cooked(build: Callable[..., bytes]) -> Stack:
 def dot11(draw: Draw, depth: int, *, pad: bool = False) -> bytes:
     qos = draw(st.sampled_from([None, 0, 0x80]))
     payload = (bytes(14) if qos == 0x80 else b"") + llc(draw, depth)
-    return b.dot11(payload, qos=qos, four_addresses=flag(draw), ht_control=flag(draw), pad=pad)
+    protected = draw(st.integers(0, 15)) == 0
+    return b.dot11(payload, qos=qos, four_addresses=flag(draw), ht_control=flag(draw), protected=protected, pad=pad)
 
 
 def radiotap(draw: Draw, depth: int) -> bytes:

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +39,7 @@ def fastmon_imports(source: str) -> Iterator[str]:
     """The names of fastmon's modules that Cython source imports or cimports."""
     for module in re.finditer(r"^\s*(?:from\s+(?:fastmon)?\.|c?import\s+fastmon\.)(\w+)", source, re.MULTILINE):
         yield module[1]
-    for names in re.finditer(r"^\s*from\s+(?:fastmon|\.)\s+c?import\s+\(?([\w\s,]+)", source, re.MULTILINE):
+    for names in re.finditer(r"^\s*from\s+(?:fastmon|\.)\s+c?import\s+(\([\w\s,]+\)|[\w, ]+)", source, re.MULTILINE):
         yield from re.findall(r"\w+", names[1])
 
 
@@ -143,23 +144,30 @@ def test_documented_scripts_exist() -> None:
     assert [script for script in scripts if not os.access(script, os.X_OK)] == []
 
 
-def test_documented_options_exist() -> None:
-    commands = re.findall(r"^\s*(?:\$ )?(?:sudo )?fastmon (live|replay|interfaces)\b(.*)", documents(), re.MULTILINE)
+def test_documented_commands_exist() -> None:
+    commands = re.findall(r"^\s*(?:\S+ \| )*fastmon (live|replay|interfaces)\b([^#\n]*)", documents(), re.MULTILINE)
     assert {command for command, _ in commands} == {"live", "replay", "interfaces"}
-    help_of = {command: run_help(command) for command, _ in commands}
     unknown = [
         (command, option)
         for command, arguments in commands
-        for option in re.findall(r"(?<!\S)(--[a-z-]+|-[a-z])\b", arguments)
-        if not re.search(rf"(?<!\S){option}\b", help_of[command])
+        for option in re.findall(r"(?<!\S)--?[a-z][a-z-]*", arguments)
+        if option not in options_of(command)
     ]
     assert unknown == []
 
 
-def run_help(command: str) -> str:
-    """The help text of one of fastmon's commands, without rich's frame cutting option names."""
+def test_every_option_is_documented() -> None:
+    rows = re.findall(r"^\| `(-.*?)\|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    documented = {option for row in rows for option in re.findall(r"--?[a-z][a-z-]*", row)}
+    assert documented == options_of("live") | options_of("replay")
+
+
+@cache
+def options_of(command: str) -> set[str]:
+    """Return the options that one of fastmon's commands has by its help text."""
     code = "import sys, fastmon.cli; sys.exit(fastmon.cli.main())"
+    arguments = [sys.executable, "-c", code, command, "--help"]
     environment = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
-    return subprocess.run(
-        [sys.executable, "-c", code, command, "--help"], env=environment, capture_output=True, text=True, check=True
-    ).stdout
+    text = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=True).stdout
+    found = re.findall(r"^\s*(-[a-zA-Z](?=,))?,?\s*(--[a-z-]+)", text, re.MULTILINE)
+    return {option for pair in found for option in pair if option} - {"-h", "--help"}

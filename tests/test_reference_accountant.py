@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import builders as b
 import pytest
 from snapshot_checks import assert_conserved, row, rows
 
-from fastmon.accounting import Accountant, LimitCrossing
-from fastmon.errors import TruncatedCaptureError
+from fastmon.accounting import Accountant
+from fastmon.errors import ConfigError, TruncatedCaptureError
 from fastmon.frames import Frame
 from fastmon.reference import FRAMES_PER_READ, ReferenceAccountant
-from fastmon.snapshot import HOST_DTYPE, Count, Interval, Overflow, Snapshot
+from fastmon.snapshot import HOST_DTYPE, Count, Interval, LimitCrossing, Overflow, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -102,6 +102,15 @@ class TestCounting:
         seen = row(rotate(target), b.host(LOCAL_1))
         assert (seen.first_seen_ns, seen.last_seen_ns) == (-5, 20)
 
+    def test_first_and_last_timestamp_are_those_of_all_frames(self, accountant: MakeAccountant) -> None:
+        target, other = accountant(), accountant()
+        assert (target.first_ts_ns, target.last_ts_ns) == (None, None)
+        account_all(target, [frame(LOCAL_1, REMOTE_1, ts_ns=7), Frame(9, 60, 1, b.ethernet(b.ARP, bytes(46)))])
+        assert (target.first_ts_ns, target.last_ts_ns) == (7, 9)
+        other.account(frame(LOCAL_1, REMOTE_1, ts_ns=-3))
+        target.merge(other)
+        assert (target.first_ts_ns, target.last_ts_ns) == (-3, 9)
+
     def test_frame_of_no_length_is_traffic(self, accountant: MakeAccountant) -> None:
         target = accountant()
         target.account(frame(LOCAL_1, REMOTE_1, wire_len=0))
@@ -123,6 +132,15 @@ class TestCounting:
         )
         local = {row.key for row in rows(rotate(target)) if row.local}
         assert local == {b.host("10.127.0.1"), b.host("192.0.2.1"), b.host("fdff::1")}
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [{"max_hosts": 0}, {"limit_bytes": -1}, {"local_networks": ["10.0.0.0/33"]}],
+        ids=["hosts", "limit", "networks"],
+    )
+    def test_wrong_argument_is_refused(self, accountant: MakeAccountant, arguments: dict[str, Any]) -> None:
+        with pytest.raises(ConfigError):
+            accountant(**arguments)
 
 
 class TestIntervals:
@@ -279,6 +297,33 @@ class TestOverflow:
         last, summary = finish(target)
         assert last.counters.overflow == Overflow(frames_out=1, bytes_out=10)
         assert summary.counters.overflow == Overflow(frames_out=2, bytes_out=1010)
+
+    def test_rotation_of_a_full_table_makes_room_by_forgetting_idle_remote_hosts(self, accountant: MakeAccountant) -> None:
+        target = accountant(max_hosts=3, **LOCAL)
+        account_all(target, [frame(LOCAL_1, REMOTE_1, 1000), frame(REMOTE_2, REMOTE_2, 1)])
+        rotate(target)
+        target.account(frame(REMOTE_2, REMOTE_2, 10))
+        assert rotate(target).counters.overflow == Overflow()
+        target.account(frame(REMOTE_3, LOCAL_1, 5))
+        last, summary = finish(target)
+        assert last.counters.overflow == Overflow()
+        assert hosts(summary) == {b.host(LOCAL_1), b.host(REMOTE_2), b.host(REMOTE_3)}
+        assert summary.counters.overflow == Overflow(frames_in=1, bytes_in=1000)
+
+    def test_table_with_room_forgets_nobody(self, accountant: MakeAccountant) -> None:
+        target = accountant(max_hosts=3)
+        target.account(frame(REMOTE_1, REMOTE_2))
+        rotate(target)
+        rotate(target)
+        _, summary = finish(target)
+        assert hosts(summary) == {b.host(REMOTE_1), b.host(REMOTE_2)}
+
+    def test_the_last_interval_of_a_full_table_forgets_nobody(self, accountant: MakeAccountant) -> None:
+        target = accountant(max_hosts=2)
+        target.account(frame(REMOTE_1, REMOTE_2))
+        rotate(target)
+        _, summary = finish(target)
+        assert hosts(summary) == {b.host(REMOTE_1), b.host(REMOTE_2)}
 
 
 class TestMerge:

@@ -10,14 +10,14 @@ import builders as b
 import pytest
 import test_decode_reference as catalogue
 import test_decode_reference_ip as ip_catalogue
-from fastmon._accounting import decode as decode_native
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from snapshot_checks import assert_conserved, rows
 from strategies import LINKS, WIRE_LENGTHS, damaged_frames, deep_frames, whole_frames
 
 from fastmon import decode as reference_decode
+from fastmon._accounting import decode as decode_native
 from fastmon.accounting import make_accountant
 from fastmon.decode import SUPPORTED_LINK_TYPES, decode
 from fastmon.decode.walk import Rule
@@ -205,6 +205,11 @@ class TwinAccountants(RuleBasedStateMachine):
         for target, other in zip(self.shards[target_shard], self.shards[1 - target_shard], strict=True):
             target.merge(other)
 
+    @invariant()
+    def agree_on_time(self) -> None:
+        for native, reference in getattr(self, "shards", []):
+            assert (native.first_ts_ns, native.last_ts_ns) == (reference.first_ts_ns, reference.last_ts_ns)
+
     def teardown(self) -> None:
         for shard in range(len(getattr(self, "shards", []))):
             self.take_limit_crossings(shard)
@@ -215,4 +220,4 @@ class TwinAccountants(RuleBasedStateMachine):
 
 
 TestAccountants = TwinAccountants.TestCase
-TestAccountants.settings = settings(max_examples=300, stateful_step_count=20, deadline=None)
+TestAccountants.settings = settings(max_examples=200, stateful_step_count=20, deadline=None)

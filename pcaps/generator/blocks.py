@@ -22,11 +22,8 @@ if TYPE_CHECKING:
     Rows: TypeAlias = NDArray[np.void]
 
 __all__ = [
-    "HEAD_LEN",
+    "ADDRESSES_END",
     "ROW",
-    "ROW4",
-    "ROW6",
-    "TRANSPORT",
     "Options",
     "Workload",
     "transport",
@@ -38,6 +35,7 @@ __all__ = [
 ETHERNET = 1
 BLOCK_FRAMES = 1 << 16
 RECORD_LEN, HEAD_LEN = 16, 96
+ADDRESSES_END = 54  # of IPv6 over Ethernet
 TCP = 6
 
 RECORD_FIELDS = {"seconds": ("<u4", 0), "fraction": ("<u4", 4), "cap_len": ("<u4", 8), "wire_len": ("<u4", 12)}

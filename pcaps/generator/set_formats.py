@@ -21,7 +21,6 @@ __all__ = ["Variant", "variants"]
 
 ETHERNET, RAW, PPP, NULL, NO_LINK_TYPE = 1, 101, 9, 0, 147  # 147: LINKTYPE_USER0, for private use
 FCS_PRESENT = 1 << 26  # in a pcap file's link type; the length in 16-bit words is in the top four bits
-STATISTICS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +174,7 @@ def damaged_pcapng(frames: list[Record]) -> Iterator[Variant]:
     lies = {
         "block_length": good().block(ENHANCED_PACKET, bytes(20), claimed_len=8),
         "block_length_odd": good().block(ENHANCED_PACKET, bytes(20), claimed_len=33),
-        "trailing_length": good().block(STATISTICS, bytes(8), trailing_len=99999),
+        "trailing_length": good().block(ENHANCED_PACKET, bytes(20), trailing_len=99999),
         "captured_length": good().enhanced(frames[0], claimed_len=5000),
         "unknown_interface": good().enhanced(frames[0], interface=7),
     }

@@ -66,12 +66,14 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> object:
-    from importlib import import_module, metadata
-
     if name == "__version__":
-        return metadata.version("fastmon")
+        from importlib.metadata import version
+
+        return version("fastmon")
     if name not in _HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
     return getattr(import_module(f"fastmon.{_HOME_OF[name]}"), name)
 
 

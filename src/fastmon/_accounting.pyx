@@ -33,8 +33,9 @@ from fastmon._pypcap cimport (
 )
 from fastmon._savefile cimport (
     DAMAGED, FAULT_BLOCK_LENGTH, FAULT_CAP_LEN, FAULT_CUT, FAULT_INTERFACE, FAULT_MAGIC, FAULT_MEMORY, FAULT_NONE,
-    FAULT_OPTION, FAULT_RESERVED, FAULT_RESOLUTION, FAULT_SNOOP_LINK, FAULT_TRAILER, FAULT_VERSION, FORMAT_UNKNOWN,
-    MAX_BLOCK_LENGTH, MAX_CAP_LEN, NEED_INPUT, RECORD, Interface, Record, Savefile, available, damaged, read_header,
+    FAULT_OPTION, FAULT_RESERVED, FAULT_RESOLUTION, FAULT_SNOOP_LINK, FAULT_TRAILER, FAULT_VERSION, FORMAT_PCAP,
+    FORMAT_UNKNOWN, MAX_BLOCK_LENGTH, MAX_CAP_LEN, NEED_INPUT, RECORD, Interface, Record, Savefile, available, damaged, next_pcap,
+    read_header,
 )
 from fastmon._tables cimport HostBase, HostRow, HostTable, release, table_free, table_init
 from fastmon._upper cimport PROTOCOL_NOT_CAPTURED, Upper, decode_upper
@@ -503,6 +504,21 @@ cdef Prefix parse_prefix(text) except *:
     return prefix
 
 
+cdef int64_t drain_pcap(Engine* engine, Savefile* file, int64_t max_frames, int64_t until_ns) noexcept nogil:
+    """Account the records of a pcap file that are whole in the buffer; return their number."""
+    cdef Record record
+    cdef int64_t n_read = 0
+    cdef uint32_t link_type = file.interfaces[0].link_type
+    while n_read < max_frames and engine.n_crossings == 0:
+        if next_pcap(file, &record) != RECORD or record.ts_ns >= until_ns:
+            break
+        if not push(engine, link_type, record.data, record.cap_len, record.wire_len, record.ts_ns):
+            break
+        file.pos += record.length
+        n_read += 1
+    return n_read
+
+
 cdef class Accountant:
     """See `accounting.Accountant`; `accounting.make_accountant` has the arguments.
 
@@ -608,16 +624,17 @@ cdef class Accountant:
 
     cdef int64_t drain_records(self, SavefileReader reader, int64_t max_frames, int64_t until_ns) except -1 nogil:
         cdef Record record
-        cdef Engine* engine = &self.engine
+        cdef Savefile* file = &reader.file
         cdef int64_t n_read = 0
-        while n_read < max_frames and engine.n_crossings == 0:
-            if reader.next(&record) == 0 or record.ts_ns >= until_ns:
+        while self.engine.n_crossings == 0 and not self.engine.needs_slow_decoder:
+            if file.format == FORMAT_PCAP and not reader.has_filter:
+                n_read += drain_pcap(&self.engine, file, max_frames - n_read, until_ns)
+            if n_read == max_frames or reader.next(&record) == 0 or record.ts_ns >= until_ns:
                 break
-            if not push(engine, reader.file.interfaces[record.interface].link_type, record.data, record.cap_len,
-                        record.wire_len, record.ts_ns):
-                break
-            reader.file.pos += record.length
-            n_read += 1
+            if push(&self.engine, file.interfaces[record.interface].link_type, record.data, record.cap_len,
+                    record.wire_len, record.ts_ns):
+                file.pos += record.length
+                n_read += 1
         reader.n_records += n_read
         return n_read
 
@@ -673,7 +690,7 @@ cdef class Accountant:
 
     def take_limit_crossings(self):
         """Return the limit crossings since the last call, in the order of their frames."""
-        from fastmon.accounting import LimitCrossing
+        from fastmon.snapshot import LimitCrossing
 
         cdef uint32_t i
         cdef Crossing* crossing
@@ -740,7 +757,7 @@ cdef class Accountant:
                     continue
                 total[0, at] = table.rows[row].bytes_in
                 total[1, at] = table.rows[row].bytes_out
-                mark[0, at] = is_local(&self.engine, table.rows[row].key)
+                mark[0, at] = is_local(&self.engine, &table.rows[row].key)
                 mark[1, at] = table.flagged[row]
                 since_rotation(&table.rows[row], &table.bases[row], host)
                 host += 1
@@ -759,7 +776,7 @@ cdef class Accountant:
         marks = np.empty((2, n_rows), np.uint8)
         cdef uint8_t[:, ::1] mark = marks
         for row in range(n_rows):
-            mark[0, row] = is_local(&self.engine, self.engine.table.rows[row].key)
+            mark[0, row] = is_local(&self.engine, &self.engine.table.rows[row].key)
             mark[1, row] = self.engine.table.flagged[row]
         memory.table = self.engine.table
         self.engine.table.rows = NULL

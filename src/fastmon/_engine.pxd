@@ -6,6 +6,7 @@ prefetched, and cache misses, not instructions, decide the speed.
 What it does not do: read, lock, raise, touch a Python object.
 """
 
+from libc.stddef cimport size_t
 from libc.stdint cimport INT64_MAX, INT64_MIN, UINT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport realloc
 from libc.string cimport memcpy, memset
@@ -13,7 +14,7 @@ from libc.string cimport memcpy, memset
 from fastmon._decode cimport IP, N_STATUSES, UNSUPPORTED_LINK_TYPE, Cursor, Packet, walk
 from fastmon._link cimport LINK_ETHERNET, enter
 from fastmon._tables cimport (
-    NO_ROW, HostBase, HostRow, HostTable, table_displace, table_find, table_hash, table_insert, table_move,
+    NO_ROW, HostBase, HostRow, HostTable, first_candidate, table_displace, table_find, table_hash, table_insert, table_move,
     table_reserve, table_truncate,
 )
 from fastmon._upper cimport find_innermost
@@ -27,6 +28,8 @@ cdef struct Entry:
     Key dst
     uint32_t src_hash
     uint32_t dst_hash
+    uint32_t src_row  # where the hash's first slot points: most often the host's row
+    uint32_t dst_row
     uint32_t wire_len
     int64_t ts_ns
 
@@ -79,7 +82,7 @@ cdef inline void engine_init(Engine* engine) noexcept nogil:
     engine.limit_bytes = UINT64_MAX
 
 
-cdef inline bint is_local(const Engine* engine, Key key) noexcept nogil:
+cdef inline bint is_local(const Engine* engine, const Key* key) noexcept nogil:
     cdef uint32_t i
     cdef const Prefix* prefix
     for i in range(engine.n_locals):
@@ -89,9 +92,9 @@ cdef inline bint is_local(const Engine* engine, Key key) noexcept nogil:
     return False
 
 
-cdef inline void record_crossing(Engine* engine, uint32_t row, int64_t ts_ns) noexcept nogil:
+cdef inline void record_crossing(Engine* engine, const HostRow* host, int64_t ts_ns) noexcept nogil:
     """Flag a host whose total has passed its limit, once."""
-    cdef HostRow* host = &engine.table.rows[row]
+    cdef size_t row = <size_t>(host - engine.table.rows)
     cdef Crossing* grown
     cdef uint32_t room
     if engine.table.flagged[row]:
@@ -125,66 +128,76 @@ cdef inline void evict(Engine* engine, uint32_t row) noexcept nogil:
     engine.overflow_base.bytes_out += base.bytes_out
 
 
-cdef inline uint32_t admit(Engine* engine, Key key, uint32_t hashed) noexcept nogil:
-    """Give an unseen host a row; in a full table a local one takes a remote one's. NO_ROW if there is none for it."""
+cdef inline HostRow* admit(Engine* engine, const Key* key, uint32_t hashed) noexcept nogil:
+    """Give an unseen host a row; in a full table a local one takes a remote one's. NULL if there is none for it."""
     cdef HostTable* table = &engine.table
     cdef uint32_t row = table_insert(table, key, hashed)
-    if row != NO_ROW or not is_local(engine, key):
-        return row
+    if row != NO_ROW:
+        return &table.rows[row]
+    if not is_local(engine, key):
+        return NULL
     while engine.hand < table.n_rows:
         row = engine.hand
         engine.hand += 1
-        if not is_local(engine, table.rows[row].key):
+        if not is_local(engine, &table.rows[row].key):
             evict(engine, row)
             table_displace(table, row, key, hashed)
-            return row
-    return NO_ROW
+            return &table.rows[row]
+    return NULL
 
 
-cdef inline void touch(Engine* engine, uint32_t row, int64_t first_ns, int64_t last_ns) noexcept nogil:
+cdef inline HostRow* find_or_admit(Engine* engine, const Key* key, uint32_t hashed) noexcept nogil:
+    cdef uint32_t row = table_find(&engine.table, key, hashed)
+    return &engine.table.rows[row] if row != NO_ROW else admit(engine, key, hashed)
+
+
+cdef inline HostRow* locate(Engine* engine, const Key* key, uint32_t hashed, uint32_t row) noexcept nogil:
+    """Return the row of `key`, which is most often number `row`; NULL if it overflows."""
     cdef HostRow* host = &engine.table.rows[row]
+    # A row that nobody has yet holds the key of zeros, hence the last condition.
+    if likely(host.key.low == key.low and host.key.high == key.high and row < engine.table.n_rows):
+        return host
+    return find_or_admit(engine, key, hashed)
+
+
+cdef inline void touch(Engine* engine, HostRow* host, int64_t first_ns, int64_t last_ns) noexcept nogil:
     if first_ns < host.first_seen_ns:
         host.first_seen_ns = first_ns
     if last_ns > host.last_seen_ns:
         host.last_seen_ns = last_ns
     if unlikely(host.bytes_in + host.bytes_out > engine.limit_bytes):
-        record_crossing(engine, row, last_ns)
+        record_crossing(engine, host, last_ns)
 
 
-cdef inline void add_out(Engine* engine, Key key, uint32_t hashed, uint64_t n_bytes, uint64_t n_packets,
-                         int64_t first_ns, int64_t last_ns) noexcept nogil:
-    """Add what `key` sent."""
-    cdef uint32_t row = table_find(&engine.table, key, hashed)
-    if unlikely(row == NO_ROW):
-        row = admit(engine, key, hashed)
-        if row == NO_ROW:
-            engine.overflow.frames_out += n_packets
-            engine.overflow.bytes_out += n_bytes
-            return
-    engine.table.rows[row].bytes_out += n_bytes
-    engine.table.rows[row].packets_out += n_packets
-    touch(engine, row, first_ns, last_ns)
+cdef inline void add_out(Engine* engine, HostRow* host, uint64_t n_bytes, uint64_t n_packets, int64_t first_ns,
+                         int64_t last_ns) noexcept nogil:
+    """Add what a host sent."""
+    if unlikely(host == NULL):
+        engine.overflow.frames_out += n_packets
+        engine.overflow.bytes_out += n_bytes
+        return
+    host.bytes_out += n_bytes
+    host.packets_out += n_packets
+    touch(engine, host, first_ns, last_ns)
 
 
-cdef inline void add_in(Engine* engine, Key key, uint32_t hashed, uint64_t n_bytes, uint64_t n_packets,
-                        int64_t first_ns, int64_t last_ns) noexcept nogil:
-    """Add what `key` received."""
-    cdef uint32_t row = table_find(&engine.table, key, hashed)
-    if unlikely(row == NO_ROW):
-        row = admit(engine, key, hashed)
-        if row == NO_ROW:
-            engine.overflow.frames_in += n_packets
-            engine.overflow.bytes_in += n_bytes
-            return
-    engine.table.rows[row].bytes_in += n_bytes
-    engine.table.rows[row].packets_in += n_packets
-    touch(engine, row, first_ns, last_ns)
+cdef inline void add_in(Engine* engine, HostRow* host, uint64_t n_bytes, uint64_t n_packets, int64_t first_ns,
+                        int64_t last_ns) noexcept nogil:
+    """Add what a host received."""
+    if unlikely(host == NULL):
+        engine.overflow.frames_in += n_packets
+        engine.overflow.bytes_in += n_bytes
+        return
+    host.bytes_in += n_bytes
+    host.packets_in += n_packets
+    touch(engine, host, first_ns, last_ns)
 
 
-cdef inline void prefetch_row(Engine* engine, uint32_t hashed) noexcept nogil:
-    """Fetch the row that the hash's first slot names: most often the right one."""
-    cdef uint32_t entry = engine.table.index[hashed & engine.table.slot_mask]
-    prefetch_write(&engine.table.rows[(entry & engine.table.row_mask) - (entry != 0)])
+cdef inline uint32_t prefetch_row(Engine* engine, uint32_t hashed) noexcept nogil:
+    """Fetch the row that the hash's first slot points to, and return its number."""
+    cdef uint32_t row = first_candidate(&engine.table, hashed)
+    prefetch_write(&engine.table.rows[row])
+    return row
 
 
 cdef inline void flush(Engine* engine) noexcept nogil:
@@ -192,15 +205,19 @@ cdef inline void flush(Engine* engine) noexcept nogil:
     cdef uint32_t i
     cdef uint64_t n_bytes = 0
     cdef Entry* entry
+    cdef HostRow* host
     table_reserve(&engine.table, 2 * engine.n_batched)
     for i in range(engine.n_batched):
-        prefetch_row(engine, engine.batch[i].src_hash)
-        prefetch_row(engine, engine.batch[i].dst_hash)
+        entry = &engine.batch[i]
+        entry.src_row = prefetch_row(engine, entry.src_hash)
+        entry.dst_row = prefetch_row(engine, entry.dst_hash)
     for i in range(engine.n_batched):
         entry = &engine.batch[i]
         n_bytes += entry.wire_len
-        add_out(engine, entry.src, entry.src_hash, entry.wire_len, 1, entry.ts_ns, entry.ts_ns)
-        add_in(engine, entry.dst, entry.dst_hash, entry.wire_len, 1, entry.ts_ns, entry.ts_ns)
+        host = locate(engine, &entry.src, entry.src_hash, entry.src_row)
+        add_out(engine, host, entry.wire_len, 1, entry.ts_ns, entry.ts_ns)
+        host = locate(engine, &entry.dst, entry.dst_hash, entry.dst_row)
+        add_in(engine, host, entry.wire_len, 1, entry.ts_ns, entry.ts_ns)
     engine.tallies[IP].frames += engine.n_batched
     engine.tallies[IP].bytes += n_bytes
     engine.n_batched = 0
@@ -230,8 +247,8 @@ cdef inline void push_addresses(Engine* engine, Key src, Key dst, uint32_t wire_
     cdef Entry* entry = &engine.batch[engine.n_batched]
     entry.src = src
     entry.dst = dst
-    entry.src_hash = table_hash(&engine.table, src)
-    entry.dst_hash = table_hash(&engine.table, dst)
+    entry.src_hash = table_hash(&engine.table, &entry.src)
+    entry.dst_hash = table_hash(&engine.table, &entry.dst)
     prefetch_read(&engine.table.index[entry.src_hash & engine.table.slot_mask])
     prefetch_read(&engine.table.index[entry.dst_hash & engine.table.slot_mask])
     entry.wire_len = wire_len
@@ -288,13 +305,13 @@ cdef inline void merge(Engine* engine, const Engine* other) noexcept nogil:
         host = &other.table.rows[i]
         base = &other.table.bases[i]
         table_reserve(&engine.table, 2)
-        hashed = table_hash(&engine.table, host.key)
+        hashed = table_hash(&engine.table, &host.key)
         if host.packets_out != base.packets_out:
-            add_out(engine, host.key, hashed, host.bytes_out - base.bytes_out, host.packets_out - base.packets_out,
-                    host.first_seen_ns, host.last_seen_ns)
+            add_out(engine, find_or_admit(engine, &host.key, hashed), host.bytes_out - base.bytes_out,
+                    host.packets_out - base.packets_out, host.first_seen_ns, host.last_seen_ns)
         if host.packets_in != base.packets_in:
-            add_in(engine, host.key, hashed, host.bytes_in - base.bytes_in, host.packets_in - base.packets_in,
-                   host.first_seen_ns, host.last_seen_ns)
+            add_in(engine, find_or_admit(engine, &host.key, hashed), host.bytes_in - base.bytes_in,
+                   host.packets_in - base.packets_in, host.first_seen_ns, host.last_seen_ns)
     add_tallies(engine, other)
 
 
@@ -311,7 +328,7 @@ cdef inline void prune(Engine* engine) noexcept nogil:
     if table.n_rows < table.max_rows:
         return
     for row in range(table.n_rows):
-        if was_idle(table, row) and not is_local(engine, table.rows[row].key):
+        if was_idle(table, row) and not is_local(engine, &table.rows[row].key):
             evict(engine, row)
         else:
             table_move(table, row, kept)

@@ -110,7 +110,7 @@ cdef inline void table_free(HostTable* table) noexcept nogil:
     table.n_rows = 0
 
 
-cdef inline uint32_t table_hash(const HostTable* table, Key key) noexcept nogil:
+cdef inline uint32_t table_hash(const HostTable* table, const Key* key) noexcept nogil:
     return <uint32_t>(hash_key(key.high, key.low, table.seed_high, table.seed_low) >> 16)
 
 
@@ -119,7 +119,13 @@ cdef inline uint32_t tag_of(const HostTable* table, uint32_t hashed) noexcept no
     return (hashed * <uint32_t>0x9E3779B1) & ~table.row_mask
 
 
-cdef inline uint32_t table_find(const HostTable* table, Key key, uint32_t hashed) noexcept nogil:
+cdef inline uint32_t first_candidate(const HostTable* table, uint32_t hashed) noexcept nogil:
+    """The row that the first slot of a probe points to; row 0 if it is empty."""
+    cdef uint32_t entry = table.index[hashed & table.slot_mask]
+    return (entry & table.row_mask) - (entry != 0)
+
+
+cdef inline uint32_t table_find(const HostTable* table, const Key* key, uint32_t hashed) noexcept nogil:
     """Return the row number of `key`, or NO_ROW."""
     cdef uint32_t slot = hashed & table.slot_mask
     cdef uint32_t tag = tag_of(table, hashed)
@@ -147,17 +153,17 @@ cdef inline void table_reindex(HostTable* table) noexcept nogil:
     cdef uint32_t row
     memset(table.index, 0, index_bytes(table))
     for row in range(table.n_rows):
-        index_put(table, row, table_hash(table, table.rows[row].key))
+        index_put(table, row, table_hash(table, &table.rows[row].key))
 
 
 cdef inline void table_reserve(HostTable* table, uint32_t n_more) noexcept nogil:
-    """Make room in the index for `n_more` rows at a load of at most 5/8; without memory for it, the table is full."""
+    """Make room in the index for `n_more` rows at a load of at most 1/2; without memory for it, the table is full."""
     cdef uint64_t n_slots = <uint64_t>table.slot_mask + 1
     cdef uint64_t n_rows = min(<uint64_t>table.n_rows + n_more, <uint64_t>table.max_rows)
     cdef uint32_t* grown
-    if likely(n_rows * 8 <= n_slots * 5):
+    if likely(n_rows * 2 <= n_slots):
         return
-    while n_rows * 8 > n_slots * 5:
+    while n_rows * 2 > n_slots:
         n_slots *= 2
     grown = <uint32_t*>reserve(n_slots * sizeof(uint32_t), n_slots >= 1 << 19)
     if grown == NULL:
@@ -169,14 +175,14 @@ cdef inline void table_reserve(HostTable* table, uint32_t n_more) noexcept nogil
     table_reindex(table)
 
 
-cdef inline void row_init(HostRow* row, Key key) noexcept nogil:
+cdef inline void row_init(HostRow* row, const Key* key) noexcept nogil:
     memset(row, 0, sizeof(HostRow))
-    row.key = key
+    row.key = key[0]
     row.first_seen_ns = INT64_MAX
     row.last_seen_ns = INT64_MIN
 
 
-cdef inline uint32_t table_insert(HostTable* table, Key key, uint32_t hashed) noexcept nogil:
+cdef inline uint32_t table_insert(HostTable* table, const Key* key, uint32_t hashed) noexcept nogil:
     """Append a row for `key`, which is not in the table; return its number, or NO_ROW if `max_rows` are there.
 
     `table_reserve` has made room in the index.
@@ -191,7 +197,7 @@ cdef inline uint32_t table_insert(HostTable* table, Key key, uint32_t hashed) no
 
 
 cdef inline uint32_t slot_of_row(const HostTable* table, uint32_t row) noexcept nogil:
-    cdef uint32_t slot = table_hash(table, table.rows[row].key) & table.slot_mask
+    cdef uint32_t slot = table_hash(table, &table.rows[row].key) & table.slot_mask
     while (table.index[slot] & table.row_mask) != row + 1:
         slot = (slot + 1) & table.slot_mask
     return slot
@@ -206,14 +212,14 @@ cdef inline void index_remove(HostTable* table, uint32_t row) noexcept nogil:
         slot = (slot + 1) & table.slot_mask
         if table.index[slot] == 0:
             break
-        home = table_hash(table, table.rows[(table.index[slot] & table.row_mask) - 1].key) & table.slot_mask
+        home = table_hash(table, &table.rows[(table.index[slot] & table.row_mask) - 1].key) & table.slot_mask
         if ((slot - home) & table.slot_mask) >= ((slot - hole) & table.slot_mask):
             table.index[hole] = table.index[slot]
             hole = slot
     table.index[hole] = 0
 
 
-cdef inline void table_displace(HostTable* table, uint32_t row, Key key, uint32_t hashed) noexcept nogil:
+cdef inline void table_displace(HostTable* table, uint32_t row, const Key* key, uint32_t hashed) noexcept nogil:
     """Give `row` to `key`; the caller has taken the old host's counters."""
     index_remove(table, row)
     row_init(&table.rows[row], key)

@@ -5,30 +5,18 @@ What it does not do: read clocks, open sources, print.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from typing_extensions import Self
+
     from fastmon.capture import Capture
     from fastmon.frames import Frame, PacketSummary
-    from fastmon.snapshot import Interval, Snapshot
+    from fastmon.snapshot import Interval, LimitCrossing, Snapshot
 
-__all__ = ["Accountant", "LimitCrossing", "make_accountant"]
-
-
-@dataclass(frozen=True, slots=True)
-class LimitCrossing:
-    """The frame with which a host's total first passed its limit.
-
-    key: 16-byte host key.  ts_ns: that frame's timestamp.  total_bytes: the host's total after it, in and out.
-    """
-
-    key: bytes
-    ts_ns: int
-    total_bytes: int
-    limit_bytes: int
+__all__ = ["Accountant", "make_accountant"]
 
 
 class Accountant(Protocol):
@@ -59,7 +47,7 @@ class Accountant(Protocol):
         """Decode and account one frame (the way of frames that come from elsewhere)."""
         ...
 
-    def merge(self, other: Accountant) -> None:
+    def merge(self, other: Self) -> None:
         """Add what `other` accounted since its last rotation to this accountant's, and rotate `other` without a snapshot."""
         ...
 

@@ -61,10 +61,17 @@ class Capture(Protocol):
     warnings: what a person should know about this source.
     """
 
-    name: str
-    is_live: bool
-    reader: LiveReader | SavefileReader
-    warnings: list[str]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def is_live(self) -> bool: ...
+
+    @property
+    def reader(self) -> LiveReader | SavefileReader: ...
+
+    @property
+    def warnings(self) -> list[str]: ...
 
     @property
     def exhausted(self) -> bool:
@@ -241,7 +248,10 @@ class LiveCapture(_Closing):
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until frames can be read, or for `timeout_s`; return whether they can."""
-        return bool(self._poll.poll(timeout_s * 1000))
+        events = self._poll.poll(timeout_s * 1000)
+        if any(event & select.POLLERR for _, event in events) and self.name in _interface_names():
+            self.warnings.append(f"{self.name}: the interface went down; capture goes on when it is up again")
+        return bool(events)
 
     def close(self) -> None:
         """Close the handle; a second call does nothing."""

@@ -45,6 +45,7 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False, context_settings=
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's linear algebra is not used; its threads take time to start
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         status: int | None = app(arguments or ["--help"], prog_name="fastmon", standalone_mode=False)

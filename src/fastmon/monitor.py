@@ -9,7 +9,6 @@ the first frame, a frame older than the running interval counts in it, and a lon
 from __future__ import annotations
 
 import abc
-from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -20,6 +19,7 @@ from fastmon.units import NS_PER_S, format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
+    from concurrent.futures import ThreadPoolExecutor
     from typing import TypeAlias
 
     from fastmon.accounting import Accountant
@@ -42,6 +42,9 @@ MERGE_NS = NS_PER_S
 
 LAST_CALL_NS = 60_000_000
 """Live: how long to wait at the end for frames that the kernel has gathered and not handed over yet."""
+
+PROGRESS_S = 0.1
+"""Several workers: how often the run says how far it is."""
 
 _BEFORE_ANY_FRAME_NS = -(1 << 63)
 
@@ -97,7 +100,7 @@ class _Monitor(abc.ABC, Generic[_ShardT]):
         self._collector = collector
         self._control = control
         self._dropped_before = Dropped()
-        self._workers = ThreadPoolExecutor(len(shards), "fastmon-shard") if len(shards) > 1 else None
+        self._workers = _thread_pool(len(shards)) if len(shards) > 1 else None
 
     def events(self) -> Generator[Event, None, None]:
         """Run, and yield snapshots, alerts and problems as they come; the summary is last but for problems."""
@@ -122,13 +125,18 @@ class _Monitor(abc.ABC, Generic[_ShardT]):
                 self._after_gulp()
                 yield from self._news()
         else:
-            futures = [self._workers.submit(self._drain, shard, until_ns) for shard in self._shards]
-            while wait(futures, timeout=0.1).not_done:
-                self._after_gulp()
-            for future, shard in zip(futures, self._shards, strict=True):
-                future.result()
-                self._collector.merge(shard.accountant)
+            self._advance_in_threads(self._workers, until_ns)
         yield from self._news()
+
+    def _advance_in_threads(self, workers: ThreadPoolExecutor, until_ns: int | None) -> None:
+        from concurrent.futures import wait
+
+        futures = [workers.submit(self._drain, shard, until_ns) for shard in self._shards]
+        while wait(futures, timeout=PROGRESS_S).not_done:
+            self._after_gulp()
+        for future, shard in zip(futures, self._shards, strict=True):
+            future.result()
+            self._collector.merge(shard.accountant)
 
     def _after_gulp(self) -> None:
         """Say how far the run is, where anybody wants to know."""
@@ -151,6 +159,7 @@ class _Monitor(abc.ABC, Generic[_ShardT]):
         return self._control.stop or all(shard.has_ended for shard in self._shards)
 
     def _rotate(self, start_ns: int, end_ns: int) -> Snapshot:
+        self._control.snapshot_now = False  # here it is
         return self._completed(self._collector.rotate(Interval(start_ns, end_ns)))
 
     def _completed(self, snapshot: Snapshot) -> Snapshot:
@@ -212,7 +221,7 @@ class ReplayMonitor(_Monitor[ReplayShard]):
             first_ns = self._next_ts_ns()
             if first_ns is not None or self._has_ended():
                 return first_ns
-            self._control.snapshot_now = False  # of nothing yet
+            self._control.snapshot_now = False  # there is nothing yet
 
     def _intervals(self, start_ns: int) -> Generator[Event, None, Interval]:
         """Yield what happens up to the end; return the interval that is running then."""
@@ -233,7 +242,6 @@ class ReplayMonitor(_Monitor[ReplayShard]):
                 now_ns = max(start_ns, (self._collector.last_ts_ns or 0) + 1)
                 yield self._rotate(start_ns, now_ns)
                 start_ns = now_ns
-            self._control.snapshot_now = False
 
     def _silence(self, start_ns: int, next_ns: int) -> Generator[Event, None, int]:
         """Yield the snapshots of the silent intervals from `start_ns` on; return the start of the one with the next frame."""
@@ -316,7 +324,6 @@ class LiveMonitor(_Monitor[LiveShard]):
             elif self._control.snapshot_now:
                 yield self._rotate(start_ns, now_ns)
                 start_ns = now_ns
-            self._control.snapshot_now = False
 
     def _dropped(self) -> Dropped:
         """Return the frames lost since the start; each capture sees all that its interface and the machine lost."""
@@ -326,6 +333,12 @@ class LiveMonitor(_Monitor[LiveShard]):
             interface=max(share.interface for share in shares),
             backlog=max(share.backlog for share in shares),
         )
+
+
+def _thread_pool(n_threads: int) -> ThreadPoolExecutor:
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(n_threads, "fastmon-shard")
 
 
 def _earliest(*times_ns: int | None) -> int | None:

@@ -15,8 +15,8 @@ from fastmon.addresses import is_local, key_to_text
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from fastmon.accounting import LimitCrossing
     from fastmon.addresses import Network
+    from fastmon.snapshot import LimitCrossing
 
 __all__ = ["Alert", "limit_alerts"]
 

@@ -5,17 +5,17 @@ It is written to be compared with, not to be fast. What it does not do: share co
 
 from __future__ import annotations
 
-import ipaddress
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from fastmon.accounting import LimitCrossing
+from fastmon.addresses import parse_network
 from fastmon.decode import decode
+from fastmon.errors import ConfigError
 from fastmon.frames import UNDECODED, FrameStatus
-from fastmon.snapshot import HOST_DTYPE, Count, Counters, Overflow, Snapshot
+from fastmon.snapshot import HOST_DTYPE, Count, Counters, LimitCrossing, Overflow, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastmon.accounting import Accountant
+    from fastmon.addresses import Network
     from fastmon.capture import Capture
     from fastmon.frames import Frame
     from fastmon.snapshot import Interval
@@ -58,6 +59,16 @@ class _Traffic:
             self.packets_out - other.packets_out,
         )
 
+    @property
+    def sent(self) -> _Traffic:
+        """The half that hosts sent."""
+        return _Traffic(bytes_out=self.bytes_out, packets_out=self.packets_out)
+
+    @property
+    def received(self) -> _Traffic:
+        """The half that hosts received."""
+        return _Traffic(bytes_in=self.bytes_in, packets_in=self.packets_in)
+
 
 @dataclass(slots=True)
 class _Account:
@@ -86,23 +97,10 @@ class _Row:
     is_flagged: bool = False
     account: _Account = field(default_factory=_Account)
 
-
-@dataclass(frozen=True, slots=True)
-class _Network:
-    """The host keys that begin with a prefix."""
-
-    prefix: int
-    mask: int
-
-    @classmethod
-    def parse(cls, text: str) -> _Network:
-        network = ipaddress.ip_network(text, strict=False)
-        v4_mapped = 0xFFFF << 32 if network.version == 4 else 0
-        host_bits = (1 << (network.max_prefixlen - network.prefixlen)) - 1
-        return cls(v4_mapped | int(network.network_address), (1 << 128) - 1 - host_bits)
-
-    def __contains__(self, key: bytes) -> bool:
-        return int.from_bytes(key, "big") & self.mask == self.prefix
+    @property
+    def is_active(self) -> bool:
+        """Whether the host had traffic since the last rotation."""
+        return self.account.interval != _Traffic()
 
 
 class _HostTable:
@@ -114,7 +112,7 @@ class _HostTable:
         self.crossings: list[LimitCrossing] = []
         self._max_hosts = max_hosts
         self._limit_bytes = limit_bytes
-        self._local_networks = [_Network.parse(text) for text in local_networks]
+        self._local_networks = [parse_network(text) for text in local_networks]
         self._row_of: dict[bytes, _Row] = {}
         self._hand = 0
 
@@ -129,14 +127,20 @@ class _HostTable:
         row.last_seen_ns = max(row.last_seen_ns, last_ns)
         self._check_limit(row, last_ns)
 
+    def active_rows(self) -> list[_Row]:
+        """Return the hosts that had traffic in this interval."""
+        return [row for row in self.rows if row.is_active]
+
     def begin_interval(self) -> None:
-        """Let the intervals' sums begin at 0."""
+        """Make room in a full table, and let the intervals' sums begin at 0."""
+        if len(self.rows) == self._max_hosts:
+            self._forget_idle_remote_hosts()
         for account in (self.overflow, *(row.account for row in self.rows)):
             account.base = account.total
 
     def _insert(self, key: bytes, ts_ns: int) -> _Row | None:
         """Give an unseen host a row; return None if it does not fit."""
-        is_local = any(key in network for network in self._local_networks)
+        is_local = any(_contains(network, key) for network in self._local_networks)
         row = _Row(key, is_local, ts_ns, ts_ns)
         if len(self.rows) < self._max_hosts:
             self.rows.append(row)
@@ -150,22 +154,32 @@ class _HostTable:
     def _move_hand_to_remote(self) -> bool:
         """Move the hand to the next remote host's row; tell whether there is one.
 
-        Once the table is full, remote rows only turn into local ones: behind the hand all are local, so it need not wrap.
+        While the table is full, remote rows only turn into local ones: behind the hand all are local, so it need not wrap.
         """
         while self._hand < len(self.rows) and self.rows[self._hand].is_local:
             self._hand += 1
         return self._hand < len(self.rows)
 
     def _displace(self, row: _Row) -> None:
-        """Put `row` in the place of the one at the hand.
-
-        What that host had goes to the overflow; earlier intervals' part goes to the overflow's base, not into this interval's.
-        """
-        victim = self.rows[self._hand]
-        self.overflow.absorb(victim.account)
-        del self._row_of[victim.key]
+        """Put `row` in the place of the one at the hand."""
+        self._move_to_overflow(self.rows[self._hand])
         self.rows[self._hand] = row
         self._hand += 1
+
+    def _forget_idle_remote_hosts(self) -> None:
+        kept = []
+        for row in self.rows:
+            if row.is_local or row.is_active:
+                kept.append(row)
+            else:
+                self._move_to_overflow(row)
+        self.rows = kept
+        self._hand = 0
+
+    def _move_to_overflow(self, row: _Row) -> None:
+        """Let the overflow have what a host had; what earlier intervals reported of it stays theirs."""
+        self.overflow.absorb(row.account)
+        del self._row_of[row.key]
 
     def _check_limit(self, row: _Row, ts_ns: int) -> None:
         total_bytes = row.account.total.bytes_in + row.account.total.bytes_out
@@ -175,11 +189,22 @@ class _HostTable:
 
 
 class ReferenceAccountant:
-    """`accounting.Accountant` in plain Python; arguments as those of `accounting.make_accountant`."""
+    """`accounting.Accountant` in plain Python; arguments as those of `accounting.make_accountant`.
+
+    first_ts_ns, last_ts_ns: least and greatest timestamp accounted, None before the first frame.
+
+    Raises ConfigError for an argument out of its range.
+    """
 
     def __init__(
         self, *, inner: bool = False, max_hosts: int = 1 << 20, limit_bytes: int = 0, local_networks: Sequence[str] = ()
     ) -> None:
+        if max_hosts < 1:
+            raise ConfigError(f"max_hosts is {max_hosts}; 1 or more are allowed")
+        if limit_bytes < 0:
+            raise ConfigError(f"limit_bytes is {limit_bytes}; 0 (none) or more are allowed")
+        self.first_ts_ns: int | None = None
+        self.last_ts_ns: int | None = None
         self._inner = inner
         self._hosts = _HostTable(max_hosts, limit_bytes, local_networks)
         self._counts: defaultdict[FrameStatus, Count] = defaultdict(Count)
@@ -202,6 +227,7 @@ class ReferenceAccountant:
         """Decode and account one frame."""
         summary = decode(frame, inner=self._inner)
         self._counts[summary.status] += Count(1, frame.wire_len)
+        self._see(frame.ts_ns)
         if summary.status is FrameStatus.IP:
             self._hosts.add(summary.src, _Traffic(bytes_out=frame.wire_len, packets_out=1), frame.ts_ns, frame.ts_ns)
             self._hosts.add(summary.dst, _Traffic(bytes_in=frame.wire_len, packets_in=1), frame.ts_ns, frame.ts_ns)
@@ -214,40 +240,56 @@ class ReferenceAccountant:
         if not isinstance(other, ReferenceAccountant):
             raise TypeError(f"a ReferenceAccountant cannot merge a {type(other).__name__}")
         hosts, counts = other._hosts, other._counts  # noqa: SLF001 - of this class
-        for row in hosts.rows:
-            if row.account.interval != _Traffic():
-                self._hosts.add(row.key, row.account.interval, row.first_seen_ns, row.last_seen_ns)
+        for row in hosts.active_rows():
+            for half in (row.account.interval.sent, row.account.interval.received):
+                self._hosts.add(row.key, half, row.first_seen_ns, row.last_seen_ns)
         self._hosts.overflow.total += hosts.overflow.interval
         for status, count in counts.items():
             self._counts[status] += count
+        self._see(other.first_ts_ns, other.last_ts_ns)
         other._begin_interval()  # noqa: SLF001
 
     def rotate(self, interval: Interval) -> Snapshot:
         """Return the snapshot of `interval`: what was accounted since the last rotation. Begin anew."""
-        rows = [row for row in self._hosts.rows if row.account.interval != _Traffic()]
-        traffic = [row.account.interval for row in rows]
-        counters = _counters(self._counts, self._hosts.overflow.interval)
-        snapshot = _snapshot(interval, counters, rows, traffic)
+        snapshot = self._interval_snapshot(interval)
         self._begin_interval()
         return snapshot
 
     def finish(self, interval: Interval, whole: Interval) -> tuple[Snapshot, Snapshot]:
         """Return the last interval's snapshot and the summary of the whole run."""
-        last = self.rotate(interval)
-        traffic = [row.account.total for row in self._hosts.rows]
+        last = self._interval_snapshot(interval)
+        self._remember_counts()
+        rows = self._hosts.rows
         counters = _counters(self._counts_before, self._hosts.overflow.total)
-        return last, _snapshot(whole, counters, self._hosts.rows, traffic, is_summary=True)
+        return last, _snapshot(whole, counters, rows, [row.account.total for row in rows], is_summary=True)
 
     def take_limit_crossings(self) -> list[LimitCrossing]:
         """Return the limit crossings since the last call, in the order of their frames."""
         crossings, self._hosts.crossings = self._hosts.crossings, []
         return crossings
 
+    def _see(self, *timestamps_ns: int | None) -> None:
+        seen = [ts_ns for ts_ns in (self.first_ts_ns, self.last_ts_ns, *timestamps_ns) if ts_ns is not None]
+        self.first_ts_ns, self.last_ts_ns = min(seen, default=None), max(seen, default=None)
+
+    def _interval_snapshot(self, interval: Interval) -> Snapshot:
+        rows = self._hosts.active_rows()
+        counters = _counters(self._counts, self._hosts.overflow.interval)
+        return _snapshot(interval, counters, rows, [row.account.interval for row in rows])
+
     def _begin_interval(self) -> None:
+        self._remember_counts()
+        self._hosts.begin_interval()
+
+    def _remember_counts(self) -> None:
         for status, count in self._counts.items():
             self._counts_before[status] += count
         self._counts.clear()
-        self._hosts.begin_interval()
+
+
+def _contains(network: Network, key: bytes) -> bool:
+    n_host_bits = 128 - network.length
+    return int.from_bytes(key, "big") >> n_host_bits == int.from_bytes(network.prefix, "big") >> n_host_bits
 
 
 def _counters(counts: defaultdict[FrameStatus, Count], overflow: _Traffic) -> Counters:

@@ -168,19 +168,26 @@ class LiveShard(_Shard):
         self.has_ended = False
         self._capture = capture
         self._clock = clock
+        self._now_ns = 0
 
     def gulp(self, until_ns: int | None) -> bool:
-        """Account what has come, waiting a little for it; return False from `until_ns` on, and when the capture has ended."""
-        left_ns = LONGEST_WAIT_NS if until_ns is None else until_ns - self._clock.now_ns()
-        if self.has_ended or left_ns <= 0:
+        """Account what has come, waiting a little for it; return False from `until_ns` on, and when the capture has ended.
+
+        Also when the clock was set back: whoever gave `until_ns` should look at it.
+        """
+        before_ns, self._now_ns = self._now_ns, self._clock.now_ns()
+        left_ns = LONGEST_WAIT_NS if until_ns is None else until_ns - self._now_ns
+        if self.has_ended or left_ns <= 0 or self._now_ns < before_ns:
             return False
         if 0 < self._drain(min(left_ns, LONGEST_WAIT_NS)) < GULP_FRAMES:
             self._clock.sleep(min(left_ns, GATHER_NS))
         return True
 
     def last_call(self, until_ns: int) -> None:
-        """Account, until `until_ns`, what the kernel has gathered and not handed over yet."""
-        while not self.has_ended and (left_ns := until_ns - self._clock.now_ns()) > 0:
+        """Account, until `until_ns`, what the kernel has gathered and not handed over yet; look for it once at least."""
+        left_ns = 1
+        while left_ns > 0 and not self.has_ended:
+            left_ns = max(until_ns - self._clock.now_ns(), 0)
             self._drain(left_ns)
 
     def dropped(self) -> Dropped:

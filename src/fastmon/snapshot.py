@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["HOST_DTYPE", "Count", "Counters", "Dropped", "HostRow", "Interval", "Overflow", "Snapshot"]
+__all__ = ["HOST_DTYPE", "Count", "Counters", "Dropped", "HostRow", "Interval", "LimitCrossing", "Overflow", "Snapshot"]
 
 HOST_DTYPE = np.dtype(
     [
@@ -115,6 +115,19 @@ class Counters:
             {name: count + other.undecoded[name] for name, count in self.undecoded.items()},
             self.overflow + other.overflow,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class LimitCrossing:
+    """The frame with which a host's total first passed its limit.
+
+    key: 16-byte host key.  ts_ns: that frame's timestamp.  total_bytes: the host's total after it, in and out.
+    """
+
+    key: bytes
+    ts_ns: int
+    total_bytes: int
+    limit_bytes: int
 
 
 class HostRow(NamedTuple):

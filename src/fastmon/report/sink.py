@@ -37,10 +37,10 @@ def printable(text: str) -> str:
 
 def alert_line(alert: Alert) -> str:
     """Return an alert as a line for people."""
-    from fastmon.units import format_size, format_time
+    from fastmon.units import format_time
 
     side = "local" if alert.local else "remote"
     return (
-        f"ALERT {alert.kind}: {alert.host} ({side}) passed {format_size(alert.limit_bytes)} at {format_time(alert.ts_ns)}, "
-        f"total {format_size(alert.total_bytes)}"
+        f"ALERT {alert.kind}: {alert.host} ({side}) passed {alert.limit_bytes:,} bytes at {format_time(alert.ts_ns)}, "
+        f"total {alert.total_bytes:,} bytes"
     )

@@ -1,0 +1,54 @@
+"""The cases by name, and the command-line options that `run.py` and `compare.py` share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .inputs import Capture
+from .live import Live
+from .memory import Memory
+from .replay import Replay
+from .startup import Startup
+
+if TYPE_CHECKING:
+    import argparse
+
+    from .case import Case
+
+__all__ = ["CACHE", "CASES", "add_options", "positive"]
+
+CACHE = Path(__file__).resolve().parents[1] / ".cache"
+SNAPLEN_96 = ("--snaplen", "96")
+
+CASES: dict[str, Case] = {
+    "replay-snap96": Replay(
+        Capture("mix", 40_000_000, SNAPLEN_96),
+        quick_capture=Capture("mix", 300_000, SNAPLEN_96),
+        small=Capture("mix", 300_000, SNAPLEN_96),
+    ),
+    "replay-full": Replay(Capture("mix", 20_000_000), quick_capture=Capture("mix", 300_000)),
+    "startup": Startup(),
+    "memory": Memory(),
+    "live": Live(),
+}
+
+
+def positive(text: str) -> int:
+    """Return a number above 0."""
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the case and the options that both programs have."""
+    cpus = sorted(os.sched_getaffinity(0))
+    parser.add_argument("case", choices=CASES)
+    parser.add_argument("--samples", type=positive, help="of each subject (default: the case's own number)")
+    parser.add_argument("--quick", action="store_true", help="small inputs and two samples: whether it works, not how fast it is")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="folder for inputs (default: %(default)s)")
+    parser.add_argument("--cpu", type=int, default=cpus[0], help="core of what is measured (default: %(default)s)")
+    parser.add_argument("--other-cpu", type=int, default=cpus[-1], help="core of the sender (default: %(default)s)")

@@ -1,0 +1,82 @@
+"""Inputs: captures that the generator makes once into the cache, and small programs compiled there."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .case import UnavailableError
+
+__all__ = ["Capture", "compiled", "warm", "write_empty"]
+
+ROOT = Path(__file__).resolve().parents[2]
+GENERATOR = ROOT / "pcaps" / "generate.py"
+SOURCES = Path(__file__).resolve().parent / "native"
+MINUTES = 60
+READ_BYTES = 1 << 22
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """A large capture: the arguments with which it is made, which also name it."""
+
+    kind: str
+    frames: int
+    options: tuple[str, ...] = ()
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        """What the workload is called in results."""
+        return "".join([self.kind, f"-{self.frames}", *self.options])
+
+    def path(self, cache: Path) -> Path:
+        """Return where the capture is, or will be."""
+        return cache / f"{self.name}-seed{self.seed}.pcap"
+
+    def make(self, cache: Path) -> Path:
+        """Make the capture unless it is there; return its path."""
+        path = self.path(cache)
+        if not path.with_name(path.name + ".json").exists():  # the generator writes the totals last
+            cache.mkdir(parents=True, exist_ok=True)
+            print(f"making {path.name}", file=sys.stderr)
+            arguments = ["--frames", str(self.frames), "--seed", str(self.seed), *self.options]
+            subprocess.run([sys.executable, GENERATOR, self.kind, path, *arguments], check=True, timeout=20 * MINUTES)
+        return path
+
+    def truth(self, cache: Path) -> dict[str, Any]:
+        """Return the capture's totals."""
+        path = self.path(cache)
+        truth: dict[str, Any] = json.loads(path.with_name(path.name + ".json").read_text())
+        return truth
+
+
+def write_empty(path: Path) -> None:
+    """Write a pcap file without frames."""
+    path.write_bytes(bytes.fromhex("d4c3b2a1 0200 0400 00000000 00000000 00000400 01000000"))
+
+
+def warm(path: Path) -> None:
+    """Read a file, so that it is in the page cache."""
+    buffer = bytearray(READ_BYTES)
+    with path.open("rb", buffering=0) as file:
+        while file.readinto(buffer):
+            pass
+
+
+def compiled(source: str, cache: Path) -> Path:
+    """Compile one of the C programs beside this module unless that was done; return the program's path."""
+    program, code = cache / Path(source).stem, SOURCES / source
+    if not program.exists() or program.stat().st_mtime < code.stat().st_mtime:
+        compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc")
+        if compiler is None:
+            raise UnavailableError(f"no C compiler for {source}")
+        cache.mkdir(parents=True, exist_ok=True)
+        subprocess.run([compiler, "-O2", "-Wall", "-o", program, code], check=True, timeout=2 * MINUTES)
+    return program

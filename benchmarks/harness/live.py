@@ -1,0 +1,197 @@
+"""Live: what capturing costs on a real interface, beside tcpdump with the same settings.
+
+A veth pair in a network namespace of its own; one end is sent into, the other captured from. The namespace, and with it the
+pair, ends with this process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .answers import fastmon_fault, read_fastmon, times
+from .case import Case, Plan, Sample, UnavailableError, medians
+from .inputs import Capture, compiled
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Live", "enter_namespace"]
+
+FASTMON, TCPDUMP = "fastmon live", "tcpdump -w /dev/null"
+SENDING, CAPTURING = "bench-tx", "bench-rx"
+SNAPLEN, BUFFER_MIB = 96, 64
+CAPTURE = Capture("mix", 200_000, ("--conversations", "50000"))
+RATE, SECONDS = 400_000, 10
+QUICK_RATE, QUICK_SECONDS = 50_000, 4
+SETTLE_S = 1.5  # tcpdump's last block waits a second for more
+IN_NAMESPACE = "FASTMON_BENCH_NAMESPACE"
+
+
+def enter_namespace() -> None:
+    """Start this program again in a network namespace of its own, unless it is in one."""
+    if os.environ.get(IN_NAMESPACE):
+        return
+    if os.geteuid() != 0:
+        raise UnavailableError("the case 'live' needs root, for a network namespace")
+    for tool in ("unshare", "ip", "tcpdump"):
+        if shutil.which(tool) is None:
+            raise UnavailableError(f"the case 'live' needs {tool}")
+    os.environ[IN_NAMESPACE] = "1"
+    sys.stdout.flush()
+    os.execvp("unshare", ["unshare", "--net", "--mount", sys.executable, *sys.argv])
+
+
+def make_interfaces() -> None:
+    """Make the pair of interfaces, on which the kernel sends nothing of its own, and let /sys show them."""
+    Path("/proc/sys/net/ipv6/conf/default/disable_ipv6").write_text("1")
+    commands = [
+        f"ip link add {SENDING} type veth peer name {CAPTURING}",
+        f"ip link set {SENDING} up",
+        f"ip link set {CAPTURING} up",
+        "mount -t sysfs sysfs /sys",
+    ]
+    for command in commands:
+        subprocess.run(command.split(), check=True, timeout=10)
+
+
+@dataclass(slots=True)
+class Live(Case):
+    """Processor time per frame received, in ns, at an even rate; frames sent must be accounted or reported as dropped."""
+
+    samples: int = 7
+
+    def subjects(self, plan: Plan) -> list[str]:
+        """Return the two programs."""
+        del plan
+        return [FASTMON, TCPDUMP]
+
+    def prepare(self, plan: Plan) -> None:
+        """Make the capture to send, the sender and the pair of interfaces."""
+        enter_namespace()
+        if plan.cpu == plan.other_cpu or (os.cpu_count() or 1) < 2:
+            raise UnavailableError("the case 'live' needs two cores")
+        CAPTURE.make(plan.cache)
+        compiled("send_frames.c", plan.cache)
+        if not Path(f"/sys/class/net/{SENDING}").exists():
+            make_interfaces()
+
+    def sample(self, plan: Plan, subject: str) -> Sample:
+        """Capture with one of them while frames are sent."""
+        rate, seconds = (QUICK_RATE, QUICK_SECONDS) if plan.quick else (RATE, SECONDS)
+        truth = times(CAPTURE.truth(plan.cache), rate * seconds // CAPTURE.frames)
+        output, errors = plan.cache / "stdout", plan.cache / "stderr"
+        with output.open("wb") as stdout, errors.open("wb") as stderr:
+            command = ["taskset", "-c", str(plan.cpu), *self.command(plan, subject)]
+            program = subprocess.Popen(command, stdout=stdout, stderr=stderr)
+            try:
+                await_capture(program)
+                before = cpu_ns(program.pid)
+                sent = send(plan, truth["frames"], rate)
+                time.sleep(SETTLE_S)
+                spent_ns = cpu_ns(program.pid) - before
+                program.send_signal(signal.SIGINT)
+                program.wait(timeout=30)
+            finally:
+                if program.poll() is None:
+                    program.kill()
+                    program.wait()
+        counted, dropped, fault = (fastmon_result if subject == FASTMON else tcpdump_result)(output, errors, truth)
+        fault = fault or (f"exit code {program.returncode}" if program.returncode else "")
+        return self.as_sample(subject, truth, sent, (counted, dropped, spent_ns), fault)
+
+    def as_sample(
+        self, subject: str, truth: dict[str, Any], sent: dict[str, int], measured: tuple[int, int, int], fault: str
+    ) -> Sample:
+        """Return the sample, its answer wrong if frames are missing."""
+        counted, dropped, spent_ns = measured
+        if counted + dropped != sent["sent"]:
+            fault = fault or f"{sent['sent']} frames sent, {counted} accounted and {dropped} dropped"
+        details = {
+            "workload": CAPTURE.name,
+            "seed": CAPTURE.seed,
+            "frames": sent["sent"],
+            "hosts": truth["n_hosts"],
+            "received": counted,
+            "dropped": dropped,
+            "rate": round(sent["sent"] / sent["ns"] * 1e9),
+            "cpu_seconds": round(spent_ns / 1e9, 4),
+            "snaplen": SNAPLEN,
+            "buffer_mib": BUFFER_MIB,
+            "checksum": truth["hosts_sha256"][:16],
+        }
+        return Sample(subject, spent_ns / max(counted, 1), "CPU ns/frame", fault, details)
+
+    def command(self, plan: Plan, subject: str) -> list[str]:
+        """Return how to capture."""
+        if subject == FASTMON:
+            settings = ["--snaplen", str(SNAPLEN), "--buffer", f"{BUFFER_MIB}MiB"]
+            return [plan.fastmon, "live", CAPTURING, "--hosts-only", "-i", "0", "--format", "jsonl", *settings]
+        return ["tcpdump", "-n", "-i", CAPTURING, "-s", str(SNAPLEN), "-B", str(BUFFER_MIB * 1024), "-w", "/dev/null"]
+
+    def verdict(self, samples: Sequence[Sample]) -> list[str]:
+        """Return the ratio, and what was lost."""
+        found = medians(samples)
+        lost = {name: sum(sample.details["dropped"] for sample in samples if sample.subject == name) for name in found}
+        lines = [f"{name}: {lost[name]} frames lost in all" for name in found]
+        if len(found) == 2:
+            lines.append(f"fastmon spends {found[FASTMON] / found[TCPDUMP]:.2f} times tcpdump's processor time on a frame")
+        return lines
+
+
+def await_capture(program: subprocess.Popen[bytes]) -> None:
+    """Wait until the program has a packet socket with its ring, and a moment more."""
+    sockets, until = Path(f"/proc/{program.pid}/net/packet"), time.monotonic() + 20
+    while len(sockets.read_text().splitlines()) < 2:
+        if program.poll() is not None or time.monotonic() > until:
+            raise UnavailableError(f"{program.args!r} does not capture")
+        time.sleep(0.05)
+    time.sleep(0.7)
+
+
+def cpu_ns(pid: int) -> int:
+    """Return the processor time that a process has used so far."""
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads)
+
+
+def send(plan: Plan, frames: int, rate: int) -> dict[str, int]:
+    """Send so many frames; return how many were sent and in how many nanoseconds."""
+    command = ["taskset", "-c", plan.other_cpu, compiled("send_frames.c", plan.cache), SENDING]
+    done = subprocess.run(
+        [*map(str, [*command, CAPTURE.path(plan.cache), frames, rate])],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=10 + 10 * frames / rate,
+    )
+    result: dict[str, int] = json.loads(done.stdout)
+    return result
+
+
+def fastmon_result(output: Path, errors: Path, truth: dict[str, Any]) -> tuple[int, int, str]:
+    """Return the frames that fastmon accounted and those it reports as dropped, and what is wrong with its totals."""
+    del errors
+    answer = read_fastmon(output)
+    dropped = sum(answer.summary["dropped"].values())
+    return answer.summary["frames"], dropped, "" if dropped else fastmon_fault(answer, truth)
+
+
+def tcpdump_result(output: Path, errors: Path, truth: dict[str, Any]) -> tuple[int, int, str]:
+    """Return the frames that tcpdump captured and those it reports as dropped."""
+    del output, truth
+    text = errors.read_text()
+    captured, *dropped = (
+        int(re.search(rf"(\d+) packets? {what}", text)[1])  # type: ignore[index]
+        for what in ("captured", "dropped by kernel")
+    )
+    return captured, sum(dropped), ""

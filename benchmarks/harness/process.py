@@ -1,0 +1,53 @@
+"""Runs a program and measures it: time, processor time, memory.
+
+The program is the child of a bare interpreter that does nothing else (`child.py`): the kernel counts a parent's memory into
+its child's peak, and this process may have grown.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .case import Plan
+
+__all__ = ["Run", "run"]
+
+CHILD = Path(__file__).resolve().parent / "child.py"
+TIMEOUT_S = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a program; `output` and `errors` are the files that its stdout and stderr went to."""
+
+    wall_ns: int
+    user_ns: int
+    system_ns: int
+    peak_rss_kib: int
+    exit_code: int
+    output: Path
+    errors: Path
+
+    def failure(self) -> str:
+        """Return what went wrong, empty if nothing did."""
+        if self.exit_code == 0:
+            return ""
+        return f"exit code {self.exit_code}: {self.errors.read_text(errors='replace').strip()[-200:]}"
+
+
+def run(plan: Plan, command: Sequence[object]) -> Run:
+    """Run a command on the plan's core, in the cache folder."""
+    output, errors = plan.cache / "stdout", plan.cache / "stderr"
+    measure = [sys.executable, "-I", "-S", CHILD, plan.cpu, TIMEOUT_S, output, errors, *command]
+    done = subprocess.run(
+        [*map(str, measure)], capture_output=True, text=True, check=True, timeout=TIMEOUT_S + 60, cwd=plan.cache
+    )
+    return Run(**json.loads(done.stdout), output=output, errors=errors)

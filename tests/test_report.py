@@ -1,0 +1,356 @@
+"""What each format shows."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import pytest
+from fakes import T0, FakeFrame, S, key, snapshot_of
+
+from fastmon.policy import Alert
+from fastmon.report.csv import CsvSink
+from fastmon.report.grid import Grid, open_page
+from fastmon.report.jsonl import JsonlSink
+from fastmon.report.log import LogSink
+from fastmon.report.sink import printable
+from fastmon.report.table import TableSink
+from fastmon.snapshot import CHUNK_ROWS, HOST_DTYPE, Count, Counters, Dropped, Interval, Overflow, Snapshot
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MINUTE = Interval(T0, T0 + 60 * S)
+ALERT = Alert("limit", "10.0.0.1", T0 + S, 1_000_400, 1_000_000, local=True)
+COUNTERS = Counters(
+    frames=Count(9, 900),
+    ip=Count(2, 150),
+    non_ip=Count(6, 700),
+    undecoded={
+        "truncated": Count(1, 50),
+        "malformed": Count(),
+        "too_deep": Count(),
+        "encrypted": Count(),
+        "unsupported_link_type": Count(),
+    },
+    overflow=Overflow(5, 500, 0, 0),
+)
+
+
+def snapshot(**changes: Any) -> Snapshot:
+    frames = [FakeFrame(T0, 100, 1, 2), FakeFrame(T0 + S, 50, 2, 1)]
+    return replace(snapshot_of(frames, MINUTE, flagged=[key(2)]), **{"source": "x.pcap", **changes})
+
+
+def many_hosts(n_hosts: int) -> Snapshot:
+    hosts = np.zeros(n_hosts, HOST_DTYPE)
+    hosts["key"][:, 12:] = np.arange(n_hosts, dtype=">u4").view(np.uint8).reshape(-1, 4)
+    hosts["bytes_in"] = np.arange(n_hosts)
+    marks = np.zeros(n_hosts, np.bool_)
+    return Snapshot(MINUTE, Counters(), hosts, hosts["bytes_in"], hosts["bytes_out"], marks, marks)
+
+
+def jsonl(*events: Snapshot | Alert) -> list[dict[str, Any]]:
+    stream = io.BytesIO()
+    sink = JsonlSink(stream)
+    for event in events:
+        sink.snapshot(event) if isinstance(event, Snapshot) else sink.alert(event)
+    sink.close()
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def table(*events: Snapshot | Alert, top: int = 20) -> str:
+    stream = io.StringIO()
+    sink = TableSink(stream, top)
+    for event in events:
+        sink.snapshot(event) if isinstance(event, Snapshot) else sink.alert(event)
+    sink.close()
+    return stream.getvalue()
+
+
+def test_jsonl_summary_is_the_contract() -> None:
+    (record,) = jsonl(snapshot(counters=COUNTERS, dropped=Dropped(1, 2, 3), is_summary=True))
+    assert record == {
+        "type": "summary",
+        "source": "x.pcap",
+        "start": "2026-01-01T00:00:00.000000Z",
+        "end": "2026-01-01T00:01:00.000000Z",
+        "frames": 9,
+        "bytes": 900,
+        "ip": {"frames": 2, "bytes": 150},
+        "non_ip": {"frames": 6, "bytes": 700},
+        "undecoded": {
+            "truncated": {"frames": 1, "bytes": 50},
+            "malformed": {"frames": 0, "bytes": 0},
+            "too_deep": {"frames": 0, "bytes": 0},
+            "encrypted": {"frames": 0, "bytes": 0},
+            "unsupported_link_type": {"frames": 0, "bytes": 0},
+        },
+        "dropped": {"kernel": 1, "interface": 2, "backlog": 3},
+        "overflow": {"frames_in": 5, "bytes_in": 500, "frames_out": 0, "bytes_out": 0},
+        "hosts": [
+            {
+                "host": "10.0.0.1",
+                "bytes_in": 50,
+                "bytes_out": 100,
+                "packets_in": 1,
+                "packets_out": 1,
+                "first_seen": "2026-01-01T00:00:00.000000Z",
+                "last_seen": "2026-01-01T00:00:01.000000Z",
+                "local": True,
+                "flagged": False,
+            },
+            {
+                "host": "10.0.0.2",
+                "bytes_in": 100,
+                "bytes_out": 50,
+                "packets_in": 1,
+                "packets_out": 1,
+                "first_seen": "2026-01-01T00:00:00.000000Z",
+                "last_seen": "2026-01-01T00:00:01.000000Z",
+                "local": True,
+                "flagged": True,
+            },
+        ],
+    }
+
+
+def test_jsonl_snapshot_has_totals_since_the_start() -> None:
+    (record,) = jsonl(snapshot(total_bytes_in=np.array([7, 8], np.uint64), total_bytes_out=np.array([2**63, 9], np.uint64)))
+    assert record["type"] == "snapshot"
+    assert [(host["total_bytes_in"], host["total_bytes_out"]) for host in record["hosts"]] == [(7, 2**63), (8, 9)]
+
+
+def test_jsonl_alert() -> None:
+    assert jsonl(ALERT) == [
+        {
+            "type": "alert",
+            "kind": "limit",
+            "host": "10.0.0.1",
+            "time": "2026-01-01T00:00:01.000000Z",
+            "total_bytes": 1_000_400,
+            "limit_bytes": 1_000_000,
+            "local": True,
+        }
+    ]
+
+
+@pytest.mark.parametrize("n_hosts", [0, 1, CHUNK_ROWS, CHUNK_ROWS + 1])
+def test_jsonl_of_any_number_of_hosts_is_one_line(n_hosts: int) -> None:
+    (record,) = jsonl(many_hosts(n_hosts))
+    assert [host["bytes_in"] for host in record["hosts"]] == list(range(n_hosts))
+
+
+def test_jsonl_source_that_is_no_unicode() -> None:
+    (record,) = jsonl(snapshot(source="a\udcff\n.pcap"))
+    assert record["source"] == "a\\udcff\n.pcap"
+
+
+def test_jsonl_is_what_msgspec_reads() -> None:
+    stream = io.BytesIO()
+    JsonlSink(stream).snapshot(snapshot())
+    assert msgspec.json.decode(stream.getvalue())["hosts"][0]["host"] == "10.0.0.1"
+
+
+class FlushedStream(io.BytesIO):
+    """Keeps what had been written at each flush."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flushed: list[bytes] = []
+
+    def flush(self) -> None:
+        self.flushed.append(self.getvalue())
+
+
+def test_jsonl_is_flushed_after_each_record() -> None:
+    stream = FlushedStream()
+    sink = JsonlSink(stream)
+    sink.alert(ALERT)
+    sink.snapshot(snapshot())
+    assert [text.count(b"\n") for text in stream.flushed] == [1, 2]
+
+
+def test_csv_has_one_header_and_every_host() -> None:
+    stream, alerts = io.StringIO(), io.StringIO()
+    sink = CsvSink(stream, alerts)
+    sink.snapshot(snapshot(source='odd, "name"\n.pcap'))
+    sink.alert(ALERT)
+    sink.snapshot(replace(many_hosts(CHUNK_ROWS + 1), is_summary=True))
+    header, *lines = csv.reader(io.StringIO(stream.getvalue()))
+    assert " ".join(header) == (
+        "type source start end host bytes_in bytes_out packets_in packets_out first_seen last_seen local flagged "
+        "total_bytes_in total_bytes_out"
+    )
+    assert dict(zip(header, lines[1], strict=True)) == {
+        "type": "snapshot",
+        "source": 'odd, "name"\\n.pcap',
+        "start": "2026-01-01T00:00:00.000000Z",
+        "end": "2026-01-01T00:01:00.000000Z",
+        "host": "10.0.0.2",
+        "bytes_in": "100",
+        "bytes_out": "50",
+        "packets_in": "1",
+        "packets_out": "1",
+        "first_seen": "2026-01-01T00:00:00.000000Z",
+        "last_seen": "2026-01-01T00:00:01.000000Z",
+        "local": "true",
+        "flagged": "true",
+        "total_bytes_in": "100",
+        "total_bytes_out": "50",
+    }
+    assert [line[5] for line in lines if line[0] == "summary"] == [str(n) for n in range(CHUNK_ROWS + 1)]
+    assert alerts.getvalue().startswith("ALERT limit: 10.0.0.1 ")
+
+
+def test_table_on_no_terminal_is_plain_and_aligned() -> None:
+    assert table(snapshot()) == (
+        "x.pcap  2026-01-01 00:00:00.000 to 00:01:00.000 UTC (1m)\n"
+        "2 hosts, 2 frames, 150 B, 0 frames/s, 20 bit/s\n"
+        "host      side   bytes in  bytes out  total  packets in  packets out   share  state\n"
+        "10.0.0.1  local      50 B      100 B  150 B           1            1  100.0%  OK\n"
+        "10.0.0.2  local     100 B       50 B  150 B           1            1  100.0%  FLAGGED\n"
+        "\n"
+    )
+
+
+def test_table_says_what_belongs_to_no_host() -> None:
+    text = table(snapshot(counters=COUNTERS, dropped=Dropped(12, 0, 3)))
+    assert "not IP: 6 frames (700 B)\n" in text
+    assert "not decoded: truncated 1 frames (50 B)\n" in text
+    assert "of hosts that did not fit: in 5 frames (500 B), out 0 frames (0 B)\n" in text
+    assert "LOST frames: 12 in the capture buffer, 3 in the kernel's backlog (whole machine)\n" in text
+
+
+def test_table_is_silent_about_zeros() -> None:
+    text = table(snapshot())
+    assert not any(word in text for word in ("not IP", "not decoded", "did not fit", "LOST", "more hosts"))
+
+
+def test_table_has_the_biggest_hosts() -> None:
+    lines = table(many_hosts(100), top=2).splitlines()
+    assert [line.split()[0] for line in lines if line.startswith("::")] == ["::63", "::62"]
+    assert "98 more hosts" in lines
+
+
+def test_table_of_no_rows() -> None:
+    assert "10.0.0.1" not in table(snapshot(), top=0)
+
+
+def test_table_of_silence_is_one_line() -> None:
+    assert table(replace(snapshot_of([], MINUTE), source="eth0")) == (
+        "eth0  2026-01-01 00:00:00.000 to 00:01:00.000 UTC (1m): no traffic\n\n"
+    )
+
+
+def test_table_of_silence_still_tells_of_loss() -> None:
+    assert "LOST frames: 5 in the capture buffer" in table(replace(snapshot_of([], MINUTE), dropped=Dropped(5)))
+
+
+def test_table_of_an_empty_capture_has_no_time() -> None:
+    empty = replace(snapshot_of([], Interval(0, 0)), source="x.pcap", is_summary=True)
+    assert table(empty) == "summary of x.pcap: no traffic\n\n"
+
+
+def test_table_of_an_instant_has_no_rates() -> None:
+    assert "frames/s" not in table(snapshot(interval=Interval(T0, T0)))
+
+
+def test_table_interval_over_midnight_has_both_dates() -> None:
+    text = table(snapshot(interval=Interval(T0 - S, T0 + S)))
+    assert "2025-12-31 23:59:59.000 to 2026-01-01 00:00:01.000 UTC (2s)" in text
+
+
+def test_table_cleans_foreign_names() -> None:
+    text = table(snapshot(source="a\x1b[31m\nb.pcap"))
+    assert "\x1b" not in text
+    assert text.startswith("a\\x1b[31m\\nb.pcap  ")
+
+
+def test_share_of_a_host_that_talks_to_itself_is_no_more_than_all() -> None:
+    assert "  100.0%  " in table(snapshot_of([FakeFrame(T0, 100, 1, 1)], MINUTE))
+
+
+def test_alert_line() -> None:
+    assert table(ALERT) == (
+        "ALERT limit: 10.0.0.1 (local) passed 1,000,000 bytes at 2026-01-01T00:00:01.000000Z, total 1,000,400 bytes\n"
+    )
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_table_on_a_terminal_is_drawn_by_rich(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    stream = Terminal()
+    TableSink(stream, 20).snapshot(snapshot(source="[red]x[/red].pcap"))
+    lines = stream.getvalue().splitlines()
+    (flagged,) = (line for line in lines if "FLAGGED" in line)
+    assert "\x1b[31m" in flagged
+    assert "[red]x[/red].pcap" in stream.getvalue()
+
+
+def test_grid_without_rows_has_titles() -> None:
+    stream = io.StringIO()
+    open_page(stream).grid(Grid(("interface", "state")))
+    assert stream.getvalue() == "interface  state\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("eth0", "eth0"), ("ü.pcap", "ü.pcap"), ("a\tb", "a\\tb"), ("\x9b", "\\x9b"), ("\u202e", "\\u202e"), ("\udcff", "\\udcff")],
+)
+def test_printable(text: str, shown: str) -> None:
+    assert printable(text) == shown
+
+
+def test_log_has_a_line_for_each_event(tmp_path: Path) -> None:
+    path = tmp_path / "fastmon.log"
+    sink = LogSink(str(path))
+    sink.snapshot(snapshot(dropped=Dropped(7)))
+    sink.alert(ALERT)
+    sink.problem("x.pcap: cut\nin the middle")
+    sink.snapshot(snapshot(counters=COUNTERS, is_summary=True))
+    sink.close()
+    lines = [line.split(" ", 2) for line in path.read_text().splitlines()]
+    assert [level for _, level, _ in lines] == ["INFO", "WARNING", "ERROR", "INFO"]
+    assert all(time.endswith("Z") for time, _, _ in lines)
+    assert lines[0][2] == (
+        "snapshot source=x.pcap start=2026-01-01T00:00:00.000000Z end=2026-01-01T00:01:00.000000Z frames=2 bytes=150 hosts=2 "
+        "flagged=1 non_ip=0 undecoded=0 dropped_kernel=7 dropped_interface=0 dropped_backlog=0"
+    )
+    assert lines[2][2] == "x.pcap: cut\\nin the middle"
+    assert lines[3][2].startswith("summary ")
+    assert " non_ip=6 undecoded=1 " in lines[3][2]
+
+
+def test_log_is_appended_to_and_rotated(tmp_path: Path) -> None:
+    path = tmp_path / "fastmon.log"
+    path.write_text("before\n")
+    sink = LogSink(str(path), max_bytes=500, kept_files=2)
+    for _ in range(20):
+        sink.problem("x" * 100)
+    sink.close()
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["fastmon.log", "fastmon.log.1", "fastmon.log.2"]
+    assert all(file.stat().st_size <= 500 for file in tmp_path.iterdir())
+
+
+def test_log_that_cannot_be_written_raises(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="directory"):
+        LogSink(str(tmp_path / "absent" / "fastmon.log"))
+    sink = LogSink("/dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        sink.problem("x")
+    with pytest.raises(OSError, match="No space left"):
+        sink.close()
