@@ -78,7 +78,7 @@ class FakeCapture:
         return None
 
     def take(self, max_frames: int, until_ns: int | None) -> list[FakeFrame]:
-        taken = []
+        taken: list[FakeFrame] = []
         while self.frames and len(taken) < max_frames and (until_ns is None or self.frames[0].ts_ns < until_ns):
             taken.append(self.frames.pop(0))
         self.n_read += len(taken)

@@ -178,6 +178,7 @@ NO_TUNNEL = {
     "Ethernet in IP of version 2": v4(b.etherip(FRAME, version=2), 97),
     "GRE with routing": v4(b.gre(b.IPV4, PACKET, routing=True), 47),
     "GRE of version 2": v4(b.gre(b.IPV4, PACKET, version=2), 47),
+    "GRE of version 2 with PPP": v4(b.gre(b.PPP, b.ppp(0x21, PACKET), sequence=True, version=2), 47),
     "GRE with an 802.3 length": v4(b.gre(23, b.llc(PACKET)), 47),
     "PPTP without payload": v4(b.gre(b.PPP, b.ppp(0x21, PACKET), version=1), 47),
     "PPTP of another protocol": v4(b.gre(b.IPV4, PACKET, sequence=True, version=1), 47),

@@ -1,4 +1,4 @@
-"""What the native engine allocates it frees: LeakSanitizer's word, in the build that has it (`scripts/test --sanitize`)."""
+"""What the native engine allocates it frees: LeakSanitizer's word. Only `scripts/test --sanitize` has these tests."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from fastmon import _accounting
+
+__test__ = _accounting.DEBUG
 
 CAPTURES = sorted(path for path in (Path(__file__).parents[1] / "pcaps").rglob("*.pcap*") if path.suffix != ".json")
 USE = """
@@ -33,7 +33,6 @@ def leaks(report: str, *modules: str) -> list[str]:
     return [block for block in blocks if re.search(rf"^\s*#1 .*({'|'.join(modules)})", block, re.MULTILINE)]
 
 
-@pytest.mark.skipif(not _accounting.DEBUG, reason="this build has no LeakSanitizer: scripts/test --sanitize")
 def test_no_leak_of_a_run_or_of_a_failed_one() -> None:
     environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=1:exitcode=0"}
     command = [sys.executable, "-c", USE, *map(str, CAPTURES)]

@@ -209,7 +209,7 @@ def test_stop_reports_what_was_accounted() -> None:
 
 def test_snapshot_now_splits_the_interval_and_keeps_the_phase() -> None:
     control = Control()
-    asked = []
+    asked: list[int] = []
 
     def ask(n_read: int) -> None:
         if n_read == 2 and not asked:
@@ -358,7 +358,7 @@ def test_live_snapshot_now_keeps_the_phase() -> None:
     link = Link(clock, at(1, 12, 14))
     link.at = [(13, partial(setattr, control, "snapshot_now", True))]
     (first, split, rest, *_) = brief(live(link, control=control, duration_s=25).events())
-    assert first == (0, 10, 1)
+    assert [first] == [(0, 10, 1)]
     assert (split[0], rest[1:]) == (10, (20, 1))
     assert split[1] == rest[0]
     assert 13 <= split[1] <= 13.2
@@ -407,8 +407,7 @@ def test_live_clock_set_forward_makes_one_long_interval() -> None:
     link = Link(clock, at(1))
     link.at = [(5, lambda: clock.sleep(3600 * S))]
     bounds = brief(live(link, duration_s=3620).events())
-    assert bounds[0] == (0, 3600, 1)
-    assert bounds[1] == (3600, 3610, 0)
+    assert bounds[:2] == [(0, 3600, 1), (3600, 3610, 0)]
 
 
 def test_live_clock_set_back_begins_a_new_phase() -> None:
@@ -416,7 +415,7 @@ def test_live_clock_set_back_begins_a_new_phase() -> None:
     link = Link(clock, at(1))
     link.at = [(5, lambda: clock.sleep(-3600 * S)), (-3580, partial(setattr, control, "stop", True))]
     bounds = brief(live(link, control=control).events())
-    assert bounds[0] == (0, 0, 1)
+    assert bounds[:1] == [(0, 0, 1)]
     assert bounds[1][1] - bounds[1][0] == 10
     assert bounds[1][0] < -3500
 

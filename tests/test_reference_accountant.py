@@ -1,4 +1,4 @@
-"""What an accountant does with frames, on both engines; and how the reference one drains a source."""
+"""What an accountant does with frames, on both engines."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ import pytest
 from snapshot_checks import assert_conserved, row, rows
 
 from fastmon.accounting import Accountant
-from fastmon.errors import ConfigError, TruncatedCaptureError
+from fastmon.errors import ConfigError
 from fastmon.frames import Frame
-from fastmon.reference import FRAMES_PER_READ, ReferenceAccountant
+from fastmon.reference import ReferenceAccountant
 from fastmon.snapshot import HOST_DTYPE, Count, Interval, LimitCrossing, Overflow, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-
-    from fastmon.capture import Capture
 
     MakeAccountant = Callable[..., Accountant]
 
@@ -123,6 +121,11 @@ class TestCounting:
         inner.account(tunnel)
         assert hosts(rotate(outer)) == {b.host(REMOTE_1), b.host(REMOTE_2)}
         assert hosts(rotate(inner)) == {b.host(LOCAL_1), b.host(LOCAL_2)}
+
+    def test_link_type_that_only_dpkt_knows_is_counted(self, accountant: MakeAccountant) -> None:
+        target = accountant()
+        target.account(Frame(0, 100, 8, bytes(16) + b.ipv4(LOCAL_1, REMOTE_1)))
+        assert hosts(rotate(target)) == {b.host(LOCAL_1), b.host(REMOTE_1)}
 
     def test_local_networks_are_prefixes_of_addresses(self, accountant: MakeAccountant) -> None:
         target = accountant(local_networks=["10.1.2.3/9", "192.0.2.1/32", "fd00::/8"])
@@ -269,11 +272,10 @@ class TestOverflow:
 
     def test_remote_hosts_go_in_the_order_in_which_they_came(self, accountant: MakeAccountant) -> None:
         target = accountant(max_hosts=4, **LOCAL)
-        account_all(target, [frame(REMOTE_1, LOCAL_1), frame(REMOTE_2, REMOTE_3), frame(REMOTE_1, LOCAL_2)])
-        assert hosts(rotate(target)) == {b.host(address) for address in (LOCAL_1, LOCAL_2, REMOTE_2, REMOTE_3)}
-        target.account(frame(LOCAL_1, LOCAL_3))
-        _, summary = finish(target)
-        assert hosts(summary) == {b.host(address) for address in (LOCAL_1, LOCAL_2, LOCAL_3, REMOTE_3)}
+        account_all(
+            target, [frame(REMOTE_1, LOCAL_1), frame(REMOTE_2, REMOTE_3), frame(REMOTE_1, LOCAL_2), frame(LOCAL_1, LOCAL_3)]
+        )
+        assert hosts(rotate(target)) == {b.host(address) for address in (LOCAL_1, LOCAL_2, LOCAL_3, REMOTE_3)}
 
     def test_local_host_overflows_when_all_rows_are_local(self, accountant: MakeAccountant) -> None:
         target = accountant(max_hosts=2, **LOCAL)
@@ -370,57 +372,3 @@ class TestMerge:
     def test_reference_refuses_another_engine(self) -> None:
         with pytest.raises(TypeError, match="cannot merge a object"):
             ReferenceAccountant().merge(cast("Accountant", object()))
-
-
-class ListSource:
-    """A source of frames from memory, which breaks after them if it is told to."""
-
-    def __init__(self, frames: Iterable[Frame], error: Exception | None = None) -> None:
-        self._frames = list(frames)
-        self._error = error
-        self.exhausted = False
-
-    def read(self, max_frames: int, until_ns: int | None) -> list[Frame]:
-        taken: list[Frame] = []
-        while self._frames and len(taken) < max_frames and (until_ns is None or self._frames[0].ts_ns < until_ns):
-            taken.append(self._frames.pop(0))
-        if not taken and not self._frames:
-            if self._error:
-                raise self._error
-            self.exhausted = True
-        return taken
-
-
-def drain(target: ReferenceAccountant, source: ListSource, max_frames: int = 1 << 16, until_ns: int | None = None) -> int:
-    return target.drain(cast("Capture", source), max_frames, until_ns)
-
-
-class TestReferenceDrain:
-    def test_takes_no_more_than_asked_for(self) -> None:
-        target = ReferenceAccountant()
-        source = ListSource(frame(LOCAL_1, REMOTE_1) for _ in range(FRAMES_PER_READ + 10))
-        assert drain(target, source, max_frames=FRAMES_PER_READ + 1) == FRAMES_PER_READ + 1
-        assert drain(target, source, max_frames=100) == 9
-        assert source.exhausted
-        assert rotate(target).counters.ip.frames == FRAMES_PER_READ + 10
-
-    def test_stops_before_the_frame_at_the_time(self) -> None:
-        target = ReferenceAccountant()
-        source = ListSource(frame(LOCAL_1, REMOTE_1, ts_ns=ts_ns) for ts_ns in (58, 59, 60, 1))
-        assert drain(target, source, until_ns=60) == 2
-        assert drain(target, source, until_ns=60) == 0
-        assert drain(target, source, until_ns=61) == 2
-
-    def test_stops_after_the_frames_among_which_a_limit_was_passed(self) -> None:
-        target = ReferenceAccountant(limit_bytes=100)
-        source = ListSource(frame(LOCAL_1, REMOTE_1, 60) for _ in range(3 * FRAMES_PER_READ))
-        assert drain(target, source) == FRAMES_PER_READ
-        assert drain(target, source) == 2 * FRAMES_PER_READ
-        assert len(target.take_limit_crossings()) == 2
-
-    def test_frames_before_damage_stay_accounted(self) -> None:
-        target = ReferenceAccountant()
-        source = ListSource([frame(LOCAL_1, REMOTE_1)] * 3, error=TruncatedCaptureError("cut"))
-        with pytest.raises(TruncatedCaptureError):
-            drain(target, source)
-        assert rotate(target).counters.ip.frames == 3

@@ -18,6 +18,7 @@ from fastmon.report.csv import CsvSink
 from fastmon.report.grid import Grid, open_page
 from fastmon.report.jsonl import JsonlSink
 from fastmon.report.log import LogSink
+from fastmon.report.progress import ProgressBar
 from fastmon.report.sink import printable
 from fastmon.report.table import TableSink
 from fastmon.snapshot import CHUNK_ROWS, HOST_DTYPE, Count, Counters, Dropped, Interval, Overflow, Snapshot
@@ -287,6 +288,24 @@ class Terminal(io.StringIO):
 
     def isatty(self) -> bool:
         return True
+
+
+@pytest.mark.parametrize(
+    ("total_bytes", "patience_s", "is_terminal", "is_shown"),
+    [(10**9, 0, True, True), (10**6, 0, True, False), (10**9, 3600, True, False), (10**9, 0, False, False)],
+)
+def test_progress_is_shown_of_a_long_replay_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, total_bytes: int, patience_s: float, is_terminal: bool, is_shown: bool
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    stream = Terminal() if is_terminal else io.StringIO()
+    monkeypatch.setattr("sys.stderr", stream)
+    monkeypatch.setattr("fastmon.report.progress.PATIENCE_S", patience_s)
+    bar = ProgressBar(total_bytes)
+    bar.update(total_bytes // 2)
+    bar.hide()
+    assert ("0.5/1.0 GB" in stream.getvalue()) == is_shown
+    assert (stream.getvalue() == "") == (not is_shown)
 
 
 def test_table_on_a_terminal_is_drawn_by_rich(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,10 +25,10 @@ SNAPLEN_96 = ("--snaplen", "96")
 CASES: dict[str, Case] = {
     "replay-snap96": Replay(
         Capture("mix", 40_000_000, SNAPLEN_96),
-        quick_capture=Capture("mix", 300_000, SNAPLEN_96),
+        quick_capture=Capture("mix", 100_000, SNAPLEN_96),
         small=Capture("mix", 300_000, SNAPLEN_96),
     ),
-    "replay-full": Replay(Capture("mix", 20_000_000), quick_capture=Capture("mix", 300_000)),
+    "replay-full": Replay(Capture("mix", 20_000_000), quick_capture=Capture("mix", 100_000)),
     "startup": Startup(),
     "memory": Memory(),
     "live": Live(),

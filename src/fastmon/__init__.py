@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from fastmon.policy import Alert
     from fastmon.snapshot import HOST_DTYPE, Count, Counters, Dropped, HostRow, Interval, Overflow, Snapshot
 
+    __version__: str
+
 __all__ = [
     "HOST_DTYPE",
     "Accountant",
@@ -65,16 +67,18 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 
-def __getattr__(name: str) -> object:
-    if name == "__version__":
-        from importlib.metadata import version
+if not TYPE_CHECKING:  # or every misspelt name would have a type
 
-        return version("fastmon")
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+    def __getattr__(name: str) -> object:
+        if name == "__version__":
+            from importlib.metadata import version
 
-    return getattr(import_module(f"fastmon.{_HOME_OF[name]}"), name)
+            return version("fastmon")
+        if name not in _HOME_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        return getattr(import_module(f"fastmon.{_HOME_OF[name]}"), name)
 
 
 def __dir__() -> list[str]:

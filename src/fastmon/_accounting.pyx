@@ -7,7 +7,6 @@ What it does not do: open files or interfaces, keep time, format.
 """
 
 import os
-import secrets
 
 from fastmon.errors import CaptureError, ClosedCaptureError, ConfigError, TruncatedCaptureError
 
@@ -32,9 +31,9 @@ from fastmon._pypcap cimport (
     pcap_open_dead, pcap_pkthdr, pcap_t,
 )
 from fastmon._savefile cimport (
-    DAMAGED, FAULT_BLOCK_LENGTH, FAULT_CAP_LEN, FAULT_CUT, FAULT_INTERFACE, FAULT_MAGIC, FAULT_MEMORY, FAULT_NONE,
-    FAULT_OPTION, FAULT_RESERVED, FAULT_RESOLUTION, FAULT_SNOOP_LINK, FAULT_TRAILER, FAULT_VERSION, FORMAT_PCAP,
-    FORMAT_UNKNOWN, MAX_BLOCK_LENGTH, MAX_CAP_LEN, NEED_INPUT, RECORD, Interface, Record, Savefile, available, damaged, next_pcap,
+    DAMAGED, FAULT_BLOCK_LENGTH, FAULT_BYTE_ORDER, FAULT_CAP_LEN, FAULT_CUT, FAULT_INTERFACE, FAULT_MAGIC, FAULT_MEMORY,
+    FAULT_NONE, FAULT_OPTION, FAULT_RESERVED, FAULT_RESOLUTION, FAULT_ROOM, FAULT_SNOOP_LINK, FAULT_TRAILER, FAULT_VERSION,
+    FORMAT_PCAP, FORMAT_UNKNOWN, MAX_BLOCK_LENGTH, MAX_CAP_LEN, NEED_INPUT, RECORD, Interface, Record, Savefile, available, damaged, next_pcap,
     read_header,
 )
 from fastmon._tables cimport HostBase, HostRow, HostTable, release, table_free, table_init
@@ -131,11 +130,12 @@ cdef str fault_text(const Savefile* file):
     a, b = file.fault_a, file.fault_b
     return {
         FAULT_MAGIC: f"not a capture file: it begins with 0x{a:08x}, which is no pcap, pcapng or snoop magic number",
+        FAULT_BYTE_ORDER: f"a section's byte-order magic number is 0x{a:08x}, and should be 0x1a2b3c4d",
         FAULT_VERSION: f"format version {a}.{b} is not supported",
         FAULT_RESERVED: f"reserved bits of the link-type field 0x{a:08x} are set",
         FAULT_SNOOP_LINK: f"snoop link type {a} is not supported",
-        FAULT_CAP_LEN: f"a record claims {a} captured bytes; "
-                       + (f"its block holds {b}" if b else f"at most {MAX_CAP_LEN} are allowed"),
+        FAULT_CAP_LEN: f"a record claims {a} captured bytes; at most {MAX_CAP_LEN} are allowed",
+        FAULT_ROOM: f"a record claims {a} captured bytes; its block holds {b}",
         FAULT_BLOCK_LENGTH: f"a block of type 0x{b:08x} claims a length of {a} bytes, at least its header and at most "
                             f"{MAX_BLOCK_LENGTH} are allowed",
         FAULT_TRAILER: f"a block's two lengths differ: {a} in front, {b} behind",
@@ -145,6 +145,11 @@ cdef str fault_text(const Savefile* file):
         FAULT_MEMORY: "too many interfaces",
         FAULT_CUT: "the file ends in the middle of a record",
     }[file.fault]
+
+
+cdef int64_t reading_bound(until_ns) except? -1:
+    """The time before which frames are read; INT64_MAX, which is no frame's, for none and for one out of range."""
+    return INT64_MAX if until_ns is None or until_ns > INT64_MAX else until_ns
 
 
 cdef class SavefileReader:
@@ -355,7 +360,7 @@ cdef class SavefileReader:
         from fastmon.frames import Frame
 
         cdef Record record
-        cdef int64_t until = INT64_MAX if until_ns is None else until_ns
+        cdef int64_t bound_ns = reading_bound(until_ns)
         cdef int found
         if self.closed:
             raise ClosedCaptureError(f"{self.name}: read on a closed capture")
@@ -363,7 +368,7 @@ cdef class SavefileReader:
         while len(frames) < max_frames:
             with nogil:
                 found = self.next(&record)
-            if not found or record.ts_ns >= until and until_ns is not None:
+            if not found or record.ts_ns >= bound_ns:
                 break
             self.file.pos += record.length
             self.n_records += 1
@@ -507,15 +512,17 @@ cdef Prefix parse_prefix(text) except *:
 cdef int64_t drain_pcap(Engine* engine, Savefile* file, int64_t max_frames, int64_t until_ns) noexcept nogil:
     """Account the records of a pcap file that are whole in the buffer; return their number."""
     cdef Record record
+    cdef Savefile own = file[0]  # which the compiler may keep in registers
     cdef int64_t n_read = 0
     cdef uint32_t link_type = file.interfaces[0].link_type
     while n_read < max_frames and engine.n_crossings == 0:
-        if next_pcap(file, &record) != RECORD or record.ts_ns >= until_ns:
+        if next_pcap(&own, &record) != RECORD or record.ts_ns >= until_ns:
             break
         if not push(engine, link_type, record.data, record.cap_len, record.wire_len, record.ts_ns):
             break
-        file.pos += record.length
+        own.pos += record.length
         n_read += 1
+    file.pos = own.pos
     return n_read
 
 
@@ -534,7 +541,6 @@ cdef class Accountant:
 
     def __cinit__(self, *, bint inner=False, int64_t max_hosts=1 << 20, int64_t limit_bytes=0, local_networks=(),
                   seed=None, slow_decoder=None):
-        cdef uint64_t high, low
         engine_init(&self.engine)
         if not 1 <= max_hosts < 1 << 31:
             raise ConfigError(f"max_hosts is {max_hosts}; 1 to {(1 << 31) - 1} are allowed")
@@ -550,10 +556,7 @@ cdef class Accountant:
         for text in local_networks:
             self.engine.locals[self.engine.n_locals] = parse_prefix(text)
             self.engine.n_locals += 1
-        seed_bytes = secrets.token_bytes(16) if seed is None else int(seed).to_bytes(16, "little")
-        high = int.from_bytes(seed_bytes[:8], "little") | 1  # never 0, so that IPv4 keys, whose high half is, spread
-        low = int.from_bytes(seed_bytes[8:], "little")
-        table_init(&self.engine.table, <uint32_t>max_hosts, high, low)
+        table_init(&self.engine.table, <uint32_t>max_hosts, int.from_bytes(os.urandom(8), "little") if seed is None else seed)
 
     def __dealloc__(self):
         table_free(&self.engine.table)
@@ -581,7 +584,7 @@ cdef class Accountant:
         if isinstance(reader, LiveReader):
             n_read = self.drain_live(reader, max_frames)
         else:
-            n_read = self.drain_savefile(reader, max_frames, INT64_MAX if until_ns is None else until_ns)
+            n_read = self.drain_savefile(reader, max_frames, reading_bound(until_ns))
         if self.engine.crossing_lost:
             raise MemoryError("no memory for the hosts over their limit")
         return n_read

@@ -8,9 +8,9 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastmon._savefile cimport (
     BLOCK_ENHANCED_PACKET, BLOCK_INTERFACE, BLOCK_PACKET, BLOCK_SECTION, BLOCK_SIMPLE_PACKET, FAULT_BLOCK_LENGTH,
-    FAULT_CAP_LEN, FAULT_INTERFACE, FAULT_MAGIC, FAULT_MEMORY, FAULT_OPTION, FAULT_RESOLUTION, FAULT_TRAILER,
-    FAULT_VERSION, FORMAT_PCAP, FORMAT_PCAPNG, MAX_BLOCK_LENGTH, MAX_CAP_LEN, RECORD, Interface,
-    Record, Savefile, add_interface, available, damaged, need, next_pcap, next_snoop, swap64, to_ns, u16, u32,
+    FAULT_BYTE_ORDER, FAULT_CAP_LEN, FAULT_INTERFACE, FAULT_MEMORY, FAULT_OPTION, FAULT_RESOLUTION, FAULT_ROOM,
+    FAULT_TRAILER, FAULT_VERSION, FORMAT_PCAP, FORMAT_PCAPNG, MAX_BLOCK_LENGTH, MAX_CAP_LEN, RECORD, Interface, Record,
+    Savefile, add_interface, available, damaged, need, next_pcap, next_snoop, swap64, to_ns, u16, u32,
 )
 from fastmon._wire cimport load32, load64, swap32
 
@@ -32,7 +32,7 @@ cdef inline int begin_section(Savefile* file) noexcept nogil:
     elif swap32(magic) == BYTE_ORDER_MAGIC:
         file.swapped = True
     else:
-        return damaged(file, FAULT_MAGIC, magic, 0)
+        return damaged(file, FAULT_BYTE_ORDER, magic, 0)
     if u16(file, file.pos + 12) != 1:
         return damaged(file, FAULT_VERSION, u16(file, file.pos + 12), u16(file, file.pos + 14))
     file.n_interfaces = 0
@@ -86,8 +86,10 @@ cdef inline int fill_packet(Savefile* file, Record* record, const uint8_t* data,
     cdef Interface* interface
     if record.interface >= file.n_interfaces:
         return damaged(file, FAULT_INTERFACE, record.interface, file.n_interfaces)
-    if record.cap_len > room or record.cap_len > MAX_CAP_LEN:
-        return damaged(file, FAULT_CAP_LEN, record.cap_len, room)
+    if record.cap_len > MAX_CAP_LEN:
+        return damaged(file, FAULT_CAP_LEN, record.cap_len, 0)
+    if record.cap_len > room:
+        return damaged(file, FAULT_ROOM, record.cap_len, room)
     interface = &file.interfaces[record.interface]
     record.data = data
     record.ts_ns = to_ns(units, interface.is_binary, interface.exponent, interface.offset_s)

@@ -14,6 +14,8 @@ from fastmon._wire cimport be32_at, likely, load16, load32, swap16, swap32, unli
 
 cdef extern from *:
     """
+    #define FM_LAST_NS (INT64_MAX - 1)  /* INT64_MAX is no time, but a bound that nothing reaches */
+
     static inline int64_t fm_to_ns(uint64_t units, int is_binary, int exponent, int64_t offset_s) {
         static const uint64_t power_of_10[] = {
             1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000, 10000000000};
@@ -28,7 +30,7 @@ cdef extern from *:
             ns = units / power_of_10[exponent - 9];
         }
         ns += (__int128)offset_s * 1000000000;
-        return ns > INT64_MAX ? INT64_MAX : ns < INT64_MIN ? INT64_MIN : (int64_t)ns;
+        return ns > FM_LAST_NS ? FM_LAST_NS : ns < -FM_LAST_NS ? -FM_LAST_NS : (int64_t)ns;
     }
     static inline uint64_t fm_swap64(uint64_t v) { return __builtin_bswap64(v); }
     """
@@ -49,10 +51,12 @@ cdef enum:  # of a file
 cdef enum:  # why a file cannot be read on
     FAULT_NONE
     FAULT_MAGIC  # a: the first 4 bytes
+    FAULT_BYTE_ORDER  # a: the byte-order magic of a section
     FAULT_VERSION  # a.b
     FAULT_RESERVED  # a: the link-type field
     FAULT_SNOOP_LINK  # a: the snoop link type
     FAULT_CAP_LEN  # a: captured bytes claimed
+    FAULT_ROOM  # a: captured bytes claimed, b: bytes in the block
     FAULT_BLOCK_LENGTH  # a: total length, b: block type
     FAULT_TRAILER  # a: total length in front, b: behind
     FAULT_INTERFACE  # a: interface number, b: interfaces described

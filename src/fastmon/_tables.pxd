@@ -30,12 +30,19 @@ cdef extern from *:
     }
     static inline void fm_release(void *p, size_t n_bytes) { if (p) munmap(p, n_bytes); }
 
+    /* SplitMix64's finalizer (Steele, Lea, Flood 2014): makes a strong key even of a small seed. */
+    static inline uint64_t fm_mix(uint64_t v) {
+        v = (v ^ (v >> 30)) * 0xBF58476D1CE4E5B9u;
+        v = (v ^ (v >> 27)) * 0x94D049BB133111EBu;
+        return v ^ (v >> 31);
+    }
     /* A keyed folded multiplication: cheap, and without the keys its collisions cannot be chosen. */
     static inline uint64_t fm_hash(uint64_t high, uint64_t low, uint64_t seed_high, uint64_t seed_low) {
         unsigned __int128 product = (unsigned __int128)(low ^ seed_low) * (high ^ seed_high);
         return (uint64_t)product ^ (uint64_t)(product >> 64);
     }
     """
+    uint64_t mix "fm_mix"(uint64_t v) noexcept nogil
     void* reserve "fm_reserve"(size_t n_bytes, bint huge) noexcept nogil
     void release "fm_release"(void* p, size_t n_bytes) noexcept nogil
     uint64_t hash_key "fm_hash"(uint64_t high, uint64_t low, uint64_t seed_high, uint64_t seed_low) noexcept nogil
@@ -77,15 +84,15 @@ cdef inline size_t index_bytes(const HostTable* table) noexcept nogil:
     return (<size_t>table.slot_mask + 1) * sizeof(uint32_t)
 
 
-cdef inline int table_init(HostTable* table, uint32_t max_rows, uint64_t seed_high, uint64_t seed_low) except -1 nogil:
+cdef inline int table_init(HostTable* table, uint32_t max_rows, uint64_t seed) except -1 nogil:
     """Reserve room for `max_rows` hosts (at most 2**31 - 1). Raises MemoryError."""
     memset(table, 0, sizeof(HostTable))
     table.max_rows = table.n_reserved = max_rows
     table.row_mask = MIN_SLOTS - 1
     while table.row_mask <= max_rows:
         table.row_mask = table.row_mask * 2 + 1
-    table.seed_high = seed_high
-    table.seed_low = seed_low
+    table.seed_high = mix(seed + 1) | 1  # never 0, so that IPv4 keys, whose high half is, spread
+    table.seed_low = mix(seed + 2)
     table.slot_mask = MIN_SLOTS - 1
     table.rows = <HostRow*>reserve(<size_t>max_rows * sizeof(HostRow), True)
     table.bases = <HostBase*>reserve(<size_t>max_rows * sizeof(HostBase), False)

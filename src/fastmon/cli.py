@@ -81,11 +81,12 @@ def _with_options(command: Callable[..., int]) -> Callable[..., int]:
     options = []
     for option in fields(Options):
         value_type = list[str] if option.name == "local" else types[option.name]
+        default = "" if option.default in (None, False, (), "0") else f" [{option.default}]"
         info = typer.Option(
             *option.metadata["flags"],
             metavar=option.metadata["metavar"],
-            help=option.metadata["about"],
-            show_default=False if option.default in (None, (), "0") else str(option.default),
+            help=option.metadata["about"] + default,
+            show_default=False,
         )
         options.append(own[-1].replace(name=option.name, annotation=Annotated[value_type | None, info]))
     command.__signature__ = inspect.Signature([*own, *options])  # type: ignore[attr-defined]
@@ -201,6 +202,7 @@ def _run(monitor: LiveMonitor | ReplayMonitor, options: Options, before_output: 
     with _output_errors(), ExitStack() as stack:
         sinks = _open_sinks(options, stack)
         events = stack.enter_context(closing(monitor.events()))
+        stack.callback(before_output)
         for event in events:
             before_output()
             status = max(status, _show(event, sinks))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     class Readable(Protocol):
-        def readinto(self, target: memoryview, /) -> int | None: ...
+        def readinto1(self, target: memoryview, /) -> int | None: ...
 
 __all__ = ["Input", "open_input"]
 
@@ -91,7 +91,8 @@ class _Decompressed:
 
     def readinto(self, target: memoryview) -> int:
         try:
-            return self._stream.readinto(target) or 0
+            # In steps: filling all of `target` would lose what comes out before damage.
+            return self._stream.readinto1(target) or 0
         except EOFError as error:
             raise TruncatedCaptureError(f"{self._name}: the compressed data end too early") from error
         except Exception as error:  # each library has its own class for damaged data

@@ -18,7 +18,7 @@ from fastmon.monitor import LiveMonitor, Plan, Problem, ReplayMonitor
 from fastmon.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     from fastmon.accounting import Accountant
     from fastmon.capture import Capture
@@ -35,7 +35,7 @@ def watch(
     on_alert: Callable[[Alert], None] | None = None,
     control: Control | None = None,
     **options: Any,
-) -> Iterator[Snapshot]:
+) -> Generator[Snapshot, None, None]:
     """Account capture files or an open capture, and iterate over the snapshots.
 
     sources: paths of capture files, in order, "-" for standard input; or captures from `open_offline`, which stay open; or one
@@ -47,12 +47,13 @@ def watch(
     Yields a `Snapshot` for each interval, none with interval="0", and last the summary of the whole run. The captures' filter
     and the like are given when they are opened.
 
-    Raises ConfigError for a wrong option at once. Raises the first CaptureError last, after the summary of what could be read.
+    Raises ConfigError for a wrong option and ValueError for wrong sources at once; the first CaptureError last, after the
+    summary of what could be read.
     """
     settings = Options(**{"limit": "0", **options})
     live = [source for source in sources if not isinstance(source, (str, os.PathLike)) and source.is_live]
-    if live and len(sources) > 1:
-        raise ValueError("a live capture is watched alone")
+    if not sources or (live and len(sources) > 1):
+        raise ValueError("watch takes capture files, or one live capture")
     monitor: LiveMonitor | ReplayMonitor
     if live:
         monitor = live_monitor(live, settings, control)
@@ -61,7 +62,7 @@ def watch(
     return _snapshots(monitor, on_alert)
 
 
-def _snapshots(monitor: LiveMonitor | ReplayMonitor, on_alert: Callable[[Alert], None] | None) -> Iterator[Snapshot]:
+def _snapshots(monitor: LiveMonitor | ReplayMonitor, on_alert: Callable[[Alert], None] | None) -> Generator[Snapshot, None, None]:
     first_error: FastmonError | None = None
     with closing(monitor.events()) as events:
         for event in events:

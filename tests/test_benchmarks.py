@@ -1,0 +1,83 @@
+"""The benchmarks run, and discard a figure whose answer was wrong. Nothing here looks at a figure."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+CANNOT_RUN_HERE = 3
+
+
+def run(program: str, *arguments: object) -> tuple[int, str, str]:
+    command = [sys.executable, "-B", str(BENCHMARKS / program), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    if done.returncode == CANNOT_RUN_HERE:
+        pytest.skip(done.stderr.strip())
+    return done.returncode, done.stdout, done.stderr
+
+
+def samples(output: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in output.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def with_wrong_hosts(cache: Path) -> Iterator[Path]:
+    """Return a cache whose captures' truths have another checksum of their hosts."""
+    code, _, errors = run("run.py", "replay-full", "--quick", "--samples", 1, "--cache", cache)
+    assert code == 0, errors
+    truths = {path: path.read_text() for path in cache.glob("*.pcap.json")}
+    for path, text in truths.items():
+        path.write_text(json.dumps(json.loads(text) | {"hosts_sha256": "0" * 64}))
+    yield cache
+    for path, text in truths.items():
+        path.write_text(text)
+
+
+def test_a_case_gives_a_line_for_each_sample(cache: Path) -> None:
+    code, output, errors = run("run.py", "replay-full", "--quick", "--samples", 2, "--json", "--cache", cache)
+    found = samples(output)
+    assert code == 0, errors
+    assert [sample["subject"] for sample in found].count("fastmon") == 2
+    for sample in found:
+        assert sample["value"] > 0
+        assert sample["frames"] == 100_000
+        assert {"commit", "dirty", "cpu", "governor", "python", "cython", "libpcap", "workload", "seed", "hosts", "mpps"} <= set(
+            sample
+        )
+        assert {"gb_per_s", "peak_rss_kib", "checksum"} <= set(sample)
+
+
+def test_two_builds_are_compared(cache: Path) -> None:
+    code, output, errors = run("compare.py", "replay-full", sys.executable, sys.executable, "--quick", "--cache", cache)
+    assert code == 0, errors
+    assert output.splitlines()[-1].startswith("fastmon: B/A ")
+
+
+def test_a_wrong_answer_is_discarded(with_wrong_hosts: Path) -> None:
+    code, output, errors = run("run.py", "replay-full", "--quick", "--samples", 1, "--json", "--cache", with_wrong_hosts)
+    found = {sample["subject"]: sample for sample in samples(output)}
+    assert code == 1
+    assert found["fastmon"]["discarded"] == "hosts' totals differ from the true ones"
+    assert "value" not in found["fastmon"]
+    assert "value" in found["count frames only"]
+    assert "discarded: fastmon: hosts' totals differ from the true ones" in errors
+
+
+def test_startup_runs(cache: Path) -> None:
+    code, output, errors = run("run.py", "startup", "--quick", "--samples", 1, "--json", "--cache", cache)
+    assert code == 0, errors
+    assert [sample["subject"] for sample in samples(output)] == ["fastmon --help", "fastmon imported", "python alone"]

@@ -1,0 +1,512 @@
+"""The command line as people and programs meet it: what it prints where, and its exit codes."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import builders as b
+import pytest
+
+from fastmon.config import Options
+from fastmon.frames import Frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+S = 1_000_000_000
+T0 = 1_767_225_600 * S
+COMMAND = [sys.executable, "-m", "fastmon"]
+NOBODY = 65534
+
+
+def frame(second: float, wire_len: int = 100, src: str = "10.0.0.1", dst: str = "192.0.2.1") -> Frame:
+    return Frame(T0 + int(second * S), wire_len, 1, b.ethernet(b.IPV4, b.ipv4(src, dst)))
+
+
+def run(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    options = {"capture_output": True, "text": True, "timeout": 60, **options}
+    return subprocess.run([*COMMAND, *map(str, arguments)], check=False, **options)
+
+
+def records(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def assert_one_line(result: subprocess.CompletedProcess[str], status: int, *words: str) -> None:
+    """Check that the run said in one line on stderr what is wrong, with `words`, and nothing on stdout."""
+    assert result.returncode == status, result.stderr
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("fastmon: ")
+    for word in words:
+        assert word in line
+
+
+@pytest.fixture
+def capture(tmp_path: Path) -> Path:
+    """Frames at 0, 1 and 61 s, 100, 200 and 400 bytes."""
+    path = tmp_path / "x.pcap"
+    path.write_bytes(b.pcap_file([frame(0), frame(1, 200), frame(61, 400, src="10.0.0.2")]))
+    return path
+
+
+# Results.
+
+
+def test_jsonl_of_a_replay(capture: Path) -> None:
+    result = run("replay", capture, "--format", "jsonl", "--limit", "650")
+    assert (result.returncode, result.stderr) == (0, "")
+    *intervals, summary = records(result.stdout)
+    assert [record["type"] for record in intervals] == ["snapshot", "alert", "snapshot"]
+    assert [record["frames"] for record in intervals if record["type"] == "snapshot"] == [2, 1]
+    assert intervals[1]["host"] == "192.0.2.1"
+    assert summary["type"] == "summary"
+    assert summary["source"] == str(capture)
+    assert (summary["start"], summary["end"]) == ("2026-01-01T00:00:00.000000Z", "2026-01-01T00:01:01.000000Z")
+    by_host = {host["host"]: host for host in summary["hosts"]}
+    assert by_host["192.0.2.1"]["bytes_in"] == 700
+    assert by_host["192.0.2.1"]["flagged"]
+    assert not by_host["192.0.2.1"]["local"]
+    assert by_host["10.0.0.1"]["local"]
+
+
+def test_engines_agree(capture: Path) -> None:
+    native, reference = (
+        records(run("replay", capture, "-i", "0", "--format", "jsonl", "--engine", engine).stdout)
+        for engine in ("native", "reference")
+    )
+    for summary in (*native, *reference):
+        summary["hosts"].sort(key=lambda host: host["host"])
+    assert native == reference
+
+
+def test_table_of_a_replay_has_alerts_between_tables(capture: Path) -> None:
+    result = run("replay", capture, "--limit", "250", "-n", "1")
+    assert (result.returncode, result.stderr) == (0, "")
+    lines = result.stdout.splitlines()
+    starts = [line.split()[0] for line in lines if line]
+    assert starts.index("ALERT") < starts.index(str(capture))
+    assert any(line.startswith("3 hosts, 3 frames, 700 B, ") for line in lines)
+    assert "2 more hosts" in lines
+
+
+def test_csv_of_a_replay_has_alerts_on_stderr(capture: Path) -> None:
+    result = run("replay", capture, "--limit", "250", "--format", "csv", "-i", "0")
+    assert result.returncode == 0
+    rows = list(csv.DictReader(io.StringIO(result.stdout)))
+    assert {(row["type"], row["host"], row["bytes_out"]) for row in rows} == {
+        ("summary", "10.0.0.1", "300"),
+        ("summary", "10.0.0.2", "400"),
+        ("summary", "192.0.2.1", "0"),
+    }
+    assert [line.split()[0] for line in result.stderr.splitlines()] == ["ALERT"] * 3
+
+
+def test_limit_0_flags_nobody(capture: Path) -> None:
+    result = run("replay", capture, "--limit", "0", "--format", "jsonl")
+    assert {record["type"] for record in records(result.stdout)} == {"snapshot", "summary"}
+
+
+def test_local_networks_of_the_command_line(capture: Path) -> None:
+    result = run("replay", capture, "-i", "0", "--format", "jsonl", "--local", "192.0.2.0/24", "--local", "10.0.0.2")
+    (summary,) = records(result.stdout)
+    assert {host["host"] for host in summary["hosts"] if host["local"]} == {"192.0.2.1", "10.0.0.2"}
+
+
+def test_output_and_log_files(capture: Path, tmp_path: Path) -> None:
+    output, log = tmp_path / "out.jsonl", tmp_path / "run.log"
+    result = run("replay", capture, "--format", "jsonl", "-o", output, "--log", log, "--limit", "650")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    assert records(output.read_text())[-1]["type"] == "summary"
+    assert [line.split()[2] for line in log.read_text().splitlines()] == ["snapshot", "ALERT", "snapshot", "summary"]
+
+
+def test_filter(capture: Path) -> None:
+    (summary,) = records(run("replay", capture, "-i", "0", "--format", "jsonl", "-f", "host 10.0.0.2").stdout)
+    assert summary["frames"] == 1
+
+
+def test_duration_of_a_replay(capture: Path) -> None:
+    (summary,) = records(run("replay", capture, "-i", "0", "--format", "jsonl", "--duration", "30s").stdout)
+    assert summary["frames"] == 2
+
+
+def test_standard_input(capture: Path) -> None:
+    with capture.open("rb") as stream:
+        result = run("replay", "-", "-i", "0", "--format", "jsonl", stdin=stream)
+    assert records(result.stdout)[0]["frames"] == 3
+    assert records(result.stdout)[0]["source"] == "standard input"
+
+
+def test_gzip(capture: Path, tmp_path: Path) -> None:
+    packed = tmp_path / "x.pcap.gz"
+    packed.write_bytes(gzip.compress(capture.read_bytes()))
+    assert records(run("replay", packed, "-i", "0", "--format", "jsonl").stdout)[0]["frames"] == 3
+
+
+@pytest.mark.parametrize("workers", ["1", "2", "5"])
+def test_several_files_are_one_run(capture: Path, tmp_path: Path, workers: str) -> None:
+    other = tmp_path / "y.pcap"
+    other.write_bytes(b.pcap_file([frame(30, 1000)]))
+    result = run("replay", capture, other, "-i", "0", "--format", "jsonl", "--workers", workers, "--limit", "1200")
+    *alerts, summary = records(result.stdout)
+    assert summary["frames"] == 4
+    assert summary["source"] == f"{capture}, {other}"
+    assert {alert["host"] for alert in alerts} == {"10.0.0.1", "192.0.2.1"}
+
+
+def test_empty_capture_is_no_error(tmp_path: Path) -> None:
+    path = tmp_path / "none.pcap"
+    path.write_bytes(b.pcap_file([]))
+    result = run("replay", path)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == f"summary of {path}: no traffic\n\n"
+
+
+def test_file_name_with_control_characters_is_cleaned(tmp_path: Path) -> None:
+    path = tmp_path / "a\x1b[31m\nb.pcap"
+    path.write_bytes(b.pcap_file([frame(0)]))
+    assert "\\x1b[31m\\nb.pcap" in run("replay", path, "-i", "0").stdout
+    assert_one_line(run("replay", tmp_path / "no\nsuch\x1b"), 1, "no\\nsuch\\x1b")
+
+
+def test_file_name_that_is_no_unicode(tmp_path: Path) -> None:
+    path = os.fsencode(tmp_path) + b"/\xff.pcap"
+    Path(os.fsdecode(path)).write_bytes(b.pcap_file([frame(0)]))
+    for output_format in ("table", "jsonl", "csv"):
+        result = subprocess.run(
+            [*COMMAND, "replay", path, "--format", output_format], capture_output=True, timeout=60, check=False
+        )
+        assert (result.returncode, result.stderr) == (0, b"")
+
+
+# Help.
+
+
+def test_help_of_each_command_has_every_option() -> None:
+    flags = {flag for option in fields(Options) for flag in option.metadata["flags"]} | {"--config"}
+    for command in ("live", "replay"):
+        result = run(command, "--help", env={**os.environ, "COLUMNS": "200"})
+        assert (result.returncode, result.stderr) == (0, "")
+        shown = result.stdout.replace(",", " ").split()
+        assert flags <= set(shown)
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
+def test_help(arguments: list[str]) -> None:
+    result = run(*arguments)
+    assert result.returncode == 0
+    assert all(command in result.stdout for command in ("live", "replay", "interfaces"))
+
+
+def test_version() -> None:
+    assert run("--version").stdout.split()[0] == "fastmon"
+
+
+def imported(code: str, *arguments: str | Path) -> set[str]:
+    """Return the top-level modules that `code` leaves imported."""
+    code += "\nimport sys; print(*{name.partition('.')[0] for name in sys.modules}, file=sys.stderr)"
+    result = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, timeout=60, check=True
+    )
+    return set(result.stderr.split())
+
+
+MAIN = "import sys; from fastmon.cli import main; main(sys.argv[1:])"
+
+
+def test_heavy_libraries_are_imported_where_they_are_used(capture: Path) -> None:
+    heavy = {"numpy", "rich", "msgspec", "dpkt", "pcap", "psutil", "zstandard", "typer"}
+    assert imported("import fastmon") & heavy == set()
+    assert imported(MAIN, "--help") & heavy == {"typer"}
+    table = imported(MAIN, "replay", capture)
+    assert table & heavy == {"typer", "numpy", "pcap"}
+    jsonl = imported(MAIN, "replay", capture, "--format", "jsonl")
+    assert jsonl & heavy == {"typer", "numpy", "pcap", "msgspec"}
+
+
+# Wrong usage.
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--no-such-option"], ["--no-such-option"]),
+        (["-i", "5x"], ["interval", "'5x'", "duration"]),
+        (["-i", "-5s"], ["interval", "'-5s'"]),
+        (["-i", "1us"], ["interval", "1ms"]),
+        (["--duration", "soon"], ["duration", "'soon'"]),
+        (["--limit", "much"], ["limit", "'much'", "size"]),
+        (["--buffer", "1XB"], ["buffer", "'1XB'"]),
+        (["--local", "10.0.0.0/33"], ["local", "'10.0.0.0/33'", "network"]),
+        (["--local", "home"], ["local", "'home'"]),
+        (["-n", "-1"], ["top", "-1"]),
+        (["-n", "many"], ["--top"]),
+        (["--max-hosts", "0"], ["max-hosts", "0"]),
+        (["--snaplen", "0"], ["snaplen", "0"]),
+        (["--workers", "0"], ["workers", "0"]),
+        (["--format", "xml"], ["format", "'xml'", "jsonl"]),
+        (["--engine", "steam"], ["engine", "'steam'", "reference"]),
+        (["--direction", "up"], ["direction", "'up'", "inout"]),
+        (["-f", "no such filter"], ["filter"]),
+        (["-o", "/no/such/folder/out"], ["/no/such/folder/out", "No such file"]),
+        (["--log", "/no/such/folder/log"], ["/no/such/folder/log", "No such file"]),
+        (["--config", "/no/such.toml"], ["/no/such.toml", "No such file"]),
+        (["--interval"], ["--interval"]),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_code_2(capture: Path, arguments: list[str], words: list[str]) -> None:
+    assert_one_line(run("replay", capture, *arguments), 2, *words)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"), [(["replay"], "FILE"), (["live"], "IFACE"), (["fly"], "fly"), (["interfaces", "x"], "x")]
+)
+def test_missing_and_unexpected_arguments(arguments: list[str], word: str) -> None:
+    assert_one_line(run(*arguments), 2, word, "--help")
+
+
+def test_capture_is_not_overwritten_by_its_results(capture: Path, tmp_path: Path) -> None:
+    before = capture.read_bytes()
+    link = tmp_path / "link"
+    link.symlink_to(capture)
+    assert_one_line(run("replay", capture, "-o", capture), 2, str(capture))
+    assert_one_line(run("replay", capture, "--log", link), 2, str(link))
+    assert capture.read_bytes() == before
+
+
+# Configuration file.
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Callable[[str], Path]:
+    def written(text: str) -> Path:
+        path = tmp_path / "fastmon.toml"
+        path.write_text(text)
+        return path
+
+    return written
+
+
+def test_configuration_gives_options_and_the_command_line_wins(capture: Path, config: Callable[[str], Path]) -> None:
+    path = config('interval = "0"\nformat = "jsonl"\nlimit = "650"\nmax-hosts = 100\nlocal = ["192.0.2.0/24"]\ninner = true\n')
+    alert, summary = records(run("replay", capture, "--config", path).stdout)
+    assert alert["type"] == "alert"
+    assert {host["host"] for host in summary["hosts"] if host["local"]} == {"192.0.2.1"}
+    (summary,) = records(run("replay", capture, "--config", path, "--limit", "0", "--local", "10.0.0.1").stdout)
+    assert {host["host"] for host in summary["hosts"] if host["local"]} == {"10.0.0.1"}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('intervall = "1s"', ["intervall"]),
+        ('interval = "5x"', ["interval", "'5x'"]),
+        ("interval = 5", ["interval", "str", "int"]),
+        ('top = "5"', ["top", "int", "str"]),
+        ('local = "10.0.0.0/8"', ["local"]),
+        ("interval = ", ["document"]),
+        ("inner = 1", ["inner", "bool"]),
+    ],
+)
+def test_wrong_configuration(capture: Path, config: Callable[[str], Path], text: str, words: list[str]) -> None:
+    path = config(text)
+    assert_one_line(run("replay", capture, "--config", path), 2, str(path), *words)
+
+
+# Bad captures.
+
+
+def with_link_type(link_type: int) -> bytes:
+    return b.pcap_file([], link_type=link_type) + b.pcap_file([frame(0)])[24:]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", ["empty"]),
+        (b"this is no capture, only some text in a file\n" * 10, []),
+        (b.pcap_file([frame(0)])[:11], ["header"]),
+        (with_link_type(147), ["link type", "147"]),
+        (b"\x1f\x8b not gzip at all", []),
+    ],
+    ids=["empty", "text", "half a header", "unknown link type", "broken gzip"],
+)
+def test_file_that_is_no_capture(tmp_path: Path, content: bytes, words: list[str]) -> None:
+    path = tmp_path / "bad.pcap"
+    path.write_bytes(content)
+    assert_one_line(run("replay", path), 1, str(path), *words)
+
+
+def test_missing_file_and_directory(tmp_path: Path) -> None:
+    assert_one_line(run("replay", tmp_path / "absent.pcap"), 1, "absent.pcap", "o such file")
+    assert_one_line(run("replay", tmp_path), 1, str(tmp_path), "directory")
+
+
+def test_file_that_may_not_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "secret.pcap"
+    path.write_bytes(b.pcap_file([frame(0)]))
+    path.chmod(0)
+    tmp_path.chmod(0o755)
+    code = (
+        "import os, sys, fastmon.library, fastmon.report.progress, fastmon.report.table; from fastmon.cli import main;"
+        f"os.geteuid() == 0 and os.setuid({NOBODY}); sys.exit(main(['replay', 'secret.pcap']))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert_one_line(result, 1, "secret.pcap", "ermission")
+
+
+def test_cut_file_is_reported_up_to_the_cut(capture: Path) -> None:
+    capture.write_bytes(capture.read_bytes()[:-7])
+    result = run("replay", capture, "-i", "0", "--format", "jsonl")
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert str(capture) in result.stderr
+    assert records(result.stdout)[-1]["frames"] == 2
+
+
+def test_other_files_are_replayed_when_one_fails(capture: Path, tmp_path: Path) -> None:
+    log = tmp_path / "run.log"
+    result = run("replay", tmp_path / "absent", capture, tmp_path, "-i", "0", "--format", "jsonl", "--log", log)
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 2
+    assert records(result.stdout)[-1]["frames"] == 3
+    assert [line.split()[1] for line in log.read_text().splitlines()] == ["ERROR", "ERROR", "INFO"]
+
+
+def test_unknown_interface() -> None:
+    result = run("live", "nosuchif0")
+    assert_one_line(result, 1, "nosuchif0")
+
+
+def test_interfaces_are_listed() -> None:
+    result = run("interfaces")
+    assert (result.returncode, result.stderr) == (0, "")
+    header, *lines = result.stdout.splitlines()
+    assert header.split() == ["interface", "state", "addresses", "description"]
+    assert any(line.startswith("lo ") and "127.0.0.1/8" in line for line in lines)
+
+
+# Output that fails.
+
+
+@pytest.mark.parametrize("output_format", ["table", "jsonl", "csv"])
+def test_reader_of_the_results_that_leaves_ends_the_run_quietly(tmp_path: Path, output_format: str) -> None:
+    path = tmp_path / "long.pcap"
+    path.write_bytes(b.pcap_file([frame(second) for second in range(3000)]))
+    command = [*COMMAND, "replay", str(path), "-i", "1s", "--format", output_format]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(60) == 0
+
+
+def test_full_device(capture: Path) -> None:
+    assert_one_line(run("replay", capture, "-o", "/dev/full"), 1, "No space left")
+    assert_one_line(run("replay", capture, "--log", "/dev/full", "-o", "/dev/null"), 1, "No space left")
+
+
+@pytest.mark.parametrize("output_format", ["table", "jsonl"])
+def test_closed_stdout(capture: Path, output_format: str) -> None:
+    command = f"{sys.executable} -m fastmon replay {capture} --format {output_format} >&-"
+    result = subprocess.run(command, shell=True, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert result.returncode == 2
+    assert result.stderr.splitlines() == ["fastmon: standard output is closed: name a file with --output"]
+
+
+# Signals.
+
+
+class Fed:
+    """A replay of standard input, to which records are fed; what it reports can be waited for."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+        self.process = process
+        self.log = log
+
+    def feed(self, data: bytes) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(data)
+        self.process.stdin.flush()
+
+    def wait_for(self, text: str) -> None:
+        """Wait until the log says `text`."""
+        deadline = time.monotonic() + 30
+        while not (self.log.exists() and text in self.log.read_text()):
+            assert time.monotonic() < deadline, "the run did not get there"
+            time.sleep(0.02)
+
+    def result(self) -> tuple[int, list[dict[str, Any]], str]:
+        """Wait for the end; return the exit code, the records and what stands on stderr."""
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        text, errors = self.process.stdout.read().decode(), self.process.stderr.read().decode()
+        return self.process.wait(60), records(text), errors
+
+
+@pytest.fixture
+def fed(tmp_path: Path) -> Iterator[Fed]:
+    log = tmp_path / "run.log"
+    command = [*COMMAND, "replay", "-", "--format", "jsonl", "--limit", "150", "--log", str(log)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        yield Fed(process, log)
+        process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_ends_a_stalled_replay_with_the_summary(fed: Fed, number: signal.Signals) -> None:
+    fed.feed(b.pcap_file([frame(0), frame(1)]))
+    fed.wait_for("ALERT")
+    fed.process.send_signal(number)
+    status, lines, errors = fed.result()
+    assert (status, errors) == (0, "")
+    assert [(line["type"], line.get("frames")) for line in lines[-2:]] == [("snapshot", 2), ("summary", 2)]
+
+
+def test_sigusr1_reports_at_once_and_the_run_goes_on(fed: Fed) -> None:
+    fed.feed(b.pcap_file([frame(0), frame(1)]))
+    fed.wait_for("ALERT")
+    fed.process.send_signal(signal.SIGUSR1)
+    fed.wait_for(" snapshot ")
+    fed.feed(b.pcap_file([frame(2)])[24:])
+    assert fed.process.stdin is not None
+    fed.process.stdin.close()
+    status, lines, errors = fed.result()
+    assert (status, errors) == (0, "")
+    assert [line["frames"] for line in lines if line["type"] != "alert"] == [2, 1, 3]
+
+
+def test_sigint_ends_the_wait_for_the_first_byte(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys, threading; from fastmon import cli, library; real = library.open_offline;"
+        "library.open_offline = lambda *a, **k: "
+        "(threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start(), real(*a, **k))[1];"
+        "sys.exit(cli.main(['replay', '-']))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stderr is not None
+        assert process.stderr.read() == "fastmon: stopped before the capture began\n"
+        assert process.wait(60) == 1
