@@ -89,13 +89,13 @@ set_up() {
     extras=$({ printf '%s\n' "$@"; tail -n +2 "$stamp" 2>/dev/null || true; } | sed '/^$/d' | sort -u)
     mapfile -t native < <(find src/fastmon -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
     state=$(fingerprint pyproject.toml setup.py scripts/common.sh "${native[@]}" && echo "$extras")
-    if [[ -x $venv/bin/python && -e $stamp && $(<"$stamp") == "$state" ]] && compgen -G 'src/fastmon/_accounting.*.so' >/dev/null; then
+    if [[ -e $stamp && $(<"$stamp") == "$state" ]] && "$venv/bin/python" -c 'import pcap, fastmon._accounting' 2>/dev/null; then
         return
     fi
 
     mapfile -t missing < <(missing_build_packages)
     install_packages "${missing[@]}"
-    if [[ ! -x $venv/bin/python ]]; then
+    if ! "$venv/bin/python" -c 'import pip' 2>/dev/null; then # none, or of a Python that is there no more
         python=$(find_python) || die "no Python 3.10 or later here (the variable PYTHON may name one)"
         echo "creating $venv"
         "$python" -m venv --clear "$venv"

@@ -159,7 +159,7 @@ class FakeAccountant:
             total = sum(f.size * ((f.src == host) + (f.dst == host)) for f in self.seen)
             if 0 < self.limit_bytes < total and key(host) not in self.flagged:
                 self.flagged.add(key(host))
-                self.crossings.append(LimitCrossing(key(host), frame.ts_ns, total, self.limit_bytes))
+                self.crossings.append(LimitCrossing(key(host), frame.ts_ns, total, self.limit_bytes, local=True))
 
 
 def snapshot_of(

@@ -44,7 +44,9 @@ def finish(target: Accountant) -> Snapshot:
     return summary
 
 
-def replay(path: str | os.PathLike[str], target: Accountant, *, filter: str | None = None, max_frames: int = GULP_FRAMES) -> Replay:
+def replay(
+    path: str | os.PathLike[str], target: Accountant, *, filter: str | None = None, max_frames: int = GULP_FRAMES
+) -> Replay:
     """Account a whole file."""
     error = None
     try:

@@ -304,11 +304,6 @@ def ipoib(draw: Draw, depth: int) -> bytes:
     return bytes(40) + struct.pack(">HH", ethertype, 0) + payload
 
 
-def firewire(draw: Draw, depth: int) -> bytes:
-    number, payload = typed_or_llc(draw, depth)
-    return bytes(16) + struct.pack(">H", number) + payload
-
-
 def nflog(draw: Draw, depth: int) -> bytes:
     return b.nflog(ip(draw, depth), before=draw(st.lists(st.binary(max_size=5), max_size=3)))
 
@@ -341,7 +336,7 @@ LINKS: dict[int, Stack] = {
     123: after(b"\x02" + bytes(3), llc),
     127: radiotap,
     129: arcnet(b"\x01\x02\x00\x00"),
-    138: firewire,
+    138: tag(lambda number, payload: bytes(16) + struct.pack(">H", number) + payload),
     163: avs,
     192: ppi,
     204: after(b"\x01", hdlc),

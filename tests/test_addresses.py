@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+import builders as b
 import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from fastmon.accounting import make_accountant
 from fastmon.addresses import (
     PRIVATE_NETWORKS,
     interface_networks,
-    is_local,
     key_from_text,
     key_to_text,
     keys_to_text,
     parse_network,
 )
 from fastmon.errors import ConfigError
+from fastmon.frames import Frame
+from fastmon.snapshot import Interval
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ENGINES = ("native", "reference")
 
 V4_MAPPED = bytes(10) + b"\xff\xff"
 
@@ -70,6 +78,14 @@ def test_host_bits_of_a_network_are_cleared() -> None:
     assert parse_network(" 10.0.0.1 ") == parse_network("10.0.0.1/32")
 
 
+def is_local(engine: str, address: str, networks: Sequence[str]) -> bool:
+    """Return what an accountant says of a host that sent a packet to itself."""
+    packet = b.ipv6(address, address) if ":" in address else b.ipv4(address, address)
+    accountant = make_accountant(engine, max_hosts=1, local_networks=networks)
+    accountant.account(Frame(0, len(packet), 101, packet))
+    return accountant.rotate(Interval(0, 1)).local.tolist() == [True]
+
+
 ADDRESSES = st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6))
 
 
@@ -88,16 +104,7 @@ def test_is_local_agrees_with_the_standard_library(
         expected = candidate.version == network.version and candidate in network
         if candidate.version == 6 and candidate.ipv4_mapped is not None:
             continue
-        assert is_local(keys(str(candidate)), [parse_network(str(network))]).tolist() == [expected]
-
-
-def test_is_local_of_rows_of_a_table() -> None:
-    rows = np.zeros(3, [("key", "u1", (16,)), ("bytes", "u8")])
-    rows["key"] = keys("10.1.2.3", "8.8.8.8", "fd00::1")
-    networks = [parse_network(text) for text in ("10.0.0.0/8", "fc00::/7")]
-    assert is_local(rows["key"], networks).tolist() == [True, False, True]
-    assert is_local(rows["key"], []).tolist() == [False, False, False]
-    assert is_local(rows["key"][:0], networks).tolist() == []
+        assert [is_local(engine, str(candidate), [str(network)]) for engine in ENGINES] == [expected, expected]
 
 
 @pytest.mark.parametrize(
@@ -121,7 +128,7 @@ def test_is_local_of_rows_of_a_table() -> None:
     ],
 )
 def test_private_networks(text: str, expected: bool) -> None:
-    assert is_local(keys(text), map(parse_network, PRIVATE_NETWORKS)).tolist() == [expected]
+    assert [is_local(engine, text, PRIVATE_NETWORKS) for engine in ENGINES] == [expected, expected]
 
 
 class Address(NamedTuple):

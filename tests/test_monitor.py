@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, cast
 import pytest
 from fakes import T0, FakeAccountant, FakeCapture, FakeClock, FakeFrame, S
 
-from fastmon.addresses import parse_network
 from fastmon.errors import CaptureError, ConfigError, TruncatedCaptureError
 from fastmon.monitor import MOST_SILENT_INTERVALS, Control, LiveMonitor, Plan, Problem, ReplayMonitor
 from fastmon.policy import Alert
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from fastmon.capture import Capture
     from fastmon.monitor import Event
     from fastmon.shards import SourceOpener
-
-LOCAL = [parse_network("10.0.0.0/8")]
 
 
 def at(*seconds: float, size: int = 100) -> list[FakeFrame]:
@@ -50,7 +47,7 @@ def replay(
     control: Control | None = None,
     on_gulp: Callable[[int], None] | None = None,
 ) -> ReplayMonitor:
-    plan = Plan("run", int(interval_s * S), int(duration_s * S), LOCAL)
+    plan = Plan("run", int(interval_s * S), int(duration_s * S))
     accountants = [FakeAccountant(limit_bytes), *(FakeAccountant() for _ in range(workers if workers > 1 else 0))]
     sources = [opener(capture) for capture in captures]
     return ReplayMonitor(plan, sources, cast("Sequence[Accountant]", accountants), control, on_gulp)
@@ -319,7 +316,7 @@ class Link(FakeCapture):
 def live(
     *links: Link, control: Control | None = None, interval_s: float = 10, duration_s: float = 0, limit_bytes: int = 0
 ) -> LiveMonitor:
-    plan = Plan("link0", int(interval_s * S), int(duration_s * S), LOCAL)
+    plan = Plan("link0", int(interval_s * S), int(duration_s * S))
     workers = [FakeAccountant() for _ in links] if len(links) > 1 else []
     accountants = cast("Sequence[Accountant]", [FakeAccountant(limit_bytes), *workers])
     return LiveMonitor(plan, cast("Sequence[Capture]", links), accountants, control, links[0].clock)

@@ -202,7 +202,7 @@ class TestLimit:
         account_all(target, [frame(LOCAL_1, REMOTE_1, 100, ts_ns=1), frame(REMOTE_2, LOCAL_1, 150, ts_ns=2)])
         assert target.take_limit_crossings() == []
         target.account(frame(LOCAL_1, REMOTE_2, 1, ts_ns=3))
-        assert target.take_limit_crossings() == [LimitCrossing(b.host(LOCAL_1), 3, 251, 250)]
+        assert target.take_limit_crossings() == [LimitCrossing(b.host(LOCAL_1), 3, 251, 250, local=False)]
         assert [row.key for row in rows(rotate(target)) if row.flagged] == [b.host(LOCAL_1)]
 
     def test_host_is_flagged_once(self, accountant: MakeAccountant) -> None:
@@ -229,7 +229,7 @@ class TestLimit:
     def test_host_that_talks_to_itself_passes_by_sending(self, accountant: MakeAccountant) -> None:
         target = accountant(limit_bytes=250)
         target.account(frame(LOCAL_1, LOCAL_1, 300))
-        assert target.take_limit_crossings() == [LimitCrossing(b.host(LOCAL_1), 0, 300, 250)]
+        assert target.take_limit_crossings() == [LimitCrossing(b.host(LOCAL_1), 0, 300, 250, local=False)]
 
     def test_no_limit_flags_nobody(self, accountant: MakeAccountant) -> None:
         target = accountant(limit_bytes=0)
@@ -358,7 +358,7 @@ class TestMerge:
         target.account(frame(LOCAL_1, REMOTE_1, 200, ts_ns=1))
         other.account(frame(LOCAL_1, REMOTE_2, 100, ts_ns=2))
         target.merge(other)
-        assert target.take_limit_crossings() == [LimitCrossing(b.host(LOCAL_1), 2, 300, 250)]
+        assert target.take_limit_crossings() == [LimitCrossing(b.host(LOCAL_1), 2, 300, 250, local=False)]
 
     def test_hosts_that_do_not_fit_overflow(self, accountant: MakeAccountant) -> None:
         target, other = accountant(max_hosts=2, **LOCAL), accountant(max_hosts=3)

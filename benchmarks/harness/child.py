@@ -1,6 +1,7 @@
 """Started by `process.py`: child.py CPU TIMEOUT STDOUT STDERR COMMAND...
 
-Runs the command on one core, and prints what it took. Imports as little as it can, to stay smaller than what it measures.
+Runs the command on one core, before everything else there if root allows, and prints what it took. Imports as little as it
+can, to stay smaller than what it measures.
 """
 
 import os
@@ -13,6 +14,8 @@ def main(cpu: str, timeout: str, output: str, errors: str, *command: str) -> Non
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
     redirect = [(os.POSIX_SPAWN_OPEN, 1, output, flags, 0o600), (os.POSIX_SPAWN_OPEN, 2, errors, flags, 0o600)]
     os.sched_setaffinity(0, {int(cpu)})
+    if os.geteuid() == 0:
+        os.setpriority(os.PRIO_PROCESS, 0, -20)
     start = time.monotonic_ns()
     child = os.posix_spawnp(command[0], command, os.environ, file_actions=redirect)
     signal.signal(signal.SIGALRM, lambda *_: os.kill(child, signal.SIGKILL))

@@ -7,6 +7,8 @@ What it does not do: open files or interfaces, keep time, format.
 """
 
 import os
+import struct
+import sys
 
 from fastmon.errors import CaptureError, ClosedCaptureError, ConfigError, TruncatedCaptureError
 
@@ -15,6 +17,7 @@ from cpython.exc cimport PyErr_CheckSignals
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stddef cimport size_t
 from libc.stdint cimport INT64_MAX, INT64_MIN, UINT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdio cimport FILE, fclose
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memmove
 
@@ -26,15 +29,15 @@ from fastmon._engine cimport (
 from fastmon._link cimport enter
 from fastmon._pcapng cimport next_record
 from fastmon._pypcap cimport (
-    PCAP_ERROR, PCAP_NETMASK_UNKNOWN, PCAP_TSTAMP_PRECISION_NANO, bpf_program, pcap, pcap_close, pcap_compile,
-    pcap_datalink, pcap_datalink_val_to_name, pcap_dispatch, pcap_freecode, pcap_get_tstamp_precision, pcap_geterr, pcap_offline_filter,
-    pcap_open_dead, pcap_pkthdr, pcap_t,
+    PCAP_ERRBUF_SIZE, PCAP_ERROR, PCAP_NETMASK_UNKNOWN, PCAP_TSTAMP_PRECISION_NANO, bpf_program, pcap, pcap_close,
+    pcap_compile, pcap_datalink, pcap_datalink_val_to_name, pcap_dispatch, pcap_fopen_offline, pcap_freecode,
+    pcap_get_tstamp_precision, pcap_geterr, pcap_offline_filter, pcap_pkthdr, pcap_t,
 )
 from fastmon._savefile cimport (
     DAMAGED, FAULT_BLOCK_LENGTH, FAULT_BYTE_ORDER, FAULT_CAP_LEN, FAULT_CUT, FAULT_INTERFACE, FAULT_MAGIC, FAULT_MEMORY,
     FAULT_NONE, FAULT_OPTION, FAULT_RESERVED, FAULT_RESOLUTION, FAULT_ROOM, FAULT_SNOOP_LINK, FAULT_TRAILER, FAULT_VERSION,
-    FORMAT_PCAP, FORMAT_UNKNOWN, MAX_BLOCK_LENGTH, MAX_CAP_LEN, NEED_INPUT, RECORD, Interface, Record, Savefile, available, damaged, next_pcap,
-    read_header,
+    FORMAT_PCAP, FORMAT_UNKNOWN, MAX_BLOCK_LENGTH, MAX_CAP_LEN, MICROSECOND_MAGIC, NEED_INPUT, RECORD, Interface,
+    Record, Savefile, available, damaged, next_pcap, read_header,
 )
 from fastmon._tables cimport HostBase, HostRow, HostTable, release, table_free, table_init
 from fastmon._upper cimport PROTOCOL_NOT_CAPTURED, Upper, decode_upper
@@ -59,6 +62,7 @@ cdef extern from *:
     bint is_regular "fm_is_regular"(int fd) noexcept nogil
     int poll_input "fm_poll"(int fd, int timeout_ms) noexcept nogil
     Py_ssize_t read(int fd, void* target, size_t n_bytes) noexcept nogil
+    FILE* fmemopen(void* buffer, size_t n_bytes, const char* mode)
 
 cdef enum:
     CHUNK_BYTES = 1 << 18  # per read(2): as large as the cache holds beside the tables
@@ -160,7 +164,7 @@ cdef class SavefileReader:
     head: bytes already taken from the input.
 
     exhausted: the file was read to its end, or to its damage.
-    n_records: records read.  n_input_bytes: bytes taken from the input.
+    n_records: records read, filtered ones included.  n_input_bytes: bytes taken from the input.
     """
 
     cdef Savefile file
@@ -187,7 +191,7 @@ cdef class SavefileReader:
         self.fd = fd
         self.stream = stream
         self.name = name
-        self.filter_text = filter.encode() if filter else b""
+        self.filter_text = os.fsencode(filter) if filter else b""
         self.has_filter = len(self.filter_text) > 0
         self.has_stream = stream is not None
         self.filters = []
@@ -271,6 +275,7 @@ cdef class SavefileReader:
                     if not self.has_filter or self.passes(record):
                         return 1
                     self.file.pos += record.length
+                    self.n_records += 1
                     continue
             if status == NEED_INPUT:
                 refilled = self.refill()
@@ -298,9 +303,14 @@ cdef class SavefileReader:
 
     cdef void* compile(self, uint32_t link_type) except NULL:
         for filter in self.filters:
-            if (<Filter>filter).link_type == link_type:
+            if (<Filter>filter).link_type == link_type and (<Filter>filter).swapped == self.file.swapped:
                 return &(<Filter>filter).program
-        filter = Filter(self.filter_text, link_type)
+        try:
+            filter = Filter(self.filter_text, link_type, self.file.swapped)
+        except ConfigError as error:
+            if not self.filters:
+                raise
+            raise CaptureError(f"{self.name}: link type {link_type}: {error}") from error  # the filter suits another one
         self.filters.append(filter)
         return &(<Filter>filter).program
 
@@ -324,7 +334,7 @@ cdef class SavefileReader:
     def open(self):
         """Read the file's header, waiting for it if need be.
 
-        Raises CaptureError if it is empty, cut, or no capture file.
+        Raises CaptureError if it is empty, cut, or no capture file, ConfigError if the filter is wrong.
         """
         cdef Record record
         while self.file.format == FORMAT_UNKNOWN and not self.exhausted:
@@ -336,6 +346,9 @@ cdef class SavefileReader:
                 raise CaptureError(f"{self.name}: the file is empty")
         if self.exhausted:
             self.check()
+        if self.has_filter:
+            for link_type in self.link_types()[:1]:
+                self.compile(link_type)
 
     def link_types(self):
         """Return the link types of the interfaces described so far, in this section."""
@@ -389,22 +402,24 @@ cdef class SavefileReader:
 
 
 cdef class Filter:
-    """A BPF filter compiled for one link type."""
+    """A BPF filter compiled for one link type, in files of one byte order."""
 
     cdef bpf_program program
     cdef bint compiled
     cdef uint32_t link_type
+    cdef bint swapped
 
-    def __cinit__(self, bytes text, uint32_t link_type):
+    def __cinit__(self, bytes text, uint32_t link_type, bint swapped):
         cdef pcap_t* handle
         self.link_type = link_type
-        handle = pcap_open_dead(dlt(link_type), MAX_CAP_LEN)
-        if handle == NULL:
-            raise MemoryError("no memory for a filter")
+        self.swapped = swapped
+        if b"\0" in text:
+            raise ConfigError("the filter has a NUL character in it")
+        handle = offline_handle(link_type, swapped)
         try:
             if pcap_compile(handle, &self.program, text, 1, PCAP_NETMASK_UNKNOWN) != 0:
                 message = pcap_geterr(handle).decode("utf-8", "replace")
-                raise ConfigError(f"filter {text.decode()!r}: {message}")
+                raise ConfigError(f"filter {os.fsdecode(text)!r}: {message}")
             self.compiled = True
         finally:
             pcap_close(handle)
@@ -414,9 +429,24 @@ cdef class Filter:
             pcap_freecode(&self.program)
 
 
-def check_filter(str text, uint32_t link_type=1):
-    """Raise ConfigError with libpcap's words if `text` is no filter for `link_type`."""
-    Filter(text.encode(), link_type)
+cdef pcap_t* offline_handle(uint32_t link_type, bint swapped) except NULL:
+    """libpcap's handle of an empty pcap file: for files it compiles otherwise than for live captures.
+
+    The address families of BSD loopback headers are those of all systems then, in the byte order of the file.
+    """
+    cdef char[PCAP_ERRBUF_SIZE] message
+    cdef pcap_t* handle = NULL
+    cdef FILE* file
+    byte_order = ">" if (sys.byteorder == "little") == swapped else "<"
+    header = struct.pack(byte_order + "IHHiIII", MICROSECOND_MAGIC, 2, 4, 0, 0, MAX_CAP_LEN, link_type)
+    file = fmemopen(<char*>header, len(header), "rb")
+    if file != NULL:
+        handle = pcap_fopen_offline(file, message)
+        if handle == NULL:
+            fclose(file)
+    if handle == NULL:
+        raise MemoryError("no memory for a filter")
+    return handle
 
 
 cdef struct LiveContext:
@@ -515,7 +545,7 @@ cdef int64_t drain_pcap(Engine* engine, Savefile* file, int64_t max_frames, int6
     cdef Savefile own = file[0]  # which the compiler may keep in registers
     cdef int64_t n_read = 0
     cdef uint32_t link_type = file.interfaces[0].link_type
-    while n_read < max_frames and engine.n_crossings == 0:
+    while n_read < max_frames:
         if next_pcap(&own, &record) != RECORD or record.ts_ns >= until_ns:
             break
         if not push(engine, link_type, record.data, record.cap_len, record.wire_len, record.ts_ns):
@@ -613,9 +643,11 @@ cdef class Accountant:
         if reader.closed:
             raise ClosedCaptureError(f"{reader.name}: drain on a closed capture")
         while True:
-            with nogil:
-                n_read += self.drain_records(reader, max_frames - n_read, until_ns)
-                flush(&self.engine)
+            try:
+                with nogil:
+                    n_read += self.drain_records(reader, max_frames - n_read, until_ns)
+            finally:
+                flush(&self.engine)  # also what was read before an error
             if not self.engine.needs_slow_decoder:
                 break
             self.engine.needs_slow_decoder = False
@@ -629,7 +661,7 @@ cdef class Accountant:
         cdef Record record
         cdef Savefile* file = &reader.file
         cdef int64_t n_read = 0
-        while self.engine.n_crossings == 0 and not self.engine.needs_slow_decoder:
+        while not self.engine.needs_slow_decoder:
             if file.format == FORMAT_PCAP and not reader.has_filter:
                 n_read += drain_pcap(&self.engine, file, max_frames - n_read, until_ns)
             if n_read == max_frames or reader.next(&record) == 0 or record.ts_ns >= until_ns:
@@ -701,7 +733,8 @@ cdef class Accountant:
         for i in range(self.engine.n_crossings):
             crossing = &self.engine.crossings[i]
             crossings.append(LimitCrossing(
-                (<uint8_t*>&crossing.key)[:16], crossing.ts_ns, crossing.total_bytes, self.engine.limit_bytes
+                (<uint8_t*>&crossing.key)[:16], crossing.ts_ns, crossing.total_bytes, self.engine.limit_bytes,
+                is_local(&self.engine, &crossing.key),
             ))
         self.engine.n_crossings = 0
         return crossings

@@ -4,9 +4,11 @@ What it does not do: open or configure handles; pypcap does (`capture.py`).
 """
 
 from libc.stdint cimport uint8_t, uint32_t
+from libc.stdio cimport FILE
 
 cdef extern from "<pcap.h>" nogil:
     enum:
+        PCAP_ERRBUF_SIZE
         PCAP_ERROR
         PCAP_NETMASK_UNKNOWN
         PCAP_TSTAMP_PRECISION_NANO
@@ -27,7 +29,7 @@ cdef extern from "<pcap.h>" nogil:
     int pcap_datalink(pcap_t* handle)
     const char* pcap_datalink_val_to_name(int dlt)
     int pcap_get_tstamp_precision(pcap_t* handle)
-    pcap_t* pcap_open_dead(int link_type, int snaplen)
+    pcap_t* pcap_fopen_offline(FILE* file, char* message)
     void pcap_close(pcap_t* handle)
     int pcap_compile(pcap_t* handle, bpf_program* program, const char* text, int optimize, uint32_t netmask)
     int pcap_offline_filter(const bpf_program* program, const pcap_pkthdr* header, const uint8_t* data)

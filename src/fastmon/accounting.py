@@ -36,8 +36,8 @@ class Accountant(Protocol):
         """Account up to `max_frames` frames of `source`; return the number accounted.
 
         Stops early, before the frame, at the first frame whose timestamp is >= `until_ns` (replay: `source.next_ts_ns`
-        then tells its time), at the end of what can be read now (live: nothing more is buffered; replay: `source.exhausted`
-        is then true), and after the batch in which a host passed its limit.
+        then tells its time), and at the end of what can be read now (live: nothing more is buffered; replay: `source.exhausted`
+        is then true).
 
         Raises CaptureError if reading failed; frames read before stay accounted.
         """
@@ -91,9 +91,7 @@ def make_accountant(
     if engine == "reference":
         from fastmon.reference import ReferenceAccountant
 
-        return ReferenceAccountant(
-            inner=inner, max_hosts=max_hosts, limit_bytes=limit_bytes, local_networks=local_networks
-        )
+        return ReferenceAccountant(inner=inner, max_hosts=max_hosts, limit_bytes=limit_bytes, local_networks=local_networks)
     from fastmon._accounting import Accountant as NativeAccountant
 
     return NativeAccountant(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from fastmon.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -25,7 +25,6 @@ __all__ = [
     "Network",
     "interface_addresses",
     "interface_networks",
-    "is_local",
     "key_from_text",
     "key_to_text",
     "keys_to_text",
@@ -95,19 +94,6 @@ def parse_network(text: str) -> Network:
         raise ConfigError(f"{text!r} is no network: write an address and a prefix length, like 192.168.0.0/16") from None
     key = _key(network.network_address)
     return Network(key, network.prefixlen + (96 if network.version == 4 else 0))
-
-
-def is_local(keys: NDArray[np.uint8], networks: Iterable[Network]) -> NDArray[np.bool_]:
-    """Return, for each of (n, 16) uint8 `keys`, whether one of `networks` contains it, as (n,) bool."""
-    import numpy as np
-
-    words = np.ascontiguousarray(keys).view(">u8")
-    local = np.zeros(len(words), dtype=np.bool_)
-    for network in networks:
-        mask = ((1 << network.length) - 1) << (128 - network.length)
-        mask_words = np.frombuffer(mask.to_bytes(16, "big"), ">u8")
-        local |= ((words & mask_words) == np.frombuffer(network.prefix, ">u8")).all(axis=1)
-    return local
 
 
 def interface_networks(interface: str) -> Sequence[str]:

@@ -122,9 +122,7 @@ class _Closing:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         self.close()
 
     def close(self) -> None:
@@ -378,9 +376,7 @@ def _with_advice(text: str) -> str:
     return text
 
 
-def _configure(
-    source: pcap.pcap, interface: str, filter: str | None, direction: str, fanout_group: int | None
-) -> None:
+def _configure(source: pcap.pcap, interface: str, filter: str | None, direction: str, fanout_group: int | None) -> None:
     if not linktypes.is_supported(source.datalink()):
         described = linktypes.describe(source.datalink())
         raise UnsupportedLinkTypeError(f"{interface}: link type {described} is not supported")

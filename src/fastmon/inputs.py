@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     class Readable(Protocol):
         def readinto1(self, target: memoryview, /) -> int | None: ...
 
+
 __all__ = ["Input", "open_input"]
 
 _MAGIC_LENGTH = 4

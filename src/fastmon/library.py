@@ -101,7 +101,7 @@ def replay_monitor(
     """Return the monitor that replays sources."""
     networks = options.local or PRIVATE_NETWORKS
     accountants = _accountants(options, networks, min(options.workers, len(openers)))
-    return ReplayMonitor(_plan(", ".join(names), options, networks), openers, accountants, control, on_gulp)
+    return ReplayMonitor(Plan(", ".join(names), options.interval_ns, options.duration_ns), openers, accountants, control, on_gulp)
 
 
 def open_captures(interface: str, options: Options, stack: ExitStack) -> list[Capture]:
@@ -126,7 +126,7 @@ def live_monitor(captures: Sequence[Capture], options: Options, control: Control
     """Return the monitor that accounts an interface through its captures."""
     networks = options.local or interface_networks(captures[0].name) or PRIVATE_NETWORKS
     accountants = _accountants(options, networks, len(captures))
-    return LiveMonitor(_plan(captures[0].name, options, networks), captures, accountants, control)
+    return LiveMonitor(Plan(captures[0].name, options.interval_ns, options.duration_ns), captures, accountants, control)
 
 
 def _accountants(options: Options, networks: Sequence[str], n_workers: int) -> list[Accountant]:
@@ -134,7 +134,3 @@ def _accountants(options: Options, networks: Sequence[str], n_workers: int) -> l
     make = partial(make_accountant, options.engine, inner=options.inner, max_hosts=options.max_hosts, local_networks=networks)
     collector = make(limit_bytes=options.limit_bytes)
     return [collector] if n_workers <= 1 else [collector, *(make() for _ in range(n_workers))]
-
-
-def _plan(source: str, options: Options, networks: Sequence[str]) -> Plan:
-    return Plan(source, options.interval_ns, options.duration_ns, options.parsed_networks(networks))

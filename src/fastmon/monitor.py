@@ -12,7 +12,7 @@ import abc
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from fastmon.policy import limit_alerts
+from fastmon.policy import limit_alert
 from fastmon.shards import LiveShard, ReplayShard, WallClock
 from fastmon.snapshot import Dropped, Interval
 from fastmon.units import NS_PER_S, format_duration
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from fastmon.accounting import Accountant
-    from fastmon.addresses import Network
     from fastmon.capture import Capture
     from fastmon.errors import FastmonError
     from fastmon.policy import Alert
@@ -79,13 +78,11 @@ class Plan:
     """What a run is to do.
 
     source: its name in every snapshot.  interval_ns: 0: only the summary.  duration_ns: 0: to the end.
-    local_networks: those of the accountants, for alerts.
     """
 
     source: str
     interval_ns: int = 0
     duration_ns: int = 0
-    local_networks: Sequence[Network] = ()
 
 
 _ShardT = TypeVar("_ShardT", LiveShard, ReplayShard)
@@ -147,7 +144,7 @@ class _Monitor(abc.ABC, Generic[_ShardT]):
 
     def _news(self) -> Iterator[Event]:
         """Yield the alerts and problems that have come up."""
-        yield from limit_alerts(self._collector.take_limit_crossings(), self._plan.local_networks)
+        yield from map(limit_alert, self._collector.take_limit_crossings())
         for shard in self._shards:
             while shard.warnings:
                 yield Problem(shard.warnings.popleft())

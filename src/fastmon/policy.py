@@ -8,17 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from fastmon.addresses import is_local, key_to_text
+from fastmon.addresses import key_to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from fastmon.addresses import Network
     from fastmon.snapshot import LimitCrossing
 
-__all__ = ["Alert", "limit_alerts"]
+__all__ = ["Alert", "limit_alert"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +32,7 @@ class Alert:
     local: bool
 
 
-def limit_alerts(crossings: Sequence[LimitCrossing], local_networks: Iterable[Network]) -> list[Alert]:
-    """Return the alerts of an accountant's limit crossings, in their order."""
-    if not crossings:
-        return []
-    keys = np.frombuffer(b"".join(crossing.key for crossing in crossings), np.uint8).reshape(-1, 16)
-    return [
-        Alert("limit", key_to_text(crossing.key), crossing.ts_ns, crossing.total_bytes, crossing.limit_bytes, local)
-        for crossing, local in zip(crossings, is_local(keys, local_networks).tolist(), strict=True)
-    ]
+def limit_alert(crossing: LimitCrossing) -> Alert:
+    """Return the alert of an accountant's limit crossing."""
+    host = key_to_text(crossing.key)
+    return Alert("limit", host, crossing.ts_ns, crossing.total_bytes, crossing.limit_bytes, crossing.local)

@@ -185,7 +185,7 @@ class _HostTable:
         total_bytes = row.account.total.bytes_in + row.account.total.bytes_out
         if 0 < self._limit_bytes < total_bytes and not row.is_flagged:
             row.is_flagged = True
-            self.crossings.append(LimitCrossing(row.key, ts_ns, total_bytes, self._limit_bytes))
+            self.crossings.append(LimitCrossing(row.key, ts_ns, total_bytes, self._limit_bytes, row.is_local))
 
 
 class ReferenceAccountant:
@@ -212,9 +212,8 @@ class ReferenceAccountant:
 
     def drain(self, source: Capture, max_frames: int, until_ns: int | None = None) -> int:
         """Account up to `max_frames` frames of `source`; return the number accounted. See `accounting.Accountant`."""
-        n_crossings = len(self._hosts.crossings)
         n_accounted = 0
-        while n_accounted < max_frames and len(self._hosts.crossings) == n_crossings:
+        while n_accounted < max_frames:
             frames = source.read(min(FRAMES_PER_READ, max_frames - n_accounted), until_ns)
             if not frames:
                 break

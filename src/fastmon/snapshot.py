@@ -122,12 +122,14 @@ class LimitCrossing:
     """The frame with which a host's total first passed its limit.
 
     key: 16-byte host key.  ts_ns: that frame's timestamp.  total_bytes: the host's total after it, in and out.
+    local: the host is in a local network.
     """
 
     key: bytes
     ts_ns: int
     total_bytes: int
     limit_bytes: int
+    local: bool
 
 
 class HostRow(NamedTuple):

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import corpus_files
 import pytest
 from needs import cannot_run
 
-NAMES = corpus_files.names()
+from . import captures
+
+NAMES = captures.names()
 
 
 @pytest.fixture
 def corpus() -> None:
     """Let a test run only where the corpus is."""
     if not NAMES:
-        cannot_run(f"there is no capture corpus in {corpus_files.CORPUS}; FASTMON_CORPUS can name another folder")
+        cannot_run(f"there is no capture corpus in {captures.CORPUS}; FASTMON_CORPUS can name another folder")
 
 
 @pytest.fixture(params=NAMES or ["no corpus"])

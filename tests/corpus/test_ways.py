@@ -9,21 +9,23 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections import defaultdict
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
+import builders as b
 import pytest
-from corpus_files import CORPUS, contents, replayed
 from host_model import HostModel
-from needs import cannot_run
 from replays import EVER, Replay, assert_same, finish, replay, traffic
 from snapshot_checks import assert_conserved
 
 from fastmon.accounting import make_accountant
 from fastmon.capture import open_offline
-from fastmon.errors import CaptureError, UnsupportedLinkTypeError
+from fastmon.errors import CaptureError, ConfigError, UnsupportedLinkTypeError
 from fastmon.snapshot import Counters
+
+from .captures import CORPUS, contents, replayed
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -33,6 +35,8 @@ else:
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from fastmon.frames import Frame
 
 
 def expected(name: str) -> Replay:
@@ -101,22 +105,41 @@ def test_compressed(name: str, compress: Callable[[bytes], bytes], tmp_path: Pat
 FILTERS = ["ip or ip6", "tcp or udp port 53", "greater 200", "not ether[0] & 1 != 0"]
 
 
-@pytest.mark.parametrize("filter", FILTERS)
-def test_filtered_as_by_tcpdump(name: str, filter: str) -> None:
-    n_frames = tcpdump_count(name, filter)
-    found, error = replay(CORPUS / name, make_accountant(), filter=filter)
-    print(name, filter, n_frames, found.counters.frames.frames, error)
+@pytest.mark.skipif(shutil.which("tcpdump") is None, reason="there is no tcpdump to compare with")
+def test_filtered_as_by_tcpdump(name: str) -> None:
+    if isinstance(expected(name).error, UnsupportedLinkTypeError):
+        pytest.skip("its link type is not supported")
+    for filter in FILTERS:
+        n_frames = tcpdump_count(contents(name), filter)
+        if n_frames is None:  # there are formats that tcpdump cannot read
+            n_frames = tcpdump_sum(name, filter)
+        try:
+            summary, _ = replay(CORPUS / name, make_accountant(), filter=filter)
+        except ConfigError:
+            assert n_frames is None
+        else:
+            assert summary.counters.frames.frames == n_frames
 
 
-def tcpdump_count(name: str, filter: str) -> int | None:
-    """Return how many frames tcpdump finds; None if it cannot read the capture, or has no such filter for it."""
-    if shutil.which("tcpdump") is None:
-        cannot_run("there is no tcpdump to compare with")
-    command = ["tcpdump", "-r", "-", "--count", filter]
-    run = subprocess.run(command, input=contents(name), capture_output=True, check=False)
-    if run.returncode:
-        print(run.stderr)
+def tcpdump_count(file: bytes, filter: str) -> int | None:
+    """Return how many frames tcpdump lets through; None if it cannot read the file, or has no such filter for it."""
+    run = subprocess.run(["tcpdump", "-r", "-", "--count", filter], input=file, capture_output=True, check=False)
     return None if run.returncode else int(run.stdout.split()[0])
+
+
+def tcpdump_sum(name: str, filter: str) -> int | None:
+    """Return the same of a capture written anew, a pcap file for each link type, in the capture's byte order."""
+    is_big_endian = contents(name)[8:12] == bytes.fromhex("1a2b3c4d")  # pcapng; BSD loopback headers are taken to be so, too
+    by_link_type: defaultdict[int, list[Frame]] = defaultdict(list)
+    with suppress(CaptureError), open_offline(str(CORPUS / name)) as source:
+        while not source.exhausted:
+            for frame in source.read(1000):
+                by_link_type[frame.link_type].append(frame)
+    counts = [
+        tcpdump_count(b.pcap_file(frames, link_type=link_type, byte_order="<>"[is_big_endian]), filter)
+        for link_type, frames in by_link_type.items()
+    ]
+    return None if None in counts else sum(count or 0 for count in counts)
 
 
 def test_rotated_anywhere(name: str) -> None:

@@ -31,8 +31,7 @@ def true_hosts(name: str) -> dict[bytes, Traffic]:
     with (CORPUS / "endpoints-outer" / f"{Path(name).name}.tsv").open(newline="") as lines:
         columns = ("rx_packets", "rx_bytes", "tx_packets", "tx_bytes")
         return {
-            b.host(row["ip"]): Traffic(*(int(row[column]) for column in columns))
-            for row in csv.DictReader(lines, delimiter="\t")
+            b.host(row["ip"]): Traffic(*(int(row[column]) for column in columns)) for row in csv.DictReader(lines, delimiter="\t")
         }
 
 

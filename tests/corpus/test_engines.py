@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 
-from corpus_files import CORPUS, replayed
 from host_model import HostModel
 from replays import assert_same, finish, traffic
 
@@ -15,6 +14,8 @@ from fastmon.decode import decode
 from fastmon.errors import CaptureError
 from fastmon.frames import UNDECODED, Frame, FrameStatus
 from fastmon.linktypes import DPKT_LINK_TYPES
+
+from .captures import CORPUS, replayed
 
 MOST_FRAMES = 20_000
 """Compared one by one, of each capture."""

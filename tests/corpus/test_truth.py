@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import builders as b
 import pytest
-from corpus_files import CORPUS, names, replayed, true_hosts
-from corpus_tables import DAMAGES, DIFFERENCES
 from replays import traffic
+
+from .captures import CORPUS, names, replayed, true_hosts
+from .tables import DAMAGES, DIFFERENCES
 
 MOST_DIFFERENCES = 15
 

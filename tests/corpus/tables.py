@@ -47,7 +47,7 @@ DIFFERENCES: dict[str, Difference] = {
         },
     ),
     "links/suricata__detect-ipopts__input.pcap": Difference(
-        "frames 2 and 7 carry source-route options, of which tshark shows the last hop as ip.dst; the header's destination counts",
+        "frames 2 and 7 have source-route options, of which tshark shows the last hop as ip.dst; the header's destination counts",
         {"13.14.15.16": _received(8, 380), "5.6.7.8": None, "8.8.8.8": None},
     ),
     "links/tcpdump__LINKTYPE_USER2_PKTAP.pcap": Difference(

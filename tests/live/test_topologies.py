@@ -1,0 +1,133 @@
+"""Traffic of several interfaces and namespaces: a gateway's two sides, a bridge, "any", a tunnel, shares of one interface."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING
+
+import builders as b
+import pytest
+from replays import finish
+
+from fastmon.accounting import make_accountant
+from fastmon.capture import open_live
+from fastmon.linktypes import describe
+
+from .capturing import account, drain
+from .network import CAPTURED, ip, make_pair
+from .traffic import Sender, Sending, conversations, totals_of
+from .tunnel import open_tunnel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from fastmon.accounting import Accountant
+
+    from .network import Namespace
+
+    MakeAccountant = Callable[[], Accountant]
+
+COOKED_EXTRA = 2
+""""any" gives cooked frames: 16 bytes stand in for Ethernet's 14."""
+
+MACS = {"left": b.MAC_A, "right": b.MAC_B}
+
+
+@pytest.fixture
+def neighbours(namespace: Namespace, new_namespace: Callable[[], Namespace]) -> Iterator[dict[str, Sender]]:
+    """Return what sends from two other namespaces, each with a cable to the interface of its name here."""
+    del namespace
+    with ExitStack() as stack:
+        senders = {}
+        for name in MACS:
+            neighbour = new_namespace()
+            make_pair(name, "fm-cable")
+            neighbour.take("fm-cable")
+            with neighbour.entered():
+                senders[name] = stack.enter_context(closing(Sender("fm-cable")))
+        yield senders
+
+
+def sides(extra: int = 0) -> dict[str, Sending]:
+    """Return what each neighbour sends: traffic of 10.1.0.0/24 to the right, and of 10.2.0.0/24 to the left."""
+    return {
+        "left": conversations(700, first="10.1.0.1", extra=extra, mac=MACS["right"]),
+        "right": conversations(500, first="10.2.0.1", extra=extra, mac=MACS["left"]),
+    }
+
+
+def test_two_sides_captured_apart(neighbours: dict[str, Sender], accountant: MakeAccountant) -> None:
+    with open_live("left") as left, open_live("right") as right:
+        sent = {name: neighbours[name].send(sending) for name, sending in sides().items()}
+        assert account(accountant(), left, 700) == sent["left"]
+        assert account(accountant(), right, 500) == sent["right"]
+
+
+def test_two_sides_captured_by_one_accountant(neighbours: dict[str, Sender], accountant: MakeAccountant) -> None:
+    target, whole = accountant(), Sending()
+    with open_live("left") as left, open_live("right") as right:
+        for name, sending in sides().items():
+            neighbours[name].send(sending)
+            whole.extend(sending)
+        assert (drain(target, left, 700), drain(target, right, 500)) == (700, 500)
+    assert totals_of(finish(target)) == whole.totals()
+
+
+def test_any_captures_both_sides(neighbours: dict[str, Sender], accountant: MakeAccountant) -> None:
+    whole = Sending()
+    with open_live("any") as capture:
+        for name, sending in sides(COOKED_EXTRA).items():
+            neighbours[name].send(sending)
+            whole.extend(sending)
+        assert account(accountant(), capture, 1200) == whole.totals()
+
+
+def test_any_has_tags_too(neighbours: dict[str, Sender], accountant: MakeAccountant) -> None:
+    sending = Sending(COOKED_EXTRA).ip_frame("10.0.0.1", "192.0.2.1", 500, vlans=[b.VLAN])
+    with open_live("any", snaplen=64) as capture:
+        sent = neighbours["left"].send(sending)
+        assert account(accountant(), capture, 1) == sent
+
+
+def test_bridge_captures_what_it_forwards(neighbours: dict[str, Sender], accountant: MakeAccountant) -> None:
+    ip("link", "add", "fm-bridge", "type", "bridge", "stp_state", "0", "mcast_snooping", "0")
+    for name in neighbours:
+        ip("link", "set", name, "master", "fm-bridge")
+    ip("link", "set", "fm-bridge", "up")
+    whole = Sending()
+    with open_live("fm-bridge") as bridge, open_live("left", direction="in") as left, open_live("left", direction="out") as away:
+        for name, sending in sides().items():
+            sent = neighbours[name].send(sending)
+            whole.extend(sending)
+        assert account(accountant(), bridge, 1200) == whole.totals()
+        assert account(accountant(), left, 700) == sides()["left"].totals()
+        assert account(accountant(), away, 500) == sent
+
+
+def test_tunnel_interface_without_link_headers(namespace: Namespace, accountant: MakeAccountant) -> None:
+    del namespace
+    with open_tunnel("fm-tun") as tunnel, open_live("fm-tun", snaplen=64) as capture:
+        assert describe(capture.reader.link_type) == "RAW"
+        tunnel.write(b.ipv4("10.0.0.1", "192.0.2.1", bytes(1000)))
+        tunnel.write(b.ipv6("2001:db8::1", "2001:db8::2", bytes(100)))
+        frames, packets, _, hosts = account(accountant(), capture, 2)
+    assert frames == packets
+    assert (packets.frames, packets.bytes) == (2, 1020 + 140)
+    assert hosts[b.host("192.0.2.1")].bytes_in == 1020
+    assert hosts[b.host("2001:db8::1")].bytes_out == 140
+
+
+def test_fanout_shares_every_frame_out_once(sender: Sender) -> None:
+    shares = [make_accountant() for _ in range(3)]
+    with ExitStack() as stack:
+        captures = [stack.enter_context(open_live(CAPTURED, fanout_group=7)) for _ in shares]
+        sent = sender.send(conversations(1_000), 2)
+        n_frames = [0, 0, 0]
+        while sum(n_frames) < 2_000:
+            for number, (share, capture) in enumerate(zip(shares, captures, strict=True)):
+                n_frames[number] += drain(share, capture, 0)
+    assert all(n_frames)
+    collector = make_accountant()
+    for share in shares:
+        collector.merge(share)
+    assert totals_of(finish(collector)) == sent

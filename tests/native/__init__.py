@@ -1,0 +1,1 @@
+"""The native engine for itself: its table, its memory, its shards."""
