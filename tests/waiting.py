@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-DEADLINE_S = 60
+DEADLINE_S = 30
 """Long, for slow machines and sanitized builds: a test that passes never waits so long."""
 
 _T = TypeVar("_T")

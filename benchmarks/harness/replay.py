@@ -54,16 +54,17 @@ class Replay(Case):
         return self.quick_capture if plan.quick else self.capture
 
     def prepare(self, plan: Plan) -> None:
-        """Make the captures, and read them once."""
-        for path in dict.fromkeys(self.input(plan, subject).make(plan.cache) for subject in self.subjects(plan)):
-            warm(path)
+        """Make the captures."""
+        for subject in self.subjects(plan):
+            self.input(plan, subject).make(plan.cache)
         compiled("count_frames.c", plan.cache)
 
     def sample(self, plan: Plan, subject: str) -> Sample:
-        """Run one program on its file."""
+        """Run one program on its file, which is read before: something else may have driven it out of the page cache."""
         capture = self.input(plan, subject)
         path, truth = capture.path(plan.cache), capture.truth(plan.cache)
         command, check = self.command(plan, subject, path)
+        warm(path)
         done = run(plan, command)
         fault = done.failure() or check(done, truth)
         frames, file_bytes = truth["frames"], path.stat().st_size

@@ -16,7 +16,7 @@ from cpython.buffer cimport PyBuffer_FillInfo
 from cpython.exc cimport PyErr_CheckSignals
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stddef cimport size_t
-from libc.stdint cimport INT64_MAX, INT64_MIN, UINT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdio cimport FILE, fclose
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memmove
@@ -35,13 +35,13 @@ from fastmon._pypcap cimport (
 )
 from fastmon._savefile cimport (
     DAMAGED, FAULT_BLOCK_LENGTH, FAULT_BYTE_ORDER, FAULT_CAP_LEN, FAULT_CUT, FAULT_INTERFACE, FAULT_MAGIC, FAULT_MEMORY,
-    FAULT_NONE, FAULT_OPTION, FAULT_RESERVED, FAULT_RESOLUTION, FAULT_ROOM, FAULT_SNOOP_LINK, FAULT_TRAILER, FAULT_VERSION,
-    FORMAT_PCAP, FORMAT_UNKNOWN, MAX_BLOCK_LENGTH, MAX_CAP_LEN, MICROSECOND_MAGIC, NEED_INPUT, RECORD, Interface,
-    Record, Savefile, available, damaged, next_pcap, read_header,
+    FAULT_NONE, FAULT_OPTION, FAULT_RECORD_LENGTH, FAULT_RESERVED, FAULT_RESOLUTION, FAULT_ROOM, FAULT_SNOOP_LINK,
+    FAULT_TRAILER, FAULT_VERSION, FORMAT_UNKNOWN, MAX_BLOCK_LENGTH, MAX_CAP_LEN, MICROSECOND_MAGIC, NEED_INPUT,
+    RECORD, Interface, Record, Savefile, available, damaged, is_plain_pcap, read_header,
 )
-from fastmon._tables cimport HostBase, HostRow, HostTable, release, table_free, table_init
+from fastmon._tables cimport HostBase, HostRow, HostTable, bytes_in, is_flagged, table_free, table_init
 from fastmon._upper cimport PROTOCOL_NOT_CAPTURED, Upper, decode_upper
-from fastmon._wire cimport Key, likely, unlikely, v6_key
+from fastmon._wire cimport likely, load32, v6_key
 
 cdef extern from *:
     """
@@ -140,7 +140,8 @@ cdef str fault_text(const Savefile* file):
         FAULT_SNOOP_LINK: f"snoop link type {a} is not supported",
         FAULT_CAP_LEN: f"a record claims {a} captured bytes; at most {MAX_CAP_LEN} are allowed",
         FAULT_ROOM: f"a record claims {a} captured bytes; its block holds {b}",
-        FAULT_BLOCK_LENGTH: f"a block of type 0x{b:08x} claims a length of {a} bytes, at least its header and at most "
+        FAULT_RECORD_LENGTH: f"a record claims a length of {a} bytes; at least {b} and at most {MAX_BLOCK_LENGTH} are allowed",
+        FAULT_BLOCK_LENGTH: f"a block of type 0x{b:08x} claims a length of {a} bytes; at least its header and at most "
                             f"{MAX_BLOCK_LENGTH} are allowed",
         FAULT_TRAILER: f"a block's two lengths differ: {a} in front, {b} behind",
         FAULT_INTERFACE: f"a packet names interface {a}, but {b} are described",
@@ -539,20 +540,27 @@ cdef Prefix parse_prefix(text) except *:
     return prefix
 
 
-cdef int64_t drain_pcap(Engine* engine, Savefile* file, int64_t max_frames, int64_t until_ns) noexcept nogil:
-    """Account the records of a pcap file that are whole in the buffer; return their number."""
-    cdef Record record
-    cdef Savefile own = file[0]  # which the compiler may keep in registers
-    cdef int64_t n_read = 0
+cdef int64_t drain_plain_pcap(Engine* engine, Savefile* file, int64_t max_frames, int64_t until_ns) noexcept nogil:
+    """Account what most files hold, records of a plain pcap file (`is_plain_pcap`), while they are whole in the buffer.
+
+    Returns their number. `next_record` and `push` do the same for every file, and whatever ends this is left to them.
+    """
+    cdef const uint8_t* pos = file.pos
+    cdef const uint8_t* end = file.end
     cdef uint32_t link_type = file.interfaces[0].link_type
-    while n_read < max_frames:
-        if next_pcap(&own, &record) != RECORD or record.ts_ns >= until_ns:
+    cdef int64_t ns_per_fraction = 1 if file.interfaces[0].exponent == 9 else 1000
+    cdef int64_t ts_ns, n_read = 0
+    cdef uint32_t cap_len
+    while n_read < max_frames and end - pos >= 16:
+        cap_len = load32(pos + 8)
+        if cap_len > MAX_CAP_LEN or end - pos - 16 < <int64_t>cap_len:
             break
-        if not push(engine, link_type, record.data, record.cap_len, record.wire_len, record.ts_ns):
+        ts_ns = <int64_t>load32(pos) * 1000000000 + <int64_t>load32(pos + 4) * ns_per_fraction
+        if ts_ns >= until_ns or not push(engine, link_type, pos + 16, cap_len, load32(pos + 12), ts_ns):
             break
-        own.pos += record.length
+        pos += 16 + cap_len
         n_read += 1
-    file.pos = own.pos
+    file.pos = pos
     return n_read
 
 
@@ -577,7 +585,7 @@ cdef class Accountant:
         if limit_bytes < 0:
             raise ConfigError(f"limit_bytes is {limit_bytes}; 0 (none) or more are allowed")
         self.engine.inner = inner
-        self.engine.limit_bytes = limit_bytes if limit_bytes else UINT64_MAX
+        self.engine.limit_bytes = limit_bytes if limit_bytes else INT64_MAX
         self.slow_decoder = slow_decoder
         self.engine.has_slow_decoder = slow_decoder is not None
         self.engine.locals = <Prefix*>calloc(max(len(local_networks), 1), sizeof(Prefix))
@@ -662,8 +670,8 @@ cdef class Accountant:
         cdef Savefile* file = &reader.file
         cdef int64_t n_read = 0
         while not self.engine.needs_slow_decoder:
-            if file.format == FORMAT_PCAP and not reader.has_filter:
-                n_read += drain_pcap(&self.engine, file, max_frames - n_read, until_ns)
+            if is_plain_pcap(file) and not reader.has_filter:
+                n_read += drain_plain_pcap(&self.engine, file, max_frames - n_read, until_ns)
             if n_read == max_frames or reader.next(&record) == 0 or record.ts_ns >= until_ns:
                 break
             if push(&self.engine, file.interfaces[record.interface].link_type, record.data, record.cap_len,
@@ -791,10 +799,10 @@ cdef class Accountant:
             for row in range(table.n_rows):
                 if was_idle(table, row):
                     continue
-                total[0, at] = table.rows[row].bytes_in
+                total[0, at] = bytes_in(&table.rows[row])
                 total[1, at] = table.rows[row].bytes_out
                 mark[0, at] = is_local(&self.engine, &table.rows[row].key)
-                mark[1, at] = table.flagged[row]
+                mark[1, at] = is_flagged(&table.rows[row])
                 since_rotation(&table.rows[row], &table.bases[row], host)
                 host += 1
                 at += 1
@@ -813,11 +821,11 @@ cdef class Accountant:
         cdef uint8_t[:, ::1] mark = marks
         for row in range(n_rows):
             mark[0, row] = is_local(&self.engine, &self.engine.table.rows[row].key)
-            mark[1, row] = self.engine.table.flagged[row]
+            mark[1, row] = is_flagged(&self.engine.table.rows[row])
+            self.engine.table.rows[row].bytes_in_and_flag = bytes_in(&self.engine.table.rows[row])
         memory.table = self.engine.table
         self.engine.table.rows = NULL
         self.engine.table.bases = NULL
-        self.engine.table.flagged = NULL
         self.engine.table.index = NULL
         self.finished = True
         hosts = np.frombuffer(memory, HOST_DTYPE) if n_rows else np.empty(0, HOST_DTYPE)
@@ -836,7 +844,7 @@ cdef class Accountant:
 
 cdef void since_rotation(const HostRow* row, const HostBase* base, HostRow* out) noexcept nogil:
     out[0] = row[0]
-    out.bytes_in -= base.bytes_in
+    out.bytes_in_and_flag = bytes_in(row) - base.bytes_in
     out.bytes_out -= base.bytes_out
     out.packets_in -= base.packets_in
     out.packets_out -= base.packets_out

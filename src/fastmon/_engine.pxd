@@ -6,16 +6,15 @@ prefetched, and cache misses, not instructions, decide the speed.
 What it does not do: read, lock, raise, touch a Python object.
 """
 
-from libc.stddef cimport size_t
-from libc.stdint cimport INT64_MAX, INT64_MIN, UINT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport realloc
 from libc.string cimport memcpy, memset
 
 from fastmon._decode cimport IP, N_STATUSES, UNSUPPORTED_LINK_TYPE, Cursor, Packet, walk
 from fastmon._link cimport LINK_ETHERNET, enter
 from fastmon._tables cimport (
-    NO_ROW, HostBase, HostRow, HostTable, first_candidate, table_displace, table_find, table_hash, table_insert, table_move,
-    table_reserve, table_truncate,
+    NO_ROW, HostBase, HostRow, HostTable, bytes_in, likely_row, passes, set_flag, table_displace, table_find, table_hash,
+    table_insert, table_move, table_reserve, table_truncate,
 )
 from fastmon._upper cimport find_innermost
 from fastmon._wire cimport Key, be16_at, likely, prefetch_read, prefetch_write, unlikely, v4_key
@@ -28,7 +27,7 @@ cdef struct Entry:
     Key dst
     uint32_t src_hash
     uint32_t dst_hash
-    uint32_t src_row  # where the hash's first slot points: most often the host's row
+    uint32_t src_row  # most likely the host's row
     uint32_t dst_row
     uint32_t wire_len
     int64_t ts_ns
@@ -65,7 +64,7 @@ cdef struct Engine:
     bint inner
     bint has_slow_decoder
     bint needs_slow_decoder
-    uint64_t limit_bytes
+    int64_t limit_bytes
     Crossing* crossings
     uint32_t n_crossings
     uint32_t max_crossings
@@ -79,7 +78,7 @@ cdef inline void engine_init(Engine* engine) noexcept nogil:
     memset(engine, 0, sizeof(Engine))
     engine.first_ts_ns = INT64_MAX
     engine.last_ts_ns = INT64_MIN
-    engine.limit_bytes = UINT64_MAX
+    engine.limit_bytes = INT64_MAX
 
 
 cdef inline bint is_local(const Engine* engine, const Key* key) noexcept nogil:
@@ -92,13 +91,10 @@ cdef inline bint is_local(const Engine* engine, const Key* key) noexcept nogil:
     return False
 
 
-cdef inline void record_crossing(Engine* engine, const HostRow* host, int64_t ts_ns) noexcept nogil:
+cdef inline void record_crossing(Engine* engine, HostRow* host, int64_t ts_ns) noexcept nogil:
     """Flag a host whose total has passed its limit, once."""
-    cdef size_t row = <size_t>(host - engine.table.rows)
     cdef Crossing* grown
     cdef uint32_t room
-    if engine.table.flagged[row]:
-        return
     if engine.n_crossings == engine.max_crossings:
         room = engine.max_crossings * 2 + 2 * BATCH_FRAMES
         grown = <Crossing*>realloc(engine.crossings, room * sizeof(Crossing))
@@ -107,10 +103,10 @@ cdef inline void record_crossing(Engine* engine, const HostRow* host, int64_t ts
             return
         engine.crossings = grown
         engine.max_crossings = room
-    engine.table.flagged[row] = 1
+    set_flag(host)
     engine.crossings[engine.n_crossings].key = host.key
     engine.crossings[engine.n_crossings].ts_ns = ts_ns
-    engine.crossings[engine.n_crossings].total_bytes = host.bytes_in + host.bytes_out
+    engine.crossings[engine.n_crossings].total_bytes = bytes_in(host) + host.bytes_out
     engine.n_crossings += 1
 
 
@@ -119,7 +115,7 @@ cdef inline void evict(Engine* engine, uint32_t row) noexcept nogil:
     cdef HostRow* host = &engine.table.rows[row]
     cdef HostBase* base = &engine.table.bases[row]
     engine.overflow.frames_in += host.packets_in
-    engine.overflow.bytes_in += host.bytes_in
+    engine.overflow.bytes_in += bytes_in(host)
     engine.overflow.frames_out += host.packets_out
     engine.overflow.bytes_out += host.bytes_out
     engine.overflow_base.frames_in += base.packets_in
@@ -154,8 +150,7 @@ cdef inline HostRow* find_or_admit(Engine* engine, const Key* key, uint32_t hash
 cdef inline HostRow* locate(Engine* engine, const Key* key, uint32_t hashed, uint32_t row) noexcept nogil:
     """Return the row of `key`, which is most often number `row`; NULL if it overflows."""
     cdef HostRow* host = &engine.table.rows[row]
-    # A row that nobody has yet holds the key of zeros, hence the last condition.
-    if likely(host.key.low == key.low and host.key.high == key.high and row < engine.table.n_rows):
+    if likely(host.key.low == key.low and host.key.high == key.high):
         return host
     return find_or_admit(engine, key, hashed)
 
@@ -165,7 +160,7 @@ cdef inline void touch(Engine* engine, HostRow* host, int64_t first_ns, int64_t 
         host.first_seen_ns = first_ns
     if last_ns > host.last_seen_ns:
         host.last_seen_ns = last_ns
-    if unlikely(host.bytes_in + host.bytes_out > engine.limit_bytes):
+    if unlikely(passes(host, engine.limit_bytes)):
         record_crossing(engine, host, last_ns)
 
 
@@ -188,14 +183,14 @@ cdef inline void add_in(Engine* engine, HostRow* host, uint64_t n_bytes, uint64_
         engine.overflow.frames_in += n_packets
         engine.overflow.bytes_in += n_bytes
         return
-    host.bytes_in += n_bytes
+    host.bytes_in_and_flag += n_bytes
     host.packets_in += n_packets
     touch(engine, host, first_ns, last_ns)
 
 
 cdef inline uint32_t prefetch_row(Engine* engine, uint32_t hashed) noexcept nogil:
-    """Fetch the row that the hash's first slot points to, and return its number."""
-    cdef uint32_t row = first_candidate(&engine.table, hashed)
+    """Fetch the row that is most likely the host's, and return its number."""
+    cdef uint32_t row = likely_row(&engine.table, hashed)
     prefetch_write(&engine.table.rows[row])
     return row
 
@@ -206,7 +201,11 @@ cdef inline void flush(Engine* engine) noexcept nogil:
     cdef uint64_t n_bytes = 0
     cdef Entry* entry
     cdef HostRow* host
+    if engine.n_batched == 0:
+        return
     table_reserve(&engine.table, 2 * engine.n_batched)
+    if engine.table.n_rows == 0:  # `locate` must not take the unused row 0 for that of the key of zeros
+        admit(engine, &engine.batch[0].src, engine.batch[0].src_hash)
     for i in range(engine.n_batched):
         entry = &engine.batch[i]
         entry.src_row = prefetch_row(engine, entry.src_hash)
@@ -310,7 +309,7 @@ cdef inline void merge(Engine* engine, const Engine* other) noexcept nogil:
             add_out(engine, find_or_admit(engine, &host.key, hashed), host.bytes_out - base.bytes_out,
                     host.packets_out - base.packets_out, host.first_seen_ns, host.last_seen_ns)
         if host.packets_in != base.packets_in:
-            add_in(engine, find_or_admit(engine, &host.key, hashed), host.bytes_in - base.bytes_in,
+            add_in(engine, find_or_admit(engine, &host.key, hashed), bytes_in(host) - base.bytes_in,
                    host.packets_in - base.packets_in, host.first_seen_ns, host.last_seen_ns)
     add_tallies(engine, other)
 
@@ -347,7 +346,7 @@ cdef inline void set_bases(Engine* engine) noexcept nogil:
         host = &engine.table.rows[row]
         base = &engine.table.bases[row]
         if not was_idle(&engine.table, row):
-            base.bytes_in = host.bytes_in
+            base.bytes_in = bytes_in(host)
             base.bytes_out = host.bytes_out
             base.packets_in = host.packets_in
             base.packets_out = host.packets_out

@@ -57,6 +57,7 @@ cdef enum:  # why a file cannot be read on
     FAULT_SNOOP_LINK  # a: the snoop link type
     FAULT_CAP_LEN  # a: captured bytes claimed
     FAULT_ROOM  # a: captured bytes claimed, b: bytes in the block
+    FAULT_RECORD_LENGTH  # a: record length, b: the least that it can be
     FAULT_BLOCK_LENGTH  # a: total length, b: block type
     FAULT_TRAILER  # a: total length in front, b: behind
     FAULT_INTERFACE  # a: interface number, b: interfaces described
@@ -269,6 +270,12 @@ cdef inline int next_pcap(Savefile* file, Record* record) noexcept nogil:
     return RECORD
 
 
+cdef inline bint is_plain_pcap(const Savefile* file) noexcept nogil:
+    """Whether the records have 16-byte headers in this machine's byte order, with the lengths in their usual places."""
+    return (file.format == FORMAT_PCAP and not file.swapped and file.header_length == 16
+            and not file.lengths_swapped and not file.lengths_maybe_swapped)
+
+
 cdef inline int next_snoop(Savefile* file, Record* record) noexcept nogil:
     cdef const uint8_t* header = file.pos
     if available(file) < 24:
@@ -279,7 +286,7 @@ cdef inline int next_snoop(Savefile* file, Record* record) noexcept nogil:
     if record.cap_len > MAX_CAP_LEN:
         return damaged(file, FAULT_CAP_LEN, record.cap_len, 0)
     if record.length < 24 + record.cap_len or record.length > MAX_BLOCK_LENGTH:
-        return damaged(file, FAULT_BLOCK_LENGTH, record.length, 0)
+        return damaged(file, FAULT_RECORD_LENGTH, record.length, 24 + record.cap_len)
     if available(file) < record.length:
         return need(file, record.length)
     record.ts_ns = <int64_t>u32(file, header + 16) * 1000000000 + <int64_t>u32(file, header + 20) * 1000

@@ -53,7 +53,7 @@ cdef enum:
 
 cdef struct HostRow:  # snapshot.HOST_DTYPE
     Key key
-    uint64_t bytes_in
+    uint64_t bytes_in_and_flag  # `bytes_in` and `is_flagged` take it apart
     uint64_t bytes_out
     uint64_t packets_in
     uint64_t packets_out
@@ -69,7 +69,6 @@ cdef struct HostBase:
 cdef struct HostTable:
     HostRow* rows
     HostBase* bases
-    uint8_t* flagged
     uint32_t* index
     uint32_t slot_mask
     uint32_t row_mask  # of a slot's row number; the bits above are the tag
@@ -78,6 +77,23 @@ cdef struct HostTable:
     uint32_t n_reserved  # rows of address space
     uint64_t seed_high
     uint64_t seed_low
+
+
+cdef inline uint64_t bytes_in(const HostRow* row) noexcept nogil:
+    return row.bytes_in_and_flag & INT64_MAX
+
+
+cdef inline bint is_flagged(const HostRow* row) noexcept nogil:
+    return row.bytes_in_and_flag >> 63
+
+
+cdef inline bint passes(const HostRow* row, int64_t limit_bytes) noexcept nogil:
+    """Whether a host's total is over the limit, and it is not flagged yet: with the flag, the sum is negative."""
+    return <int64_t>(row.bytes_in_and_flag + row.bytes_out) > limit_bytes
+
+
+cdef inline void set_flag(HostRow* row) noexcept nogil:
+    row.bytes_in_and_flag |= <uint64_t>1 << 63
 
 
 cdef inline size_t index_bytes(const HostTable* table) noexcept nogil:
@@ -96,9 +112,8 @@ cdef inline int table_init(HostTable* table, uint32_t max_rows, uint64_t seed) e
     table.slot_mask = MIN_SLOTS - 1
     table.rows = <HostRow*>reserve(<size_t>max_rows * sizeof(HostRow), True)
     table.bases = <HostBase*>reserve(<size_t>max_rows * sizeof(HostBase), False)
-    table.flagged = <uint8_t*>reserve(max_rows, False)
     table.index = <uint32_t*>reserve(index_bytes(table), False)
-    if table.rows == NULL or table.bases == NULL or table.flagged == NULL or table.index == NULL:
+    if table.rows == NULL or table.bases == NULL or table.index == NULL:
         table_free(table)
         with gil:
             raise MemoryError(f"no address space for {max_rows} hosts; lower max_hosts")
@@ -108,11 +123,9 @@ cdef inline int table_init(HostTable* table, uint32_t max_rows, uint64_t seed) e
 cdef inline void table_free(HostTable* table) noexcept nogil:
     release(table.rows, <size_t>table.n_reserved * sizeof(HostRow))
     release(table.bases, <size_t>table.n_reserved * sizeof(HostBase))
-    release(table.flagged, table.n_reserved)
     release(table.index, index_bytes(table))
     table.rows = NULL
     table.bases = NULL
-    table.flagged = NULL
     table.index = NULL
     table.n_rows = 0
 
@@ -126,7 +139,7 @@ cdef inline uint32_t tag_of(const HostTable* table, uint32_t hashed) noexcept no
     return (hashed * <uint32_t>0x9E3779B1) & ~table.row_mask
 
 
-cdef inline uint32_t first_candidate(const HostTable* table, uint32_t hashed) noexcept nogil:
+cdef inline uint32_t likely_row(const HostTable* table, uint32_t hashed) noexcept nogil:
     """The row that the first slot of a probe points to; row 0 if it is empty."""
     cdef uint32_t entry = table.index[hashed & table.slot_mask]
     return (entry & table.row_mask) - (entry != 0)
@@ -231,7 +244,6 @@ cdef inline void table_displace(HostTable* table, uint32_t row, const Key* key, 
     index_remove(table, row)
     row_init(&table.rows[row], key)
     memset(&table.bases[row], 0, sizeof(HostBase))
-    table.flagged[row] = 0
     index_put(table, row, hashed)
 
 
@@ -240,14 +252,12 @@ cdef inline void table_move(HostTable* table, uint32_t source, uint32_t target) 
     if source != target:
         memcpy(&table.rows[target], &table.rows[source], sizeof(HostRow))
         memcpy(&table.bases[target], &table.bases[source], sizeof(HostBase))
-        table.flagged[target] = table.flagged[source]
 
 
 cdef inline void table_truncate(HostTable* table, uint32_t n_rows) noexcept nogil:
     """Forget the rows from `n_rows` on."""
     cdef uint32_t row
     for row in range(n_rows, table.n_rows):
-        table.flagged[row] = 0
         memset(&table.bases[row], 0, sizeof(HostBase))
     table.n_rows = n_rows
     table_reindex(table)

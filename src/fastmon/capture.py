@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from fastmon import linktypes
 from fastmon._accounting import LiveReader, SavefileReader
-from fastmon.errors import CaptureError, ConfigError, UnsupportedLinkTypeError
+from fastmon.errors import CaptureError, ClosedCaptureError, ConfigError, UnsupportedLinkTypeError
 from fastmon.inputs import open_input
 from fastmon.snapshot import Dropped
 
@@ -223,6 +223,7 @@ class LiveCapture(_Closing):
         self._source: pcap.pcap | None = source
         self._poll = select.poll()
         self._poll.register(source.fd, select.POLLIN)
+        self._has_been_down = False
         self._kernel_dropped = _Wrapping32()
         self._interface_dropped = _Wrapping32()
         self._backlog_before = _backlog_dropped()
@@ -245,11 +246,15 @@ class LiveCapture(_Closing):
         return self._dropped
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait until frames can be read, or for `timeout_s`; return whether they can."""
+        """Wait until frames can be read, or for `timeout_s`; return whether to try it."""
+        if self._source is None:
+            raise ClosedCaptureError(f"{self.name}: the capture is closed")
         events = self._poll.poll(timeout_s * 1000)
         if any(event & select.POLLERR for _, event in events) and self.name in _interface_names():
             self.warnings.append(f"{self.name}: the interface went down; capture goes on when it is up again")
-        return bool(events)
+            self._has_been_down = True
+        # The kernel does not report that an interface which is down goes away: only libpcap, reading, finds out.
+        return bool(events) or self._has_been_down
 
     def close(self) -> None:
         """Close the handle; a second call does nothing."""
@@ -356,7 +361,7 @@ def _activate(interface: str, snaplen: int, buffer_bytes: int, promiscuous: bool
             buffer_size=buffer_bytes,
         )
     except OSError as error:
-        raise CaptureError(f"{interface}: {_with_advice(_libpcap_text(error))}") from error
+        raise CaptureError(f"{interface}: {_with_advice(_libpcap_text(error), interface)}") from error
 
 
 def _libpcap_text(error: OSError) -> str:
@@ -367,12 +372,12 @@ def _libpcap_text(error: OSError) -> str:
     return cause.decode("utf-8", "replace").strip() if isinstance(cause, bytes) else str(cause)
 
 
-def _with_advice(text: str) -> str:
+def _with_advice(text: str, interface: str) -> str:
     lowered = text.lower()
     if "permi" in lowered or "cap_net_raw" in lowered:
         return f"{text}: run as root, or give this Python CAP_NET_RAW and CAP_NET_ADMIN with setcap"
     if "not up" in lowered or "is down" in lowered:
-        return f"{text}: bring it up with 'ip link set dev NAME up'"
+        return f"{text}: bring it up with 'ip link set dev {interface} up'"
     return text
 
 
@@ -381,11 +386,11 @@ def _configure(source: pcap.pcap, interface: str, filter: str | None, direction:
         described = linktypes.describe(source.datalink())
         raise UnsupportedLinkTypeError(f"{interface}: link type {described} is not supported")
     source.setnonblock(True)
-    if filter:
-        try:
-            source.setfilter(filter)
-        except OSError as error:
-            raise ConfigError(f"filter {filter!r}: {_libpcap_text(error)}") from error
+    try:
+        # An empty one too: only a filter makes the kernel cut frames to the snaplen, not let them take room in the ring whole.
+        source.setfilter(filter or "")
+    except OSError as error:
+        raise ConfigError(f"filter {filter!r}: {_libpcap_text(error)}") from error
     if direction != "inout" and not source.setdirection(DIRECTIONS[direction]):
         raise CaptureError(f"{interface}: cannot capture one direction only")
     if fanout_group is not None:

@@ -14,7 +14,7 @@ from waiting import DEADLINE_S, wait_until
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["COMMAND", "Command", "Result"]
+__all__ = ["Command", "Result", "run"]
 
 COMMAND = [sys.executable, "-m", "fastmon"]
 
@@ -104,3 +104,11 @@ class Command:
         """End it whatever it does."""
         self.process.kill()
         self.process.wait()
+
+
+def run(folder: Path, *arguments: str) -> Result:
+    """Run the command to its own end."""
+    done = subprocess.run(
+        [*COMMAND, *arguments], cwd=folder, capture_output=True, text=True, timeout=DEADLINE_S, check=False
+    )
+    return Result(done.returncode, done.stdout, done.stderr)

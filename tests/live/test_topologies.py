@@ -11,10 +11,9 @@ from replays import finish
 
 from fastmon.accounting import make_accountant
 from fastmon.capture import open_live
-from fastmon.linktypes import describe
 
 from .capturing import account, drain
-from .network import CAPTURED, ip, make_pair
+from .network import CAPTURED, make_bridge, make_pair
 from .traffic import Sender, Sending, conversations, totals_of
 from .tunnel import open_tunnel
 
@@ -27,10 +26,9 @@ if TYPE_CHECKING:
 
     MakeAccountant = Callable[[], Accountant]
 
+RAW = 12
 COOKED_EXTRA = 2
 """"any" gives cooked frames: 16 bytes stand in for Ethernet's 14."""
-
-MACS = {"left": b.MAC_A, "right": b.MAC_B}
 
 
 @pytest.fixture
@@ -39,7 +37,7 @@ def neighbours(namespace: Namespace, new_namespace: Callable[[], Namespace]) -> 
     del namespace
     with ExitStack() as stack:
         senders = {}
-        for name in MACS:
+        for name in ("left", "right"):
             neighbour = new_namespace()
             make_pair(name, "fm-cable")
             neighbour.take("fm-cable")
@@ -51,8 +49,8 @@ def neighbours(namespace: Namespace, new_namespace: Callable[[], Namespace]) -> 
 def sides(extra: int = 0) -> dict[str, Sending]:
     """Return what each neighbour sends: traffic of 10.1.0.0/24 to the right, and of 10.2.0.0/24 to the left."""
     return {
-        "left": conversations(700, first="10.1.0.1", extra=extra, mac=MACS["right"]),
-        "right": conversations(500, first="10.2.0.1", extra=extra, mac=MACS["left"]),
+        "left": conversations(700, Sending(extra, (b.MAC_A, b.MAC_B)), first="10.1.0.1"),
+        "right": conversations(500, Sending(extra, (b.MAC_B, b.MAC_A)), first="10.2.0.1"),
     }
 
 
@@ -90,10 +88,7 @@ def test_any_has_tags_too(neighbours: dict[str, Sender], accountant: MakeAccount
 
 
 def test_bridge_captures_what_it_forwards(neighbours: dict[str, Sender], accountant: MakeAccountant) -> None:
-    ip("link", "add", "fm-bridge", "type", "bridge", "stp_state", "0", "mcast_snooping", "0")
-    for name in neighbours:
-        ip("link", "set", name, "master", "fm-bridge")
-    ip("link", "set", "fm-bridge", "up")
+    make_bridge("fm-bridge", *neighbours)
     whole = Sending()
     with open_live("fm-bridge") as bridge, open_live("left", direction="in") as left, open_live("left", direction="out") as away:
         for name, sending in sides().items():
@@ -107,7 +102,7 @@ def test_bridge_captures_what_it_forwards(neighbours: dict[str, Sender], account
 def test_tunnel_interface_without_link_headers(namespace: Namespace, accountant: MakeAccountant) -> None:
     del namespace
     with open_tunnel("fm-tun") as tunnel, open_live("fm-tun", snaplen=64) as capture:
-        assert describe(capture.reader.link_type) == "RAW"
+        assert capture.reader.link_type == RAW
         tunnel.write(b.ipv4("10.0.0.1", "192.0.2.1", bytes(1000)))
         tunnel.write(b.ipv6("2001:db8::1", "2001:db8::2", bytes(100)))
         frames, packets, _, hosts = account(accountant(), capture, 2)

@@ -43,15 +43,17 @@ class Sending:
     """Frames and their totals.
 
     extra: bytes that each frame has more where it is captured than where it is sent.
+    macs: the frames' source and destination.
     """
 
     extra: int = 0
+    macs: tuple[bytes, bytes] = (b.MAC_A, b.MAC_B)
     frames: list[bytes] = field(default_factory=list)
     ip: Count = Count()
     non_ip: Count = Count()
     hosts: HostModel = field(default_factory=HostModel)
 
-    def ip_frame(self, src: str, dst: str, size: int = 100, *, vlans: Sequence[int] = (), port: int = 9, mac: bytes = b.MAC_B) -> Self:
+    def ip_frame(self, src: str, dst: str, size: int = 100, *, vlans: Sequence[int] = (), port: int = 9) -> Self:
         """Add an IP frame of `size` bytes; `vlans`: its tags' ethertypes, from the outside."""
         is_ipv4 = ":" not in src
         room = size - ETHERNET_HEADER - 4 * len(vlans) - (20 if is_ipv4 else 40) - 8
@@ -59,17 +61,18 @@ class Sending:
         ethertype, packet = (b.IPV4, b.ipv4(src, dst, payload)) if is_ipv4 else (b.IPV6, b.ipv6(src, dst, payload))
         for tag in reversed(vlans):
             ethertype, packet = tag, b.vlan(ethertype, packet)
-        wire_len = self._add(b.ethernet(ethertype, packet, dst=mac))
+        wire_len = self._add(ethertype, packet)
         self.ip += Count(1, wire_len)
         self.hosts.add(b.host(src), b.host(dst), wire_len)
         return self
 
     def non_ip_frame(self, size: int = 60) -> Self:
         """Add an ARP frame."""
-        self.non_ip += Count(1, self._add(b.ethernet(b.ARP, bytes(size - ETHERNET_HEADER))))
+        self.non_ip += Count(1, self._add(b.ARP, bytes(size - ETHERNET_HEADER)))
         return self
 
-    def _add(self, frame: bytes) -> int:
+    def _add(self, ethertype: int, payload: bytes) -> int:
+        frame = b.ethernet(ethertype, payload, src=self.macs[0], dst=self.macs[1])
         self.frames.append(frame)
         return len(frame) + self.extra
 
@@ -88,19 +91,19 @@ class Sending:
         return Totals(ip + non_ip, ip, non_ip, hosts)
 
 
-def conversations(n_frames: int, *, first: str = "10.0.0.1", n_hosts: int = 50, extra: int = 0, mac: bytes = b.MAC_B) -> Sending:
-    """Return frames of all sizes between hosts of both IP versions, every tenth not IP."""
+def conversations(n_frames: int, sending: Sending | None = None, *, first: str = "10.0.0.1", n_hosts: int = 50) -> Sending:
+    """Return frames of all sizes between hosts of both IP versions, every tenth not IP; they are added to `sending`."""
+    sending = Sending() if sending is None else sending
     choice = random.Random(n_frames)
-    sending = Sending(extra)
     for number in range(n_frames):
         near, far, size = choice.randrange(n_hosts), choice.randrange(n_hosts), choice.randint(62, 1514)
         if number % 10 == 9:
             sending.non_ip_frame(size)
         elif number % 3:
             ends = str(IPv4Address(first) + near), f"192.0.2.{far}"
-            sending.ip_frame(*(ends if number % 2 else ends[::-1]), size, mac=mac)
+            sending.ip_frame(*(ends if number % 2 else ends[::-1]), size)
         else:
-            sending.ip_frame(f"2001:db8::{near}", f"2001:db8:1::{far}", size, mac=mac)
+            sending.ip_frame(f"2001:db8::{near}", f"2001:db8:1::{far}", size)
     return sending
 
 

@@ -1,0 +1,176 @@
+"""Every variant of every format gives the frames that were put into it."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import builders as b
+import pytest
+
+from fastmon.capture import open_offline
+from fastmon.frames import Frame
+
+from .reading import FRAMES, PACKET, T0, pcapng_file, read_file, snoop_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+def old_pcap(major: int, minor: int, frames: list[Frame], *, swapped: bool, byte_order: str = "<") -> bytes:
+    """Return a pcap file as programs before libpcap 0.4 wrote it; `swapped`: wire length before captured length."""
+    file = struct.pack(byte_order + "IHHiIII", 0xA1B2C3D4, major, minor, 0, 0, 65535, 1)
+    for frame in frames:
+        lengths = (frame.wire_len, len(frame.data)) if swapped else (len(frame.data), frame.wire_len)
+        file += struct.pack(byte_order + "IIII", frame.ts_ns // 10**9, frame.ts_ns % 10**9 // 1000, *lengths) + frame.data
+    return file
+
+
+def rich_pcapng(byte_order: str) -> bytes:
+    """Return a pcapng file with everything in it that is to be passed over."""
+    file = b.PcapngFile(byte_order)
+    pack = struct.Struct(byte_order + "HH").pack
+    comment = pack(1, 5) + b"hello" + bytes(3)
+    file.block(4, b"names")
+    file.block(1, struct.pack(byte_order + "HHI", 1, 0, 0) + comment + pack(2, 4) + b"eth0")  # its options have no end
+    file.block(0x80000001, b"private")
+    for frame in FRAMES:
+        times = struct.pack(byte_order + "II", frame.ts_ns // 1000 >> 32, frame.ts_ns // 1000 & 0xFFFFFFFF)
+        body = struct.pack(byte_order + "I", 0) + times + struct.pack(byte_order + "II", len(frame.data), frame.wire_len)
+        file.block(6, body + frame.data + bytes(-len(frame.data) % 4) + comment + pack(0, 0))
+        file.block(5, bytes(12))
+        file.block(0x0BAD, bytes(1001))
+    return bytes(file)
+
+
+def obsolete_pcapng(byte_order: str) -> bytes:
+    file = b.PcapngFile(byte_order)
+    file.interface()
+    for frame in FRAMES:
+        file.obsolete_packet(frame)
+    return bytes(file)
+
+
+def many_sections() -> bytes:
+    """Return FRAMES, each in a section of its own byte order, in which its interface is the second."""
+    file = b.PcapngFile()
+    for number, frame in enumerate(FRAMES):
+        file.section("<>"[number % 2])
+        file.interface(113)
+        file.packet(frame, file.interface(ts_resolution=(6, 9, 0x80 | 30)[0 if number % 2 else 1]))
+    return bytes(file)
+
+
+FILES: dict[str, Callable[[], bytes]] = {
+    "pcap": lambda: b.pcap_file(FRAMES),
+    "pcap, big-endian": lambda: b.pcap_file(FRAMES, byte_order=">"),
+    "pcap, nanoseconds": lambda: b.pcap_file(FRAMES, nanoseconds=True),
+    "pcap, nanoseconds, big-endian": lambda: b.pcap_file(FRAMES, nanoseconds=True, byte_order=">"),
+    "pcap, modified": lambda: b.pcap_file(FRAMES, modified=True),
+    "pcap, modified, big-endian": lambda: b.pcap_file(FRAMES, modified=True, byte_order=">"),
+    "pcap, with its FCS length": lambda: b.pcap_file(FRAMES, link_type=0x24000001),
+    "pcap 2.2": lambda: old_pcap(2, 2, FRAMES, swapped=True),
+    "pcap 2.3": lambda: old_pcap(2, 3, FRAMES, swapped=False),
+    "pcap 2.3, lengths swapped": lambda: old_pcap(2, 3, FRAMES, swapped=True),
+    "pcap 543.0, lengths swapped": lambda: old_pcap(543, 0, FRAMES, swapped=True, byte_order=">"),
+    "pcap, snaplen below its frames": lambda: b.pcap_file(FRAMES, snaplen=1),
+    "pcapng": lambda: pcapng_file(FRAMES),
+    "pcapng, big-endian": lambda: pcapng_file(FRAMES, ">"),
+    "pcapng, obsolete packets": lambda: obsolete_pcapng("<"),
+    "pcapng, obsolete packets, big-endian": lambda: obsolete_pcapng(">"),
+    "pcapng, other blocks and options": lambda: rich_pcapng("<"),
+    "pcapng, other blocks and options, big-endian": lambda: rich_pcapng(">"),
+    "pcapng, many sections": many_sections,
+    "snoop": lambda: snoop_file(FRAMES),
+    "snoop, padded": lambda: snoop_file(FRAMES, padding=3),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_frames_come_as_they_were_put_in(name: str, tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(FILES[name]())
+    assert read_file(tmp_path / "x") == (FRAMES, None)
+
+
+@pytest.mark.parametrize("name", ["pcap", "pcapng", "snoop"])
+def test_file_without_frames(name: str, tmp_path: Path) -> None:
+    empty = {"pcap": b.pcap_file([]), "pcapng": pcapng_file([]), "snoop": snoop_file([])}
+    (tmp_path / "x").write_bytes(empty[name])
+    assert read_file(tmp_path / "x") == ([], None)
+
+
+@pytest.mark.parametrize(("snoop_link_type", "link_type"), [(0, 1), (2, 6), (4, 1), (8, 10)])
+def test_link_types_of_snoop_become_those_of_pcap(snoop_link_type: int, link_type: int, tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(snoop_file(FRAMES, link_type=snoop_link_type))
+    assert {frame.link_type for frame in read_file(tmp_path / "x").frames} == {link_type}
+
+
+def test_link_type_is_the_low_half_of_its_field(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b.pcap_file([replace(FRAMES[0], link_type=276)], link_type=0xF4000114))
+    assert [frame.link_type for frame in read_file(tmp_path / "x").frames] == [276]
+
+
+class TestPcapng:
+    def test_interfaces_have_link_types_of_their_own(self, tmp_path: Path) -> None:
+        file, frames = b.PcapngFile(), [replace(FRAMES[0], link_type=link_type) for link_type in (1, 113, 101, 0, 113)]
+        for frame in frames:
+            file.packet(frame, file.interface(frame.link_type))
+        (tmp_path / "x").write_bytes(bytes(file))
+        assert read_file(tmp_path / "x").frames == frames
+
+    def test_section_forgets_the_interfaces_before_it(self, tmp_path: Path) -> None:
+        file = b.PcapngFile()
+        file.packet(FRAMES[0], file.interface(1))
+        file.section(">")
+        file.packet(replace(FRAMES[0], link_type=101), file.interface(101))
+        (tmp_path / "x").write_bytes(bytes(file))
+        assert [frame.link_type for frame in read_file(tmp_path / "x").frames] == [1, 101]
+
+    def test_simple_packets_have_the_time_of_the_packet_before(self, tmp_path: Path) -> None:
+        file = b.PcapngFile()
+        file.interface()
+        for frame in (FRAMES[0], FRAMES[4]):
+            file.simple_packet(replace(frame, wire_len=len(frame.data)))
+            file.packet(frame)
+        file.simple_packet(FRAMES[0])
+        (tmp_path / "x").write_bytes(bytes(file))
+        times = [0, FRAMES[0].ts_ns, FRAMES[0].ts_ns, FRAMES[4].ts_ns, FRAMES[4].ts_ns]
+        assert [frame.ts_ns for frame in read_file(tmp_path / "x").frames] == times
+
+    @pytest.mark.parametrize(("snaplen", "cap_len"), [(0, len(PACKET)), (20, 20), (len(PACKET),) * 2, (9999, len(PACKET))])
+    def test_simple_packet_is_cut_at_its_interfaces_snaplen(self, snaplen: int, cap_len: int, tmp_path: Path) -> None:
+        file = b.PcapngFile()
+        file.interface(snaplen=snaplen)
+        file.simple_packet(Frame(0, len(PACKET), 1, PACKET[:cap_len]))
+        (tmp_path / "x").write_bytes(bytes(file))
+        assert read_file(tmp_path / "x").frames == [Frame(0, len(PACKET), 1, PACKET[:cap_len])]
+
+    def test_simple_packet_longer_than_its_snaplen_keeps_its_wire_length(self, tmp_path: Path) -> None:
+        file = b.PcapngFile()
+        file.interface(snaplen=20)
+        file.simple_packet(Frame(0, 1514, 1, PACKET[:20]))
+        (tmp_path / "x").write_bytes(bytes(file))
+        assert read_file(tmp_path / "x").frames == [Frame(0, 1514, 1, PACKET[:20])]
+
+    def test_link_types_that_nobody_knows_are_warned_of_beside_others(self, tmp_path: Path) -> None:
+        file = b.PcapngFile()
+        file.packet(FRAMES[0], file.interface(1))
+        file.packet(replace(FRAMES[0], link_type=147), file.interface(147))
+        file.interface(189)
+        (tmp_path / "x").write_bytes(bytes(file))
+        with open_offline(str(tmp_path / "x")) as source:
+            while not source.exhausted:
+                source.read(10)
+            assert source.warnings == [
+                f"{tmp_path / 'x'}: link type {name} is not supported; its frames count as undecoded"
+                for name in ("unknown (147)", "USB_LINUX (189)")
+            ]
+
+
+def test_first_frames_time_is_known_before_it_is_read(tmp_path: Path) -> None:
+    for name, build in FILES.items():
+        (tmp_path / "x").write_bytes(build())
+        with open_offline(str(tmp_path / "x")) as source:
+            assert source.next_ts_ns == T0, name
