@@ -83,7 +83,7 @@ def is_local(engine: str, address: str, networks: Sequence[str]) -> bool:
     packet = b.ipv6(address, address) if ":" in address else b.ipv4(address, address)
     accountant = make_accountant(engine, max_hosts=1, local_networks=networks)
     accountant.account(Frame(0, len(packet), 101, packet))
-    return accountant.rotate(Interval(0, 1)).local.tolist() == [True]
+    return bool(accountant.rotate(Interval(0, 1)).local.all())
 
 
 ADDRESSES = st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6))

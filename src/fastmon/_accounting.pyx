@@ -34,7 +34,7 @@ from fastmon._pypcap cimport (
     pcap_get_tstamp_precision, pcap_geterr, pcap_offline_filter, pcap_pkthdr, pcap_t,
 )
 from fastmon._savefile cimport (
-    DAMAGED, FAULT_BLOCK_LENGTH, FAULT_BYTE_ORDER, FAULT_CAP_LEN, FAULT_CUT, FAULT_INTERFACE, FAULT_MAGIC, FAULT_MEMORY,
+    FAULT_BLOCK_LENGTH, FAULT_BYTE_ORDER, FAULT_CAP_LEN, FAULT_CUT, FAULT_INTERFACE, FAULT_MAGIC, FAULT_MEMORY,
     FAULT_NONE, FAULT_OPTION, FAULT_RECORD_LENGTH, FAULT_RESERVED, FAULT_RESOLUTION, FAULT_ROOM, FAULT_SNOOP_LINK,
     FAULT_TRAILER, FAULT_VERSION, FORMAT_UNKNOWN, MAX_BLOCK_LENGTH, MAX_CAP_LEN, MICROSECOND_MAGIC, NEED_INPUT,
     RECORD, Interface, Record, Savefile, available, damaged, is_plain_pcap, read_header,
@@ -631,9 +631,9 @@ cdef class Accountant:
         cdef pcap_t* handle = reader.handle()
         cdef LiveContext context
         cdef int n_read
-        cdef int count = <int>min(max_frames, <int64_t>1 << 30)
+        cdef int at_most = <int>min(max_frames, <int64_t>1 << 30)
         if reader.link_type not in LINK_TYPES:
-            frames = reader.read(count)
+            frames = reader.read(at_most)
             for frame in frames:
                 self.account(frame)
             return len(frames)
@@ -641,7 +641,7 @@ cdef class Accountant:
         context.link_type = reader.link_type
         context.ns_per_fraction = reader.ns_per_fraction()
         with nogil:
-            n_read = pcap_dispatch(handle, count, on_frame, <uint8_t*>&context)
+            n_read = pcap_dispatch(handle, at_most, on_frame, <uint8_t*>&context)
             flush(&self.engine)
         reader.check(n_read)
         return max(n_read, 0)

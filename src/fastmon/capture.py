@@ -54,24 +54,27 @@ _SOFTNET_STAT = Path("/proc/net/softnet_stat")
 
 
 class Capture(Protocol):
-    """A source of frames, drained by an accountant; a context manager that closes it.
-
-    name: of the interface or file.  is_live: the clock is the wall's, and there is no end.
-    reader: what an accountant drains.
-    warnings: what a person should know about this source.
-    """
+    """A source of frames, drained by an accountant; a context manager that closes it."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The interface's or file's name."""
+        ...
 
     @property
-    def is_live(self) -> bool: ...
+    def is_live(self) -> bool:
+        """Whether the clock is the wall's, and there is no end."""
+        ...
 
     @property
-    def reader(self) -> LiveReader | SavefileReader: ...
+    def reader(self) -> LiveReader | SavefileReader:
+        """What an accountant drains."""
+        ...
 
     @property
-    def warnings(self) -> list[str]: ...
+    def warnings(self) -> list[str]:
+        """What a person should know about this source."""
+        ...
 
     @property
     def exhausted(self) -> bool:
@@ -197,7 +200,7 @@ class FileCapture(_Closing):
         """Return no losses: what the capturing program lost is not in the file."""
         return Dropped()
 
-    def wait(self, timeout_s: float) -> bool:
+    def wait(self, timeout_s: float) -> bool:  # noqa: ARG002 - a file does not need it
         """Return at once: a file can always be read."""
         return True
 
@@ -229,7 +232,7 @@ class LiveCapture(_Closing):
         self._backlog_before = _backlog_dropped()
         self._dropped = Dropped()
 
-    def read(self, max_frames: int, until_ns: int | None = None) -> list[Frame]:
+    def read(self, max_frames: int, until_ns: int | None = None) -> list[Frame]:  # noqa: ARG002 - an interface does not need it
         """Return up to `max_frames` frames that are buffered; `until_ns` means nothing here."""
         return self.reader.read(max_frames)
 

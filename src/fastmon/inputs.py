@@ -33,7 +33,7 @@ class Input:
     fd: its descriptor, or -1 if `stream` must be read instead.
     stream: decompresses what the descriptor gives; None if it is not compressed.
     head: the bytes already taken from an uncompressed input.
-    n_bytes: bytes of a compressed input read so far.  size_bytes: the file's size; None for a pipe.
+    size_bytes: the file's size; None for a pipe.
     """
 
     def __init__(self, fd: int, name: str) -> None:
@@ -52,6 +52,7 @@ class Input:
 
     @property
     def n_bytes(self) -> int:
+        """Bytes of a compressed input read so far."""
         return self._raw.n_bytes
 
     def close(self) -> None:

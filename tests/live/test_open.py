@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import builders as b
@@ -20,12 +21,12 @@ from fastmon.errors import CaptureError, ClosedCaptureError, ConfigError, Unsupp
 from .capturing import account
 from .command import Result
 from .command import run as run_command
-from .network import CAPTURED, ip
-from .traffic import Sending, conversations
+from .network import CAPTURED
+from .traffic import conversations
 from .tunnel import open_tunnel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from fastmon.accounting import Accountant
@@ -59,12 +60,11 @@ def assert_one_line(result: Result, status: int, *words: str) -> None:
 
 
 @pytest.mark.parametrize("interface", [CAPTURED, "any"])
-def test_without_permission(sender: Sender, tmp_path: Path, interface: str) -> None:
+def test_without_permission(sender: Sender, interface: str) -> None:
     del sender
     command = [sys.executable, "-c", AS_NOBODY, "live", interface]
     done = subprocess.run(command, cwd="/", capture_output=True, text=True, timeout=60, check=False)
     assert_one_line(Result(done.returncode, done.stdout, done.stderr), 1, interface, "root", "CAP_NET_RAW", "setcap")
-    del tmp_path
 
 
 def test_missing_interface(sender: Sender, tmp_path: Path) -> None:
@@ -186,19 +186,42 @@ def test_promiscuous(sender: Sender, promiscuous: bool, expected: int) -> None:
 
 
 def test_draining_lets_other_threads_run(sender: Sender) -> None:
-    """pypcap's `dispatch` keeps Python's lock; with it, no attempt would succeed."""
-    sending = Sending()
-    for number in range(1_000):
-        sending.ip_frame(f"10.0.{number >> 8}.{number & 255}", "192.0.2.1", 60)
+    """pypcap's `dispatch` keeps Python's lock: with that, no attempt would succeed."""
+    sending = conversations(1_000)
     accountant = make_accountant()
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1000)  # a thread that keeps the lock is not asked to let go of it
+    with open_live(CAPTURED) as capture, switching_seldom():
+
+        def is_other_thread_running() -> bool:
+            sender.send(sending, 50)
+            return capture.wait(1) and runs_beside(lambda: accountant.drain(capture, 1 << 30))
+
+        wait_until(is_other_thread_running, "the other thread")
+
+
+@contextmanager
+def switching_seldom() -> Iterator[None]:
+    """Let a thread that has Python's lock keep it until it gives it away."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1000)
     try:
-        with open_live(CAPTURED) as capture:
-            wait_until(lambda: sender.send(sending, 100) and ran_meanwhile(lambda: accountant.drain(capture, 1 << 30)), "the other thread")
+        yield
     finally:
-        sys.setswitchinterval(interval)
+        sys.setswitchinterval(before)
 
 
-def ran_meanwhile(work: Callable[[], object]) -> bool:
-    """Return whether another thread came to run while `work` did."""
+def runs_beside(work: Callable[[], object]) -> bool:
+    """Return whether another thread, which is ready, came to run before `work` returned."""
+    is_ready, is_over, ran_before = threading.Event(), False, False
+
+    def other() -> None:
+        nonlocal ran_before
+        is_ready.wait()
+        ran_before = not is_over
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    is_ready.set()
+    work()
+    is_over = True
+    thread.join()
+    return ran_before
