@@ -14,12 +14,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.case import Case, Plan, UnavailableError, spread
-from harness.cases import CASES, add_options
+from harness.case import UnavailableError, spread
+from harness.cases import CASES, add_options, prepared
 from harness.environment import describe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from harness.case import Case, Plan
 
 
 def ratios(case: Case, plans: Sequence[Plan], subject: str, n_pairs: int) -> list[float]:
@@ -42,19 +44,18 @@ def main() -> int:
     parser.add_argument("python", type=Path, nargs=2, help="the interpreter of A, and of B")
     arguments = parser.parse_args()
     case = CASES[arguments.case]
-    first = Plan(arguments.python[0], arguments.cache, arguments.quick, arguments.cpu, arguments.other_cpu)
-    plans = (first, replace(first, python=arguments.python[1]))
     try:
-        case.prepare(first)
-        for name, plan in zip("AB", plans, strict=True):
-            print(f"{name}: {plan.python}, {describe(plan)}")
-        for subject in (subject for subject in case.subjects(first) if subject.startswith("fastmon")):
-            found = ratios(case, plans, subject, arguments.samples or (2 if arguments.quick else max(case.samples, 7)))
-            if not found:
-                print(f"{subject}: no pair of right answers")
-                return 1
-            middle, low, high = spread(found)
-            print(f"{subject}: B/A {middle:.4f} [{low:.4f}, {high:.4f}], {len(found)} pairs")
+        with prepared(case, arguments, arguments.python[0]) as first:
+            plans = (first, replace(first, python=arguments.python[1]))
+            for name, plan in zip("AB", plans, strict=True):
+                print(f"{name}: {plan.python}, {describe(plan)}")
+            for subject in (subject for subject in case.subjects(first) if subject.startswith("fastmon")):
+                found = ratios(case, plans, subject, arguments.samples or (2 if arguments.quick else max(case.samples, 7)))
+                if not found:
+                    print(f"{subject}: no pair of right answers")
+                    return 1
+                middle, low, high = spread(found)
+                print(f"{subject}: B/A {middle:.4f} [{low:.4f}, {high:.4f}], {len(found)} pairs")
     except UnavailableError as reason:
         print(f"{arguments.case}: skipped: {reason}", file=sys.stderr)
         return 3

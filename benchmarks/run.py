@@ -13,12 +13,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.case import Case, Plan, Sample, UnavailableError, spread
-from harness.cases import CASES, add_options
+from harness.case import Sample, UnavailableError, spread
+from harness.cases import CASES, add_options, prepared
 from harness.environment import describe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from harness.case import Case, Plan
 
 
 def measure(case: Case, plan: Plan, n_samples: int) -> Iterator[Sample]:
@@ -49,19 +51,17 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="one line for each sample on stdout")
     parser.add_argument("--python", type=Path, default=Path(sys.executable), help="of the environment that has fastmon")
     arguments = parser.parse_args()
-    case = CASES[arguments.case]
-    plan = Plan(arguments.python, arguments.cache, arguments.quick, arguments.cpu, arguments.other_cpu)
-    samples = []
+    case, samples = CASES[arguments.case], []
     try:
-        case.prepare(plan)
-        common: dict[str, Any] = {"case": arguments.case, "quick": arguments.quick, **describe(plan)}
-        print("{0}: {cpu}, commit {commit}, load {load}".format(arguments.case, **common), file=sys.stderr)
-        for sample in measure(case, plan, arguments.samples or (2 if arguments.quick else case.samples)):
-            samples.append(sample)
-            if sample.fault:
-                print(f"  discarded: {sample.subject}: {sample.fault}", file=sys.stderr)
-            if arguments.json:
-                print(sample.as_json(common), flush=True)
+        with prepared(case, arguments, arguments.python) as plan:
+            common: dict[str, Any] = {"case": arguments.case, "quick": arguments.quick, **describe(plan)}
+            print("{case}: {cpu}, commit {commit}, load {load}".format(**common), file=sys.stderr)
+            for sample in measure(case, plan, arguments.samples or (2 if arguments.quick else case.samples)):
+                samples.append(sample)
+                if sample.fault:
+                    print(f"  discarded: {sample.subject}: {sample.fault}", file=sys.stderr)
+                if arguments.json:
+                    print(sample.as_json(common), flush=True)
     except UnavailableError as reason:
         print(f"{arguments.case}: skipped: {reason}", file=sys.stderr)
         return 3

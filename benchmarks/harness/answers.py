@@ -8,10 +8,10 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["Answer", "checksum", "fastmon_fault", "read_fastmon", "tcpdump_count", "times"]
+__all__ = ["Answer", "checksum", "fastmon_fault", "fault_of", "read_fastmon", "tcpdump_count", "times"]
 
 COUNTS = ("frames", "bytes")
 
@@ -83,6 +83,14 @@ def fastmon_fault(answer: Answer, truth: Mapping[str, Any]) -> str:
     if answer.n_hosts != truth["n_hosts"]:
         return f"{answer.n_hosts} hosts, truly {truth['n_hosts']}"
     return "" if answer.hosts_sha256 == truth["hosts_sha256"] else "hosts' totals differ from the true ones"
+
+
+def fault_of(check: Callable[[], str]) -> str:
+    """Return what a check finds wrong, be it that the answer cannot be read at all."""
+    try:
+        return check()
+    except (KeyError, ValueError) as error:
+        return f"unreadable answer: {error!r}"
 
 
 def tcpdump_count(text: str) -> int:

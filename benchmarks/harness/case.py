@@ -23,13 +23,15 @@ class UnavailableError(Exception):
 class Plan:
     """How to measure.
 
-    python: interpreter of the environment that has fastmon.  cache: folder of inputs and outputs, made when needed.
+    python: interpreter of the environment that has fastmon.
+    cache: folder of inputs, made when needed.  scratch: folder of outputs, this run's alone; no case needs it to prepare.
     quick: small inputs, to see that everything works; its figures mean nothing.
     cpu, other_cpu: the core of what is measured, and of what must not disturb it.
     """
 
     python: Path
     cache: Path
+    scratch: Path
     quick: bool = False
     cpu: int = 0
     other_cpu: int = 1

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from .case import Plan
 from .inputs import Capture
 from .live import Live
 from .memory import Memory
@@ -14,10 +18,11 @@ from .startup import Startup
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
     from .case import Case
 
-__all__ = ["CACHE", "CASES", "add_options", "positive"]
+__all__ = ["CASES", "add_options", "prepared"]
 
 CACHE = Path(__file__).resolve().parents[1] / ".cache"
 SNAPLEN_96 = ("--snaplen", "96")
@@ -52,3 +57,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder for inputs (default: %(default)s)")
     parser.add_argument("--cpu", type=int, default=cpus[0], help="core of what is measured (default: %(default)s)")
     parser.add_argument("--other-cpu", type=int, default=cpus[-1], help="core of the sender (default: %(default)s)")
+
+
+@contextmanager
+def prepared(case: Case, arguments: argparse.Namespace, python: Path) -> Iterator[Plan]:
+    """Prepare a case with the options of `add_options`, and give the plan to measure it by."""
+    arguments.cache.mkdir(parents=True, exist_ok=True)
+    cache = arguments.cache.resolve()
+    plan = Plan(python, cache, cache, arguments.quick, arguments.cpu, arguments.other_cpu)
+    case.prepare(plan)
+    with TemporaryDirectory(dir=cache, prefix="measuring-") as folder:
+        yield replace(plan, scratch=Path(folder))

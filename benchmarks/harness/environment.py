@@ -37,7 +37,7 @@ print(json.dumps({"python": platform.python_version(), "cython": version("Cython
 def describe(plan: Plan) -> dict[str, Any]:
     """Return the commit, whether the checkout was changed, the processor, its governor, and the versions."""
     answer = subprocess.run(
-        [plan.python, "-c", ASK_PYTHON], capture_output=True, text=True, check=True, timeout=60, cwd=plan.cache
+        [plan.python, "-c", ASK_PYTHON], capture_output=True, text=True, check=True, timeout=60, cwd=plan.scratch
     )
     versions: dict[str, Any] = json.loads(answer.stdout)
     checkout = Path(versions.pop("origin")).parent

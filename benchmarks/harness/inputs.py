@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from .case import UnavailableError
@@ -41,20 +42,27 @@ class Capture:
         return cache / f"{self.name}-seed{self.seed}.pcap"
 
     def make(self, cache: Path) -> Path:
-        """Make the capture unless it is there; return its path."""
+        """Make the capture unless it is there; return its path. It is complete whenever it is there."""
         path = self.path(cache)
-        if not path.with_name(path.name + ".json").exists():  # the generator writes the totals last
-            cache.mkdir(parents=True, exist_ok=True)
+        if not totals_of(path).exists():
             print(f"making {path.name}", file=sys.stderr)
-            arguments = ["--frames", str(self.frames), "--seed", str(self.seed), *self.options]
-            subprocess.run([sys.executable, GENERATOR, self.kind, path, *arguments], check=True, timeout=20 * MINUTES)
+            with TemporaryDirectory(dir=cache, prefix="making-") as folder:
+                made = Path(folder) / path.name
+                arguments = [self.kind, made, "--frames", self.frames, "--seed", self.seed, *self.options]
+                subprocess.run([sys.executable, GENERATOR, *map(str, arguments)], check=True, timeout=20 * MINUTES)
+                made.rename(path)
+                totals_of(made).rename(totals_of(path))
         return path
 
     def truth(self, cache: Path) -> dict[str, Any]:
         """Return the capture's totals."""
-        path = self.path(cache)
-        truth: dict[str, Any] = json.loads(path.with_name(path.name + ".json").read_text())
+        truth: dict[str, Any] = json.loads(totals_of(self.path(cache)).read_text())
         return truth
+
+
+def totals_of(path: Path) -> Path:
+    """Return where the generator writes a capture's totals, after the capture."""
+    return path.with_name(path.name + ".json")
 
 
 def write_empty(path: Path) -> None:
@@ -77,6 +85,8 @@ def compiled(source: str, cache: Path) -> Path:
         compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc")
         if compiler is None:
             raise UnavailableError(f"no C compiler for {source}")
-        cache.mkdir(parents=True, exist_ok=True)
-        subprocess.run([compiler, "-O2", "-Wall", "-o", program, code], check=True, timeout=2 * MINUTES)
+        with TemporaryDirectory(dir=cache, prefix="compiling-") as folder:
+            made = Path(folder) / program.name
+            subprocess.run([compiler, "-O2", "-Wall", "-o", made, code], check=True, timeout=2 * MINUTES)
+            made.rename(program)
     return program

@@ -89,7 +89,7 @@ class Live(Case):
         """Capture with one of them while frames are sent."""
         rate, seconds = (QUICK_RATE, QUICK_SECONDS) if plan.quick else (RATE, SECONDS)
         truth = times(CAPTURE.truth(plan.cache), rate * seconds // CAPTURE.frames)
-        output, errors = plan.cache / "stdout", plan.cache / "stderr"
+        output, errors = plan.scratch / "stdout", plan.scratch / "stderr"
         with output.open("wb") as stdout, errors.open("wb") as stderr:
             program = subprocess.Popen([*pinned(plan.cpu), *self.command(plan, subject)], stdout=stdout, stderr=stderr)
             try:
@@ -104,8 +104,11 @@ class Live(Case):
                 if program.poll() is None:
                     program.kill()
                     program.wait()
-        counted, dropped, fault = (fastmon_result if subject == FASTMON else tcpdump_result)(output, errors, truth)
-        fault = fault or (f"exit code {program.returncode}" if program.returncode else "")
+        try:
+            counted, dropped, fault = (fastmon_result if subject == FASTMON else tcpdump_result)(output, errors, truth)
+        except (KeyError, ValueError) as error:
+            counted, dropped, fault = 0, 0, f"unreadable answer: {error!r}"
+        fault = f"exit code {program.returncode}" if program.returncode else fault
         return self.as_sample(subject, truth, sent, (counted, dropped, spent_ns), fault)
 
     def as_sample(
@@ -194,8 +197,6 @@ def tcpdump_result(output: Path, errors: Path, truth: dict[str, Any]) -> tuple[i
     """Return the frames that tcpdump captured and those it reports as dropped."""
     del output, truth
     text = errors.read_text()
-    captured, *dropped = (
-        int(re.search(rf"(\d+) packets? {what}", text)[1])  # type: ignore[index]
-        for what in ("captured", "dropped by kernel")
-    )
-    return captured, sum(dropped), ""
+    found = [re.search(rf"(\d+) packets? {what}", text) for what in ("captured", "dropped by kernel")]
+    captured, dropped = (int(match[1]) for match in found if match)
+    return captured, dropped, ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .answers import fastmon_fault, read_fastmon
+from .answers import fastmon_fault, fault_of, read_fastmon
 from .case import Case, Plan, Sample
 from .inputs import Capture, write_empty
 from .process import run
@@ -47,7 +47,7 @@ class Memory(Case):
         truth = flood.truth(plan.cache)
         idle = run(plan, replay_command(plan, plan.cache / "empty.pcap", interval))
         full = run(plan, replay_command(plan, flood.path(plan.cache), interval))
-        fault = idle.failure() or full.failure() or fastmon_fault(read_fastmon(full.output), truth)
+        fault = idle.failure() or full.failure() or fault_of(lambda: fastmon_fault(read_fastmon(full.output), truth))
         full.output.unlink()
         details = {
             "workload": flood.name,

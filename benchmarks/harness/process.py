@@ -44,10 +44,10 @@ class Run:
 
 
 def run(plan: Plan, command: Sequence[object]) -> Run:
-    """Run a command on the plan's core, in the cache folder."""
-    output, errors = plan.cache / "stdout", plan.cache / "stderr"
+    """Run a command on the plan's core, in the scratch folder."""
+    output, errors = plan.scratch / "stdout", plan.scratch / "stderr"
     measure = [sys.executable, "-I", "-S", CHILD, plan.cpu, TIMEOUT_S, output, errors, *command]
     done = subprocess.run(
-        [*map(str, measure)], capture_output=True, text=True, check=True, timeout=TIMEOUT_S + 60, cwd=plan.cache
+        [*map(str, measure)], capture_output=True, text=True, check=True, timeout=TIMEOUT_S + 60, cwd=plan.scratch
     )
     return Run(**json.loads(done.stdout), output=output, errors=errors)

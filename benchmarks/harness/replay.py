@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .answers import fastmon_fault, read_fastmon, tcpdump_count
+from .answers import fastmon_fault, fault_of, read_fastmon, tcpdump_count
 from .case import Case, Plan, Sample, medians
 from .inputs import Capture, compiled, warm
 from .process import Run, run
@@ -66,7 +66,7 @@ class Replay(Case):
         command, check = self.command(plan, subject, path)
         warm(path)
         done = run(plan, command)
-        fault = done.failure() or check(done, truth)
+        fault = done.failure() or fault_of(lambda: check(done, truth))
         frames, file_bytes = truth["frames"], path.stat().st_size
         details = {
             "workload": capture.name,

@@ -28,8 +28,8 @@ class Startup(Case):
         return [HELP, IMPORT, FLOOR]
 
     def prepare(self, plan: Plan) -> None:
-        """Make the folder that programs run in."""
-        plan.cache.mkdir(parents=True, exist_ok=True)
+        """Do nothing: there are no inputs."""
+        del plan
 
     def sample(self, plan: Plan, subject: str) -> Sample:
         """Start one of them."""

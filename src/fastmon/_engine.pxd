@@ -17,7 +17,7 @@ from fastmon._tables cimport (
     table_insert, table_move, table_reserve, table_truncate,
 )
 from fastmon._upper cimport find_innermost
-from fastmon._wire cimport Key, be16_at, likely, prefetch_read, prefetch_write, unlikely, v4_key
+from fastmon._wire cimport Key, be16_at, likely, prefetch_read, prefetch_write, unlikely, v4_key, v6_key
 
 cdef enum:
     BATCH_FRAMES = 32
@@ -268,6 +268,9 @@ cdef inline bint push(Engine* engine, uint32_t link_type, const uint8_t* data, u
     if likely(link_type == LINK_ETHERNET and cap_len >= 34 and not engine.inner
               and be16_at(data + 12) == 0x0800 and 0x45 <= data[14] <= 0x4F):
         push_addresses(engine, v4_key(data + 26), v4_key(data + 30), wire_len, ts_ns)
+    elif (link_type == LINK_ETHERNET and cap_len >= 54 and not engine.inner
+            and be16_at(data + 12) == 0x86DD and data[14] >> 4 == 6):
+        push_addresses(engine, v6_key(data + 22), v6_key(data + 38), wire_len, ts_ns)
     else:
         status = decode(link_type, data, cap_len, engine.inner, &packet)
         if status != IP:

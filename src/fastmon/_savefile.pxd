@@ -149,11 +149,12 @@ cdef inline Interface* add_interface(Savefile* file, uint32_t link_type) noexcep
     cdef Interface* added
     if file.n_interfaces == MAX_INTERFACES:
         return NULL
-    grown = <Interface*>realloc(file.interfaces, (file.n_interfaces + 1) * sizeof(Interface))
-    if grown == NULL:
-        return NULL
-    file.interfaces = grown
-    added = &grown[file.n_interfaces]
+    if file.n_interfaces & (file.n_interfaces - 1) == 0:  # 0 or a power of 2, which is as many as there is room for
+        grown = <Interface*>realloc(file.interfaces, max(2 * file.n_interfaces, 1) * sizeof(Interface))
+        if grown == NULL:
+            return NULL
+        file.interfaces = grown
+    added = &file.interfaces[file.n_interfaces]
     added.link_type = link_type
     added.snaplen = 0
     added.is_binary = False

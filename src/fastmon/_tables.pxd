@@ -145,9 +145,27 @@ cdef inline uint32_t likely_row(const HostTable* table, uint32_t hashed) noexcep
     return (entry & table.row_mask) - (entry != 0)
 
 
-cdef inline uint32_t table_find(const HostTable* table, const Key* key, uint32_t hashed) noexcept nogil:
+cdef inline uint64_t n_packets(const HostTable* table, uint32_t entry) noexcept nogil:
+    cdef const HostRow* row = &table.rows[(entry & table.row_mask) - 1]
+    return row.packets_in + row.packets_out
+
+
+cdef inline void promote(HostTable* table, uint32_t slot, uint32_t home) noexcept nogil:
+    """Let the host at `slot` have its home slot if it is busier than who is there: the busy are found at once.
+
+    Whoever moves back stays behind its own home, with no empty slot between, as probing requires.
+    """
+    cdef uint32_t entry = table.index[slot]
+    cdef uint32_t other = table.index[home]
+    if n_packets(table, entry) > n_packets(table, other):
+        table.index[home] = entry
+        table.index[slot] = other
+
+
+cdef inline uint32_t table_find(HostTable* table, const Key* key, uint32_t hashed) noexcept nogil:
     """Return the row number of `key`, or NO_ROW."""
-    cdef uint32_t slot = hashed & table.slot_mask
+    cdef uint32_t home = hashed & table.slot_mask
+    cdef uint32_t slot = home
     cdef uint32_t tag = tag_of(table, hashed)
     cdef uint32_t entry, row
     while True:
@@ -157,6 +175,8 @@ cdef inline uint32_t table_find(const HostTable* table, const Key* key, uint32_t
         if likely((entry & ~table.row_mask) == tag):
             row = (entry & table.row_mask) - 1
             if likely(table.rows[row].key.low == key.low and table.rows[row].key.high == key.high):
+                if slot != home:
+                    promote(table, slot, home)
                 return row
         slot = (slot + 1) & table.slot_mask
 

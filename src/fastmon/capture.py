@@ -8,7 +8,6 @@ What it does not do: decode, account, keep intervals.
 
 from __future__ import annotations
 
-import ast
 import os
 import re
 import select
@@ -369,6 +368,8 @@ def _activate(interface: str, snaplen: int, buffer_bytes: int, promiscuous: bool
 
 def _libpcap_text(error: OSError) -> str:
     """Return libpcap's words from pypcap's exception, which has them as bytes or as the text of a bytes literal."""
+    import ast  # slow to import, and seldom needed
+
     cause = error.args[0] if error.args else ""
     if isinstance(cause, str) and (literal := re.search(r"b(['\"]).*\1$", cause, re.DOTALL)):
         cause = ast.literal_eval(literal.group())

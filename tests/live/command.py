@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from waiting import DEADLINE_S, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 __all__ = ["Command", "Result", "run"]
 
@@ -106,9 +106,8 @@ class Command:
         self.process.wait()
 
 
-def run(folder: Path, *arguments: str) -> Result:
-    """Run the command to its own end."""
-    done = subprocess.run(
-        [*COMMAND, *arguments], cwd=folder, capture_output=True, text=True, timeout=DEADLINE_S, check=False
-    )
+def run(folder: Path, *arguments: str, within: Sequence[str] = ()) -> Result:
+    """Run the command to its own end; `within`: what starts it."""
+    command = [*within, *COMMAND, *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
     return Result(done.returncode, done.stdout, done.stderr)

@@ -210,11 +210,12 @@ def test_intervals_are_on_the_wall_clock(sender: Sender, command: Start) -> None
     start, end = period(result.summary)
     assert before < start.timestamp() < end.timestamp() < time.time()
 
+
 # What can be captured from.
 
 
-def test_interfaces_of_the_namespace(sender: Sender, tmp_path: Path) -> None:
-    del sender
+@pytest.mark.usefixtures("sender")
+def test_interfaces_of_the_namespace(tmp_path: Path) -> None:
     ip("address", "add", "198.51.100.1/24", "dev", CAPTURED)
     ip("link", "set", SENDING, "down")
     result = run_command(tmp_path, "interfaces")

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .command import Command
-    from .network import Namespace
     from .traffic import Sender
 
     Start = Callable[..., Command]
@@ -54,8 +53,8 @@ def test_capture_goes_on_when_the_interface_is_up_again(sender: Sender, command:
     assert totals_of_record(result.records[-1]) == whole.totals()
 
 
-def test_interface_that_goes_down_twice_is_warned_of_twice(sender: Sender) -> None:
-    del sender
+@pytest.mark.usefixtures("sender")
+def test_interface_that_goes_down_twice_is_warned_of_twice() -> None:
     with open_live(CAPTURED) as capture:
 
         def n_warnings() -> int:
@@ -122,8 +121,8 @@ def test_other_end_that_goes_down_is_silence(sender: Sender, command: Start) -> 
     assert totals_of_record(run.end(signal.SIGINT).summary) == sent
 
 
-def test_interface_that_is_down_cannot_be_opened(sender: Sender, tmp_path: Path) -> None:
-    del sender
+@pytest.mark.usefixtures("sender")
+def test_interface_that_is_down_cannot_be_opened(tmp_path: Path) -> None:
     ip("link", "set", CAPTURED, "down")
     result = run_command(tmp_path, "live", CAPTURED)
     assert (result.status, result.output) == (1, "")
@@ -132,8 +131,8 @@ def test_interface_that_is_down_cannot_be_opened(sender: Sender, tmp_path: Path)
     assert f"ip link set dev {CAPTURED} up" in line
 
 
-def test_any_goes_on_when_an_interface_goes_away(sender: Sender, namespace: Namespace, command: Start) -> None:
-    del namespace
+@pytest.mark.usefixtures("namespace")
+def test_any_goes_on_when_an_interface_goes_away(sender: Sender, command: Start) -> None:
     make_pair("fm-one", "fm-two")
     run = command("--direction", "in", interface="any")
     sending = conversations(100)

@@ -19,8 +19,7 @@ from fastmon.capture import interfaces, open_live, open_offline
 from fastmon.errors import CaptureError, ClosedCaptureError, ConfigError, UnsupportedLinkTypeError
 
 from .capturing import account
-from .command import Result
-from .command import run as run_command
+from .command import Result, run
 from .network import CAPTURED
 from .traffic import conversations
 from .tunnel import open_tunnel
@@ -34,17 +33,8 @@ if TYPE_CHECKING:
     from .network import Namespace
     from .traffic import Sender
 
-NOBODY = 65534
 ARPHRD_CAN = 280
-AS_NOBODY = f"""
-import os, sys
-import fastmon.library, fastmon.report.table, pcap, psutil
-from fastmon.cli import main
-os.setgroups([])
-os.setgid({NOBODY})
-os.setuid({NOBODY})
-sys.exit(main(sys.argv[1:]))
-"""
+WITHOUT_PERMISSION = ["setpriv", "--bounding-set", "-net_raw,-net_admin"]
 
 
 def assert_one_line(result: Result, status: int, *words: str) -> None:
@@ -60,47 +50,44 @@ def assert_one_line(result: Result, status: int, *words: str) -> None:
 
 
 @pytest.mark.parametrize("interface", [CAPTURED, "any"])
-def test_without_permission(sender: Sender, interface: str) -> None:
-    del sender
-    command = [sys.executable, "-c", AS_NOBODY, "live", interface]
-    done = subprocess.run(command, cwd="/", capture_output=True, text=True, timeout=60, check=False)
-    assert_one_line(Result(done.returncode, done.stdout, done.stderr), 1, interface, "root", "CAP_NET_RAW", "setcap")
+@pytest.mark.usefixtures("sender")
+def test_without_permission(tmp_path: Path, interface: str) -> None:
+    result = run(tmp_path, "live", interface, within=WITHOUT_PERMISSION)
+    assert_one_line(result, 1, interface, "root", "CAP_NET_RAW", "setcap")
 
 
-def test_missing_interface(sender: Sender, tmp_path: Path) -> None:
-    del sender
-    assert_one_line(run_command(tmp_path, "live", "fm-none"), 1, "'fm-none'", "no such interface", CAPTURED, "any")
+@pytest.mark.usefixtures("sender")
+def test_missing_interface(tmp_path: Path) -> None:
+    assert_one_line(run(tmp_path, "live", "fm-none"), 1, "'fm-none'", "no such interface", CAPTURED, "any")
 
 
-def test_interface_of_another_namespace(
-    sender: Sender, new_namespace: Callable[[], Namespace], tmp_path: Path
-) -> None:
-    del sender
+@pytest.mark.usefixtures("sender")
+def test_interface_of_another_namespace(new_namespace: Callable[[], Namespace], tmp_path: Path) -> None:
     with new_namespace().entered():
-        assert_one_line(run_command(tmp_path, "live", CAPTURED), 1, f"'{CAPTURED}'", "no such interface")
+        assert_one_line(run(tmp_path, "live", CAPTURED), 1, f"'{CAPTURED}'", "no such interface")
 
 
 @pytest.mark.parametrize("filter_text", ["no such filter", "host 10.0.0.1 and", "ip6 and vlan 5000000000", "\xff"])
-def test_wrong_filter(sender: Sender, tmp_path: Path, filter_text: str) -> None:
-    del sender
-    assert_one_line(run_command(tmp_path, "live", CAPTURED, "-f", filter_text), 2, "filter", filter_text)
-    with pytest.raises(ConfigError, match="^filter "):
+@pytest.mark.usefixtures("sender")
+def test_wrong_filter(tmp_path: Path, filter_text: str) -> None:
+    assert_one_line(run(tmp_path, "live", CAPTURED, "-f", filter_text), 2, "filter", filter_text)
+    with pytest.raises(ConfigError, match="filter"):
         open_live(CAPTURED, filter=filter_text)
 
 
-def test_link_type_that_no_decoder_knows(namespace: Namespace, tmp_path: Path) -> None:
-    del namespace
+@pytest.mark.usefixtures("namespace")
+def test_link_type_that_no_decoder_knows(tmp_path: Path) -> None:
     with open_tunnel("fm-can", ARPHRD_CAN):
-        assert_one_line(run_command(tmp_path, "live", "fm-can"), 1, "fm-can", "link type CAN_SOCKETCAN (227)")
+        assert_one_line(run(tmp_path, "live", "fm-can"), 1, "fm-can", "link type CAN_SOCKETCAN (227)")
         with pytest.raises(UnsupportedLinkTypeError, match="227"):
             open_live("fm-can")
 
 
-def test_what_is_listed_opens_or_says_why_not(namespace: Namespace, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("namespace")
+def test_what_is_listed_opens_or_says_why_not(tmp_path: Path) -> None:
     """Not nfqueue, which takes packets from whom they are meant for."""
-    del namespace
     for name in (info.name for info in interfaces() if info.name != "nfqueue"):
-        result = run_command(tmp_path, "live", name, "--duration", "100ms")
+        result = run(tmp_path, "live", name, "--duration", "100ms")
         assert result.status in (0, 1)
         if result.status:
             assert_one_line(result, 1, f"{name}: ")
@@ -110,23 +97,23 @@ def test_what_is_listed_opens_or_says_why_not(namespace: Namespace, tmp_path: Pa
 
 
 @pytest.mark.parametrize("content", [b"", b.pcap_file([])], ids=["no capture", "a capture"])
-def test_file_of_the_interfaces_name_is_not_captured_from(sender: Sender, tmp_path: Path, content: bytes) -> None:
-    """pypcap opens a file of that name in the working directory, instead of the interface."""
-    del sender
+@pytest.mark.usefixtures("sender")
+def test_file_of_the_interfaces_name_is_not_captured_from(tmp_path: Path, content: bytes) -> None:
+    """Instead of the interface, pypcap opens a file of that name in the working directory."""
     (tmp_path / CAPTURED).write_bytes(content)
-    assert_one_line(run_command(tmp_path, "live", CAPTURED), 1, f"'{CAPTURED}'", "another folder")
+    assert_one_line(run(tmp_path, "live", CAPTURED), 1, f"'{CAPTURED}'", "another folder")
 
 
-def test_missing_file_is_not_looked_for_among_interfaces(sender: Sender, tmp_path: Path) -> None:
-    """pypcap opens an interface of that name, if the file is missing."""
-    del sender
-    assert_one_line(run_command(tmp_path, "replay", CAPTURED), 1, CAPTURED, "no such file")
+@pytest.mark.usefixtures("sender")
+def test_missing_file_is_not_looked_for_among_interfaces(tmp_path: Path) -> None:
+    """If the file is missing, pypcap opens an interface of that name."""
+    assert_one_line(run(tmp_path, "replay", CAPTURED), 1, CAPTURED, "no such file")
     with pytest.raises(CaptureError, match="no such file"):
         open_offline(str(tmp_path / CAPTURED))
 
 
 def test_ctrl_c_works_after_a_capture(sender: Sender, accountant: Callable[[], Accountant]) -> None:
-    """pypcap takes SIGINT for itself where it iterates."""
+    """Where pypcap iterates it takes SIGINT for itself."""
     before = signal.getsignal(signal.SIGINT)
     with open_live(CAPTURED) as capture:
         sent = sender.send(conversations(100))
@@ -137,7 +124,7 @@ def test_ctrl_c_works_after_a_capture(sender: Sender, accountant: Callable[[], A
 
 
 def test_closed_capture(sender: Sender) -> None:
-    """pypcap crashes after `close`."""
+    """After `close`, pypcap crashes."""
     accountant = make_accountant()
     with open_live(CAPTURED) as capture:
         sender.send(conversations(10))
@@ -155,30 +142,30 @@ def test_closed_capture(sender: Sender) -> None:
     assert (capture.name, capture.exhausted, capture.next_ts_ns) == (CAPTURED, False, None)
 
 
-def test_reader_outlives_its_capture(sender: Sender) -> None:
-    del sender
+@pytest.mark.usefixtures("sender")
+def test_reader_outlives_its_capture() -> None:
     reader = open_live(CAPTURED).reader
     assert reader.read(1) == []
 
 
-def test_silent_interface_does_not_block(sender: Sender, accountant: Callable[[], Accountant]) -> None:
+@pytest.mark.usefixtures("sender")
+def test_silent_interface_does_not_block(accountant: Callable[[], Accountant]) -> None:
     """A libpcap handle in blocking mode waits for the first frame, however long."""
-    del sender
     with open_live(CAPTURED) as capture:
         assert not capture.wait(0.01)
         assert capture.read(10) == []
         assert accountant().drain(capture, 10) == 0
 
 
-def test_promiscuous_any_is_no_failure(sender: Sender) -> None:
-    """libpcap warns that "any" cannot be promiscuous, which pypcap takes for a failure."""
-    del sender
+@pytest.mark.usefixtures("sender")
+def test_promiscuous_any_is_no_failure() -> None:
+    """What libpcap only warns of, pypcap takes for a failure."""
     open_live("any", promiscuous=True).close()
 
 
 @pytest.mark.parametrize(("promiscuous", "expected"), [(True, 1), (False, 0)])
-def test_promiscuous(sender: Sender, promiscuous: bool, expected: int) -> None:
-    del sender
+@pytest.mark.usefixtures("sender")
+def test_promiscuous(promiscuous: bool, expected: int) -> None:
     with open_live(CAPTURED, promiscuous=promiscuous):
         shown = subprocess.run(["ip", "-details", "link", "show", CAPTURED], capture_output=True, text=True, check=True).stdout
     words = shown.split()
@@ -186,7 +173,7 @@ def test_promiscuous(sender: Sender, promiscuous: bool, expected: int) -> None:
 
 
 def test_draining_lets_other_threads_run(sender: Sender) -> None:
-    """pypcap's `dispatch` keeps Python's lock: with that, no attempt would succeed."""
+    """With pypcap's `dispatch`, which keeps Python's lock, no attempt would succeed."""
     sending = conversations(1_000)
     accountant = make_accountant()
     with open_live(CAPTURED) as capture, switching_seldom():

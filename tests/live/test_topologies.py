@@ -99,8 +99,8 @@ def test_bridge_captures_what_it_forwards(neighbours: dict[str, Sender], account
         assert account(accountant(), away, 500) == sent
 
 
-def test_tunnel_interface_without_link_headers(namespace: Namespace, accountant: MakeAccountant) -> None:
-    del namespace
+@pytest.mark.usefixtures("namespace")
+def test_tunnel_interface_without_link_headers(accountant: MakeAccountant) -> None:
     with open_tunnel("fm-tun") as tunnel, open_live("fm-tun", snaplen=64) as capture:
         assert capture.reader.link_type == RAW
         tunnel.write(b.ipv4("10.0.0.1", "192.0.2.1", bytes(1000)))

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from fastmon.accounting import Accountant
 
-
     MakeAccountant = Callable[[], Accountant]
 
 FULL_SIZE = 1514

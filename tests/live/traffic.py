@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Sender", "Sending", "Totals", "conversations", "totals_of", "totals_of_record"]
 
 ETHERNET_HEADER = 14
+NOTHING = Count()
 
 
 class Totals(NamedTuple):
@@ -49,8 +50,8 @@ class Sending:
     extra: int = 0
     macs: tuple[bytes, bytes] = (b.MAC_A, b.MAC_B)
     frames: list[bytes] = field(default_factory=list)
-    ip: Count = Count()
-    non_ip: Count = Count()
+    ip: Count = NOTHING
+    non_ip: Count = NOTHING
     hosts: HostModel = field(default_factory=HostModel)
 
     def ip_frame(self, src: str, dst: str, size: int = 100, *, vlans: Sequence[int] = (), port: int = 9) -> Self:
@@ -154,7 +155,7 @@ class Sender:
 
     def send(self, sending: Sending, times: int = 1) -> Totals:
         """Send all frames, `times` times, as fast as can be; return what they come to."""
-        vectors = (_Vector * len(sending.frames))(*((frame, len(frame)) for frame in sending.frames))
+        vectors = (_Vector * len(sending.frames))(*(_Vector(frame, len(frame)) for frame in sending.frames))
         messages = (_Message * len(vectors))()
         for message, vector in zip(messages, vectors, strict=True):
             message.header.vectors, message.header.n_vectors = ctypes.pointer(vector), 1

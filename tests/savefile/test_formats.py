@@ -54,12 +54,12 @@ def obsolete_pcapng(byte_order: str) -> bytes:
 
 
 def many_sections() -> bytes:
-    """Return FRAMES, each in a section of its own byte order, in which its interface is the second."""
+    """Return FRAMES, each in a section of its own byte order, in which its interface is the second, with a clock of its own."""
     file = b.PcapngFile()
     for number, frame in enumerate(FRAMES):
         file.section("<>"[number % 2])
         file.interface(113)
-        file.packet(frame, file.interface(ts_resolution=(6, 9, 0x80 | 30)[0 if number % 2 else 1]))
+        file.packet(frame, file.interface(ts_resolution=6 + 3 * (number % 2), ts_offset_s=1_000_000 * (1 - number)))
     return bytes(file)
 
 

@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import zlib
+from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
 import builders as b
@@ -65,24 +66,20 @@ class TestNoCapture:
     def test_name_with_a_nul_character(self) -> None:
         assert "embedded null" in error_at("a\0b")
 
-    def test_file_that_may_not_be_read(self, tmp_path: Path, ordinary_user: None) -> None:  # noqa: ARG002 - becomes one
-        (tmp_path / "x").write_bytes(FILE)
-        (tmp_path / "x").chmod(0)
-        assert error_at(tmp_path / "x") == f"{tmp_path / 'x'}: permission denied"
+    @pytest.mark.usefixtures("ordinary_user")
+    def test_file_that_may_not_be_read(self) -> None:
+        with NamedTemporaryFile() as file:
+            os.fchmod(file.fileno(), 0)
+            assert error_at(file.name) == f"{file.name}: permission denied"
 
     @pytest.fixture
-    def ordinary_user(self, tmp_path: Path) -> Iterator[None]:
+    def ordinary_user(self) -> Iterator[None]:
         """Let root, who may read anything, be nobody."""
-        if os.geteuid() != 0:
-            yield
-            return
-        for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-            folder.chmod(0o777)
-        os.seteuid(NOBODY)
-        try:
-            yield
-        finally:
-            os.seteuid(0)
+        user = os.geteuid()
+        if user == 0:
+            os.seteuid(NOBODY)
+        yield
+        os.seteuid(user)
 
     def test_read_error(self, tmp_path: Path) -> None:
         fd = os.open(tmp_path / "x", os.O_WRONLY | os.O_CREAT)
