@@ -9,6 +9,7 @@ of 95 %: below 1, B is faster (or smaller); if 1 lies within, nothing was shown.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -43,6 +44,7 @@ def main() -> int:
     add_options(parser)
     parser.add_argument("python", type=Path, nargs=2, help="the interpreter of A, and of B")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # on the way out, what was started and made is cleaned up
     case = CASES[arguments.case]
     try:
         with prepared(case, arguments, arguments.python[0]) as first:

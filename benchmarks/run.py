@@ -9,6 +9,7 @@ case cannot run here.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="one line for each sample on stdout")
     parser.add_argument("--python", type=Path, default=Path(sys.executable), help="of the environment that has fastmon")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # on the way out, what was started and made is cleaned up
     case, samples = CASES[arguments.case], []
     try:
         with prepared(case, arguments, arguments.python) as plan:

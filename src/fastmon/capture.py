@@ -8,7 +8,6 @@ What it does not do: decode, account, keep intervals.
 
 from __future__ import annotations
 
-import os
 import re
 import select
 import socket
@@ -294,6 +293,7 @@ def open_offline(path: str, *, filter: str | None = None) -> FileCapture:
     Raises CaptureError if it cannot be read or is no capture file, UnsupportedLinkTypeError if no decoder knows its link
     type, ConfigError if the filter is wrong.
     """
+    _check_filter(filter)
     return FileCapture(path, filter)
 
 
@@ -316,7 +316,8 @@ def open_live(
     Raises CaptureError if the interface is not there or may not be captured from, UnsupportedLinkTypeError if no decoder
     knows its link type, ConfigError if an argument is wrong.
     """
-    _check_live_arguments(interface, filter, snaplen, buffer_bytes, direction)
+    _check_filter(filter)
+    _check_live_arguments(interface, snaplen, buffer_bytes, direction, fanout_group)
     source = _activate(interface, snaplen, buffer_bytes, promiscuous)
     try:
         _configure(source, interface, filter, direction, fanout_group)
@@ -326,15 +327,21 @@ def open_live(
         raise
 
 
-def _check_live_arguments(interface: str, filter: str | None, snaplen: int, buffer_bytes: int, direction: str) -> None:
-    if "\0" in interface + (filter or ""):
-        raise ConfigError("a name or filter has a NUL character in it")
+def _check_filter(filter: str | None) -> None:
+    # libpcap would read up to a NUL, and pypcap crash on what is not UTF-8.
+    if filter and not "".join(filter.split()).isprintable():
+        raise ConfigError(f"filter {filter!r}: it has characters that cannot be printed")
+
+
+def _check_live_arguments(interface: str, snaplen: int, buffer_bytes: int, direction: str, fanout_group: int | None) -> None:
     if not 1 <= snaplen <= 262144:
         raise ConfigError(f"snaplen is {snaplen}; 1 to 262144 are allowed")
     if not 1 << 16 <= buffer_bytes < 1 << 31:
         raise ConfigError(f"the buffer is {buffer_bytes} bytes; {1 << 16} to {(1 << 31) - 1} are allowed")
     if direction not in DIRECTIONS:
         raise ConfigError(f"direction is {direction!r}; {', '.join(DIRECTIONS)} are allowed")
+    if fanout_group is not None and not 0 <= fanout_group <= 0xFFFF:
+        raise ConfigError(f"the fanout group is {fanout_group}; 0 to {0xFFFF} are allowed")
     known = _interface_names()
     if interface not in known:
         raise CaptureError(f"{interface!r}: no such interface; there are {', '.join(known)}")
@@ -398,12 +405,15 @@ def _configure(source: pcap.pcap, interface: str, filter: str | None, direction:
     if direction != "inout" and not source.setdirection(DIRECTIONS[direction]):
         raise CaptureError(f"{interface}: cannot capture one direction only")
     if fanout_group is not None:
-        _join_fanout(source.fd, fanout_group)
+        _join_fanout(source.fd, interface, fanout_group)
 
 
-def _join_fanout(fd: int, group: int) -> None:
-    with socket.socket(fileno=os.dup(fd)) as packet_socket:
-        packet_socket.setsockopt(_SOL_PACKET, _PACKET_FANOUT, struct.pack("=I", group & 0xFFFF | _PACKET_FANOUT_HASH << 16))
+def _join_fanout(fd: int, interface: str, group: int) -> None:
+    try:
+        with socket.fromfd(fd, socket.AF_PACKET, socket.SOCK_RAW) as packet_socket:
+            packet_socket.setsockopt(_SOL_PACKET, _PACKET_FANOUT, struct.pack("=I", group | _PACKET_FANOUT_HASH << 16))
+    except OSError as error:
+        raise CaptureError(f"{interface}: its frames cannot be shared between workers: {error.strerror}") from error
 
 
 @dataclass(frozen=True, slots=True)

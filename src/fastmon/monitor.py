@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from fastmon.policy import limit_alert
-from fastmon.shards import LiveShard, ReplayShard, WallClock
+from fastmon.shards import LAST_CALL_NS, LiveShard, ReplayShard, WallClock
 from fastmon.snapshot import Dropped, Interval
 from fastmon.units import NS_PER_S, format_duration
 
@@ -38,9 +38,6 @@ MOST_SILENT_INTERVALS = 1440
 
 MERGE_NS = NS_PER_S
 """Live, several workers: how often their sums are merged, so that an alert is no later than this."""
-
-LAST_CALL_NS = 60_000_000
-"""Live: how long to wait at the end for frames that the kernel has gathered and not handed over yet."""
 
 PROGRESS_S = 0.1
 """Several workers: how often the run says how far it is."""
@@ -148,6 +145,7 @@ class _Monitor(abc.ABC, Generic[_ShardT]):
         for shard in self._shards:
             while shard.warnings:
                 yield Problem(shard.warnings.popleft())
+        for shard in self._shards:  # what ends a source comes after all that led to it
             while shard.problems:
                 error = shard.problems.popleft()
                 yield Problem(str(error), error)

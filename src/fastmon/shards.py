@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Protocol
 
 from fastmon.errors import CaptureError, ConfigError
@@ -32,6 +32,9 @@ GULP_FRAMES = 1 << 16
 
 GATHER_NS = 50_000_000
 """Live: how long the kernel gathers frames between two gulps, to be woken up seldom."""
+
+LAST_CALL_NS = 60_000_000
+"""Live: how long to wait at the end for frames that the kernel has gathered and not handed over yet."""
 
 LONGEST_WAIT_NS = 50_000_000
 """Live: the longest wait for a frame; no signal ends it."""
@@ -203,5 +206,16 @@ class LiveShard(_Shard):
         except CaptureError as error:
             self.problems.append(error)
             self.has_ended = True
+            n_frames = self._drain_rest()
         self._take_warnings(self._capture)
+        return n_frames
+
+    def _drain_rest(self) -> int:
+        """Account what the kernel had gathered of an interface that is gone: libpcap tells the error first."""
+        n_frames = 0
+        end_ns = self._clock.now_ns() + LAST_CALL_NS
+        while self._clock.now_ns() < end_ns:
+            self._clock.sleep(GATHER_NS)
+            with suppress(CaptureError):
+                n_frames += self.accountant.drain(self._capture, GULP_FRAMES)
         return n_frames

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import builders as b
 import pytest
 from host_model import HostModel
+from needs import cannot_run
 from replays import EVER, Replay, assert_same, finish, replay, traffic
 from snapshot_checks import assert_conserved
 
@@ -105,8 +106,9 @@ def test_compressed(name: str, compress: Callable[[bytes], bytes], tmp_path: Pat
 FILTERS = ["ip or ip6", "tcp or udp port 53", "greater 200", "not ether[0] & 1 != 0"]
 
 
-@pytest.mark.skipif(shutil.which("tcpdump") is None, reason="there is no tcpdump to compare with")
 def test_filtered_as_by_tcpdump(name: str) -> None:
+    if shutil.which("tcpdump") is None:
+        cannot_run("there is no tcpdump to compare with")
     if isinstance(expected(name).error, UnsupportedLinkTypeError):
         pytest.skip("its link type is not supported")
     for filter in FILTERS:

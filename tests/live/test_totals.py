@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -9,11 +10,14 @@ from typing import TYPE_CHECKING
 import builders as b
 import pytest
 
+import fastmon
 from fastmon.capture import open_live
+from fastmon.monitor import Control
+from fastmon.snapshot import Snapshot
 
 from .capturing import account
 from .network import CAPTURED
-from .traffic import Sender, Sending, conversations
+from .traffic import Sender, Sending, conversations, totals_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,8 +27,7 @@ if TYPE_CHECKING:
     MakeAccountant = Callable[[], Accountant]
 
 FULL_SIZE = 1514
-ANY_EXTRA = 2
-""""any" captures cooked frames: 16 bytes stand in for Ethernet's 14."""
+ETH_P_ALL = 3
 
 
 def test_frames_of_all_kinds(sender: Sender, accountant: MakeAccountant) -> None:
@@ -60,6 +63,17 @@ def test_tag_that_the_kernel_took_off_counts(
     with open_live(CAPTURED, snaplen=snaplen) as capture:
         sent = sender.send(sending)
         assert account(accountant(), capture, 4) == sent
+
+
+def test_read_puts_the_tag_back_that_the_kernel_took_off(sender: Sender) -> None:
+    (frame,) = Sending().ip_frame("10.0.0.1", "192.0.2.1", 100, vlans=[b.VLAN]).frames
+    with closing(socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)) as plain, open_live(CAPTURED) as capture:
+        plain.bind((CAPTURED, ETH_P_ALL))
+        plain.settimeout(10)
+        sender.send(Sending().ip_frame("10.0.0.1", "192.0.2.1", 100, vlans=[b.VLAN]))
+        assert plain.recv(2000) == frame[:12] + frame[16:]
+        assert capture.wait(10)
+        assert [found.data for found in capture.read(10)] == [frame]
 
 
 def test_frames_come_whole_in_read(sender: Sender) -> None:
@@ -120,3 +134,18 @@ def test_filter_is_the_kernels(sender: Sender, accountant: MakeAccountant) -> No
         sent = sender.send(Sending().ip_frame("10.9.9.9", "192.0.2.1"))
         assert account(accountant(), capture, 1) == sent
         assert capture.dropped().kernel == 0
+
+
+def test_watch(sender: Sender) -> None:
+    """The library's loop: its first snapshot starts the traffic, and its last one is of all."""
+    control, snapshots = Control(), list[Snapshot]()
+    with fastmon.open_live(CAPTURED) as capture:
+        for snapshot in fastmon.watch(capture, interval="100ms", control=control):
+            if not snapshots:
+                sent = sender.send(conversations(500))
+            snapshots.append(snapshot)
+            control.stop = sum(snapshot.counters.frames.frames for snapshot in snapshots) >= 500
+    *intervals, summary = snapshots
+    assert summary.is_summary
+    assert totals_of(summary) == sent
+    assert totals_of(Snapshot.merge(*intervals)) == sent

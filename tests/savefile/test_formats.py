@@ -128,6 +128,17 @@ class TestPcapng:
         (tmp_path / "x").write_bytes(bytes(file))
         assert [frame.link_type for frame in read_file(tmp_path / "x").frames] == [1, 101]
 
+    def test_lengths_are_rounded_up_to_4(self, tmp_path: Path) -> None:
+        def block(block_type: int, body: bytes) -> bytes:
+            """Return a block whose length leaves out its padding, as some programs have written it."""
+            length = struct.pack("<I", 12 + len(body))
+            return struct.pack("<I", block_type) + length + body + bytes(-len(body) % 4) + length
+
+        packet = struct.pack("<IIIII", 0, 0, 0, 35, 1514) + PACKET[:35]
+        blocks = [block(0x0BAD, b"12345"), block(6, packet), block(0x0BAD, b"123"), block(6, packet)]
+        (tmp_path / "x").write_bytes(pcapng_file([]) + b"".join(blocks))
+        assert read_file(tmp_path / "x") == ([Frame(0, 1514, 1, PACKET[:35])] * 2, None)
+
     def test_simple_packets_have_the_time_of_the_packet_before(self, tmp_path: Path) -> None:
         file = b.PcapngFile()
         file.interface()
