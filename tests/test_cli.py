@@ -20,6 +20,7 @@ import pytest
 
 from fastmon.config import Options
 from fastmon.frames import Frame
+from fastmon.shards import GULP_FRAMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -510,3 +511,21 @@ def test_sigint_ends_the_wait_for_the_first_byte(tmp_path: Path) -> None:
         assert process.stderr is not None
         assert process.stderr.read() == "fastmon: stopped before the capture began\n"
         assert process.wait(60) == 1
+
+
+def test_filter_that_does_not_suit_a_later_interface_ends_the_file_with_its_report(tmp_path: Path) -> None:
+    """Also where the damage is the first frame of a gulp."""
+    packet = b.ipv4("10.0.0.1", "10.0.0.2")
+    file = b.PcapngFile()
+    file.interface(1)
+    for _ in range(GULP_FRAMES):
+        file.packet(Frame(0, 34, 1, b.ethernet(b.IPV4, packet)))
+    file.interface(101)
+    file.packet(Frame(0, 20, 101, packet), interface=1)
+    path = tmp_path / "two.pcapng"
+    path.write_bytes(bytes(file))
+    result = run("replay", path, "-i", "0", "--limit", "0", "-f", "not vlan", "--format", "jsonl")
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 1
+    (summary,) = records(result.stdout)
+    assert summary["ip"] == {"frames": GULP_FRAMES, "bytes": 34 * GULP_FRAMES}

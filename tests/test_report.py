@@ -373,3 +373,16 @@ def test_log_that_cannot_be_written_raises(tmp_path: Path) -> None:
         sink.problem("x")
     with pytest.raises(OSError, match="No space left"):
         sink.close()
+
+
+@pytest.mark.parametrize("path", [None, "/dev/full"], ids=["closed", "full"])
+def test_csv_goes_on_where_alerts_cannot_be_written(path: str | None) -> None:
+    stream = io.StringIO()
+    alerts = None if path is None else open(path, "w", buffering=1)  # noqa: SIM115, PTH123 - closing it fails too
+    sink = CsvSink(stream, alerts)
+    sink.alert(ALERT)
+    sink.snapshot(snapshot())
+    assert len(stream.getvalue().splitlines()) > 1
+    if alerts is not None:
+        with pytest.raises(OSError, match="No space left"):
+            alerts.close()

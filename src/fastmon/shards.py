@@ -123,14 +123,14 @@ class ReplayShard(_Shard):
                 return False
             self._open_next()
             return True
-        next_ns = self._capture.next_ts_ns
-        if next_ns is None and not self._capture.exhausted:
-            return True
-        if next_ns is not None and until_ns is not None and next_ns >= until_ns:
-            return False
         try:
+            next_ns = self._capture.next_ts_ns
+            if next_ns is None and not self._capture.exhausted:
+                return True
+            if next_ns is not None and until_ns is not None and next_ns >= until_ns:
+                return False
             self.accountant.drain(self._capture, GULP_FRAMES, until_ns)
-        except CaptureError as error:
+        except (CaptureError, ConfigError) as error:
             self.problems.append(error)
             self.close()
         else:

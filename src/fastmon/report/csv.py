@@ -6,6 +6,7 @@ What it does not do: carry what belongs to no host (frames that are not IP, loss
 from __future__ import annotations
 
 import csv
+from contextlib import suppress
 from itertools import repeat
 from typing import TYPE_CHECKING, TextIO
 
@@ -21,9 +22,9 @@ __all__ = ["CsvSink"]
 
 
 class CsvSink(Sink):
-    """Writes rows to `stream`, opened with newline="", and alerts as lines to `alerts`."""
+    """Writes rows to `stream`, opened with newline="", and alerts as lines to `alerts`, as far as it can be written."""
 
-    def __init__(self, stream: TextIO, alerts: TextIO) -> None:
+    def __init__(self, stream: TextIO, alerts: TextIO | None) -> None:
         self._stream = stream
         self._alerts = alerts
         self._writer = csv.writer(stream, lineterminator="\n")
@@ -45,8 +46,10 @@ class CsvSink(Sink):
 
     def alert(self, alert: Alert) -> None:
         """Write a line for people beside the rows."""
-        self._alerts.write(alert_line(alert) + "\n")
-        self._alerts.flush()
+        if self._alerts is not None:
+            with suppress(OSError):
+                self._alerts.write(alert_line(alert) + "\n")
+                self._alerts.flush()
 
 
 def _boolean(value: object) -> str:
