@@ -74,7 +74,7 @@ class Options:
         _check_choice("direction", self.direction, DIRECTIONS)
         _check_range("top", self.top, 0)
         _check_range("workers", self.workers, 1, 256)
-        _check_range("max-hosts", self.max_hosts, 1, 1 << 31)
+        _check_range("max-hosts", self.max_hosts, 1, (1 << 31) - 1)
         _check_range("snaplen", self.snaplen, 1, 262_144)
         if 0 < self.interval_ns < SHORTEST_INTERVAL_NS:
             raise ConfigError(f"interval: {self.interval!r} is too short: 1ms at least, or 0")

@@ -106,7 +106,8 @@ def replay_monitor(
 
 def open_captures(interface: str, options: Options, stack: ExitStack) -> list[Capture]:
     """Open an interface once for each worker, as a fanout group, for as long as `stack` is open."""
-    group = os.getpid() & 0xFFFF if options.workers > 1 else None
+    # At random: processes of two containers may have the same number, and would share the frames.
+    group = int.from_bytes(os.urandom(2), "little") if options.workers > 1 else None
     return [
         stack.enter_context(
             open_live(
