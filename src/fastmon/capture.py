@@ -138,7 +138,6 @@ class FileCapture(_Closing):
     def __init__(self, path: str, filter: str | None) -> None:
         self.name = "standard input" if path == "-" else path
         self._input = open_input(path, self.name)
-        self._warned_of: set[int] = set()
         try:
             self.reader = SavefileReader(
                 self._input.fd, self.name, stream=self._input.stream, head=self._input.head, filter=filter
