@@ -16,7 +16,6 @@ from fastmon.units import parse_duration, parse_size
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from fastmon.addresses import Network
 
 __all__ = ["FORMATS", "Options", "load_config"]
 
@@ -78,17 +77,14 @@ class Options:
         _check_range("snaplen", self.snaplen, 1, 262_144)
         if 0 < self.interval_ns < SHORTEST_INTERVAL_NS:
             raise ConfigError(f"interval: {self.interval!r} is too short: 1ms at least, or 0")
-        _ = self.duration_ns, self.limit_bytes, self.buffer_bytes, self.parsed_networks(self.local)
+        _ = self.duration_ns, self.limit_bytes, self.buffer_bytes
+        for text in self.local:
+            _parsed("local", parse_network, text)
 
     @property
     def interval_ns(self) -> int:
         """The interval; 0: only the summary."""
         return _parsed("interval", parse_duration, self.interval)
-
-    @staticmethod
-    def parsed_networks(texts: Sequence[str]) -> list[Network]:
-        """Return the networks of CIDR texts."""
-        return [_parsed("local", parse_network, text) for text in texts]
 
     @property
     def duration_ns(self) -> int:
