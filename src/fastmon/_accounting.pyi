@@ -1,8 +1,11 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+import numpy as np
 import pcap
+from numpy.typing import NDArray
 
+from fastmon.conversations import AppTables, Payload
 from fastmon.frames import Frame, PacketSummary
 from fastmon.snapshot import Interval, LimitCrossing, Snapshot
 
@@ -53,7 +56,12 @@ class Accountant:
         local_networks: Sequence[str] = ...,
         seed: int | None = ...,
         slow_decoder: Callable[..., PacketSummary] | None = ...,
+        max_conversations: int = ...,
+        applications: AppTables | None = ...,
+        keep_conversations: bool = ...,
     ) -> None: ...
+    payload_allowance: int
+    pauses: bool
     @property
     def first_ts_ns(self) -> int | None: ...
     @property
@@ -64,3 +72,6 @@ class Accountant:
     def rotate(self, interval: Interval) -> Snapshot: ...
     def finish(self, interval: Interval, whole: Interval) -> tuple[Snapshot, Snapshot]: ...
     def take_limit_crossings(self) -> list[LimitCrossing]: ...
+    def take_payloads(self) -> list[Payload]: ...
+    def label(self, token: int, app: int, wanted: int) -> bool: ...
+    def take_conversations(self) -> NDArray[np.void]: ...

@@ -5,14 +5,17 @@ What it does not do: read clocks, open sources, print.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
     from typing_extensions import Self
 
     from fastmon.capture import Capture
+    from fastmon.conversations import AppTables, Payload
     from fastmon.frames import Frame, PacketSummary
     from fastmon.snapshot import Interval, LimitCrossing, Snapshot
 
@@ -20,7 +23,16 @@ __all__ = ["Accountant", "make_accountant"]
 
 
 class Accountant(Protocol):
-    """Adds up frames per host. One owner drains, rotates and clears it; no method is safe in two threads at once."""
+    """Adds up frames per host and, if asked to, conversation. One owner drains, rotates and clears it.
+
+    No method is safe in two threads at once.
+
+    payload_allowance: payloads that may still be put into the ring for a classifier. 0 at first: nobody looks at them.
+    pauses: let `drain` return early while the ring is nearly full, instead of letting payloads pass by.
+    """
+
+    payload_allowance: int
+    pauses: bool
 
     @property
     def first_ts_ns(self) -> int | None:
@@ -37,7 +49,7 @@ class Accountant(Protocol):
 
         Stops early, before the frame, at the first frame whose timestamp is >= `until_ns` (replay: `source.next_ts_ns`
         then tells its time), and at the end of what can be read now (live: nothing more is buffered; replay: `source.exhausted`
-        is then true).
+        is then true); also while fewer than 32 slots of the ring are free, if `pauses` is set and payloads are allowed.
 
         Raises CaptureError if reading failed; frames read before stay accounted.
         """
@@ -69,6 +81,24 @@ class Accountant(Protocol):
         """Return the limit crossings since the last call, in the order of their frames, each host at most once."""
         ...
 
+    def take_payloads(self) -> list[Payload]:
+        """Return the payloads of the ring, oldest first, and empty it."""
+        ...
+
+    def label(self, token: int, app: int, wanted: int) -> bool:
+        """Say what a payload told of a conversation; return False if the conversation is over.
+
+        app: its application, by payload; 0 leaves it as it is.  wanted: payloads of it still wanted, 0 to 255.
+        """
+        ...
+
+    def take_conversations(self) -> NDArray[np.void]:
+        """Return the conversations that have ended since the last call, in that order, as `conversations.CONVERSATION_DTYPE`.
+
+        Those that `finish` ended can be taken after it.
+        """
+        ...
+
 
 def make_accountant(
     engine: str = "native",
@@ -78,6 +108,9 @@ def make_accountant(
     limit_bytes: int = 0,
     local_networks: Sequence[str] = (),
     seed: int | None = None,
+    max_conversations: int = 0,
+    applications: AppTables | None = None,
+    keep_conversations: bool = False,
 ) -> Accountant:
     """Return an accountant.
 
@@ -86,22 +119,30 @@ def make_accountant(
     max_hosts: hosts kept; a remote host that does not fit goes into the overflow counters; a local one displaces a remote one.
     limit_bytes: flag a host whose total, in and out, passes this; 0: no limit.
     local_networks: CIDR texts; a host in one of them is local.
-    seed: of the host table's hash; random by default.
+    seed: of the tables' hashes; random by default.
+    max_conversations: conversations kept; 0: only hosts are accounted.
+    applications: what conversations' protocols and ports say of their applications.
+    keep_conversations: keep those that have ended for `take_conversations`.
     """
+    options: dict[str, Any] = {
+        "inner": inner,
+        "max_hosts": max_hosts,
+        "limit_bytes": limit_bytes,
+        "local_networks": local_networks,
+    }
+    if max_conversations:
+        options |= {
+            "max_conversations": max_conversations,
+            "applications": applications,
+            "keep_conversations": keep_conversations,
+        }
     if engine == "reference":
         from fastmon.reference import ReferenceAccountant
 
-        return ReferenceAccountant(inner=inner, max_hosts=max_hosts, limit_bytes=limit_bytes, local_networks=local_networks)
+        return cast("Accountant", ReferenceAccountant(**options))
     from fastmon._accounting import Accountant as NativeAccountant
 
-    return NativeAccountant(
-        inner=inner,
-        max_hosts=max_hosts,
-        limit_bytes=limit_bytes,
-        local_networks=local_networks,
-        seed=seed,
-        slow_decoder=_decode_slowly,
-    )
+    return NativeAccountant(**options, seed=seed, slow_decoder=_decode_slowly)
 
 
 def _decode_slowly(frame: Frame, *, inner: bool) -> PacketSummary:

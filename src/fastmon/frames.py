@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-__all__ = ["UNDECODED", "Frame", "FrameStatus", "PacketSummary"]
+__all__ = ["MAX_PAYLOAD_BYTES", "UNDECODED", "Frame", "FrameStatus", "PacketSummary"]
 
 
 class FrameStatus(enum.IntEnum):
@@ -41,6 +41,9 @@ class Frame:
     data: bytes
 
 
+MAX_PAYLOAD_BYTES = 1500
+
+
 @dataclass(frozen=True, slots=True)
 class PacketSummary:
     """What a decoder says of one frame (ARCHITECTURE.md, "Decoding rules").
@@ -48,6 +51,8 @@ class PacketSummary:
     src, dst: 16-byte host keys, network order, IPv4 as ::ffff:a.b.c.d; b"" unless `status` is IP.
     protocol: IP protocol number, or None when it was not captured.
     ports: (source, destination), or None.
+    tcp_flags: the 14th byte of the TCP header, or None.
+    payload: what TCP or UDP carries, at most the first `MAX_PAYLOAD_BYTES` bytes that were captured.
     """
 
     status: FrameStatus
@@ -56,3 +61,5 @@ class PacketSummary:
     protocol: int | None = None
     ports: tuple[int, int] | None = None
     is_fragment: bool = False
+    tcp_flags: int | None = None
+    payload: bytes = b""

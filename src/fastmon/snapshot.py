@@ -13,6 +13,17 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import numpy as np
 
 from fastmon.addresses import keys_to_text
+from fastmon.conversations import (
+    UNKNOWN_APP,
+    ConversationCounts,
+    apps_by_host,
+    apps_of_rows,
+    first_excess,
+    merged_app_totals,
+    merged_apps,
+    no_app_totals,
+    no_apps,
+)
 from fastmon.errors import FastmonError
 from fastmon.frames import UNDECODED
 
@@ -20,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
+
+    from fastmon.conversations import AppTraffic
 
 __all__ = ["HOST_DTYPE", "Count", "Counters", "Dropped", "HostRow", "Interval", "LimitCrossing", "Overflow", "Snapshot"]
 
@@ -59,6 +72,9 @@ class Count:
 
     def __add__(self, other: Count) -> Count:
         return Count(self.frames + other.frames, self.bytes + other.bytes)
+
+    def __sub__(self, other: Count) -> Count:
+        return Count(self.frames - other.frames, self.bytes - other.bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +176,14 @@ class Snapshot:
         first_seen_ns, last_seen_ns: int64, least and greatest timestamp, nanoseconds since the epoch
     total_bytes_in, total_bytes_out: (n,) uint64, since the start, in the order of `hosts`.
     local, flagged: (n,) bool, in the order of `hosts`: in a local network; over its limit.
+
+    Where conversations are accounted:
+    apps: `conversations.APP_DTYPE`, ordered by host and application: what conversations of a known application moved for a host,
+        in the interval; in the summary since the start. `host_apps` tells it with what is left as unknown.
+    app_totals: `conversations.APP_TOTAL_DTYPE`, ordered by application: the same over all hosts, those that did not fit included.
+    macs: (n,) uint64, in the order of `hosts`: the big-endian value of a local host's Ethernet address, 0 where it is not known.
+        None where only hosts are accounted.
+    conversations: their numbers; None where only hosts are accounted.
     """
 
     interval: Interval
@@ -172,6 +196,10 @@ class Snapshot:
     dropped: Dropped = Dropped()
     source: str = ""
     is_summary: bool = False
+    apps: NDArray[np.void] = field(default_factory=no_apps)
+    app_totals: NDArray[np.void] = field(default_factory=no_app_totals)
+    macs: NDArray[np.uint64] | None = None
+    conversations: ConversationCounts | None = None
 
     def __len__(self) -> int:
         """Return the number of hosts."""
@@ -193,6 +221,24 @@ class Snapshot:
         """Return the counters of each host by its address, in the order of `hosts`."""
         counters = ((row.host, row._asdict()) for row in self)
         return {host: {name: value for name, value in row.items() if name != "host"} for host, row in counters}
+
+    def host_apps(self) -> list[dict[int, AppTraffic]]:
+        """Return what each application, by its number, moved for each host, in the order of `hosts`.
+
+        What no known application moved is that of `conversations.UNKNOWN_APP`, so the sums are the host's. Without conversations:
+        nothing for every host. It makes Python values of all hosts: use it on what `chunks` or `top` return.
+        """
+        if self.conversations is None:
+            return [{} for _ in range(len(self))]
+        return apps_by_host(self.apps, self.hosts)
+
+    def network_apps(self) -> dict[int, Count]:
+        """Return what each application, by its number, moved over all hosts; the rest of IP is that of `UNKNOWN_APP`."""
+        if self.conversations is None:
+            return {}
+        known = {app: Count(*numbers) for app, *numbers in self.app_totals.tolist()}
+        rest = self.counters.ip - sum(known.values(), Count())
+        return known | ({UNKNOWN_APP: rest} if rest.frames else {})
 
     def top(self, n: int) -> Snapshot:
         """Return the `n` hosts with the most bytes, in and out, greatest first, ties by key; the rest of the snapshot as it is.
@@ -225,6 +271,9 @@ class Snapshot:
         order = np.lexsort((words[:, 1], words[:, 0]))
         hosts, words = hosts[order], words[order]
         starts = np.flatnonzero(np.concatenate(([True], (words[1:] != words[:-1]).any(axis=1)))[: len(hosts)])
+        new_rows = np.empty(len(hosts), np.intp)
+        new_rows[order] = np.searchsorted(starts, np.arange(len(hosts)), "right") - 1
+        ends = np.cumsum([len(part) for part in parts])[:-1]
 
         def joined(columns: Sequence[NDArray[_Scalar]], operation: np.ufunc) -> NDArray[_Scalar]:
             return _frozen(_grouped(np.concatenate(columns)[order], starts, operation))
@@ -240,6 +289,10 @@ class Snapshot:
             dropped=reduce(add, (part.dropped for part in parts)),
             source=", ".join(dict.fromkeys(part.source for part in parts)),
             is_summary=self.is_summary,
+            apps=_frozen(merged_apps([part.apps for part in parts], np.split(new_rows, ends))),
+            app_totals=_frozen(merged_app_totals([part.app_totals for part in parts])),
+            macs=None if all(part.macs is None for part in parts) else joined([_macs(part) for part in parts], np.maximum),
+            conversations=_added_counts([part.conversations for part in parts]),
         )
 
     def check_conservation(self) -> None:
@@ -260,11 +313,24 @@ class Snapshot:
         for name, found, expected in sums:
             if found != expected:
                 raise FastmonError(f"conservation is broken: {name} is {found}, and should be {expected}")
+        self._check_apps()
+
+    def _check_apps(self) -> None:
+        """Check that applications moved no more than their hosts, and all of them no more than was IP."""
+        excess = first_excess(self.apps, self.hosts)
+        if excess is not None:
+            name, row, found, most = excess
+            raise FastmonError(f"conservation is broken: applications of host {row}: {name} is {found}, and the host's {most}")
+        for name in ("frames", "bytes"):
+            found, most = int(self.app_totals[name].sum()), getattr(self.counters.ip, name)
+            if found > most:
+                raise FastmonError(f"conservation is broken: applications: {name} is {found}, and of all IP {most}")
 
     def _sum(self, column: str) -> int:
         return int(self.hosts[column].sum())
 
     def _take(self, rows: slice | NDArray[np.intp]) -> Snapshot:
+        numbers = np.arange(len(self))[rows] if len(self.apps) else np.empty(0, np.intp)
         return replace(
             self,
             hosts=_frozen(self.hosts[rows]),
@@ -272,12 +338,23 @@ class Snapshot:
             total_bytes_out=_frozen(self.total_bytes_out[rows]),
             local=_frozen(self.local[rows]),
             flagged=_frozen(self.flagged[rows]),
+            apps=_frozen(apps_of_rows(self.apps, numbers)),
+            macs=None if self.macs is None else _frozen(self.macs[rows]),
         )
 
 
 def _frozen(array: NDArray[_Scalar]) -> NDArray[_Scalar]:
     array.flags.writeable = False
     return array
+
+
+def _macs(snapshot: Snapshot) -> NDArray[np.uint64]:
+    return np.zeros(len(snapshot), np.uint64) if snapshot.macs is None else snapshot.macs
+
+
+def _added_counts(parts: Sequence[ConversationCounts | None]) -> ConversationCounts | None:
+    counts = [part for part in parts if part is not None]
+    return reduce(add, counts) if counts else None
 
 
 def _key_words(hosts: NDArray[np.void]) -> NDArray[np.uint64]:

@@ -1,0 +1,212 @@
+"""Conversations and applications: the values that accountants, classifiers and snapshots share.
+
+Applications are numbers here, 1 to 255; 0 is unknown. What this module does not do: account, name applications.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from fastmon.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = [
+    "APP_DTYPE",
+    "APP_TOTAL_DTYPE",
+    "CONVERSATION_DTYPE",
+    "ENDED_REASONS",
+    "LABELLED_BY",
+    "UNKNOWN_APP",
+    "AppTables",
+    "AppTraffic",
+    "ConversationCounts",
+    "Payload",
+]
+
+UNKNOWN_APP = 0
+
+ENDED_REASONS: tuple[str, ...] = ("fin", "rst", "idle", "full", "end")
+"""Why a conversation ended, by its number in `CONVERSATION_DTYPE`'s `ended`."""
+
+LABELLED_BY: tuple[str, ...] = ("none", "port", "payload")
+"""What decided a conversation's application, by its number in `CONVERSATION_DTYPE`'s `by`."""
+
+CONVERSATION_DTYPE = np.dtype(
+    [
+        ("token", "u8"),
+        ("a", "u1", (16,)),
+        ("b", "u1", (16,)),
+        ("a_port", "u2"),
+        ("b_port", "u2"),
+        ("protocol", "u1"),
+        ("app", "u1"),
+        ("by", "u1"),
+        ("ended", "u1"),
+        ("packets_ab", "u8"),
+        ("bytes_ab", "u8"),
+        ("packets_ba", "u8"),
+        ("bytes_ba", "u8"),
+        ("first_ns", "i8"),
+        ("last_ns", "i8"),
+    ]
+)
+"""One conversation that has ended: 96 bytes. `a` sent its first frame."""
+
+APP_DTYPE = np.dtype(
+    [("host", "u4"), ("app", "u1"), ("bytes_in", "u8"), ("bytes_out", "u8"), ("packets_in", "u8"), ("packets_out", "u8")],
+    align=True,
+)
+"""One application of one host, `host` being the host's row number: 40 bytes, aligned."""
+
+APP_TOTAL_DTYPE = np.dtype([("app", "u1"), ("frames", "u8"), ("bytes", "u8")], align=True)
+"""One application over all hosts: 24 bytes, aligned."""
+
+_TRAFFIC_COLUMNS = ("bytes_in", "bytes_out", "packets_in", "packets_out")
+
+
+@dataclass(frozen=True, slots=True)
+class AppTables:
+    """What a conversation's protocol and ports say of its application, an application's number each, 0 for nothing.
+
+    protocols: 256 bytes, by IP protocol.  tcp_ports, udp_ports: 65536 bytes, by port.
+
+    Raises ConfigError for a table of another length.
+    """
+
+    protocols: bytes = field(default=bytes(256), repr=False)
+    tcp_ports: bytes = field(default=bytes(65536), repr=False)
+    udp_ports: bytes = field(default=bytes(65536), repr=False)
+
+    def __post_init__(self) -> None:
+        for name, length in (("protocols", 256), ("tcp_ports", 65536), ("udp_ports", 65536)):
+            if len(getattr(self, name)) != length:
+                raise ConfigError(f"{name} has {len(getattr(self, name))} entries; {length} are needed")
+
+
+class Payload(NamedTuple):
+    """A payload that a conversation's classifier should see.
+
+    token: which conversation; unique to one conversation's life.  a_host, b_host: 16-byte host keys.
+    from_a: whether `a`, who sent the conversation's first frame, sent this.  data: at most 1500 bytes.
+    """
+
+    token: int
+    protocol: int
+    a_host: bytes
+    a_port: int
+    b_host: bytes
+    b_port: int
+    from_a: bool
+    ts_ns: int
+    data: bytes
+
+
+class AppTraffic(NamedTuple):
+    """What one application moved for one host."""
+
+    bytes_in: int
+    bytes_out: int
+    packets_in: int
+    packets_out: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationCounts:
+    """Conversations of one period.
+
+    ended: by each of `ENDED_REASONS`.  running: at the period's end.
+    passed_by: frames whose payload nobody could look at: the ring was full, or the allowance used up.
+    """
+
+    opened: int = 0
+    ended: dict[str, int] = field(default_factory=lambda: dict.fromkeys(ENDED_REASONS, 0))
+    running: int = 0
+    passed_by: int = 0
+
+    def __add__(self, other: ConversationCounts) -> ConversationCounts:
+        return ConversationCounts(
+            self.opened + other.opened,
+            {reason: n + other.ended[reason] for reason, n in self.ended.items()},
+            self.running + other.running,
+            self.passed_by + other.passed_by,
+        )
+
+
+def no_apps() -> NDArray[np.void]:
+    """Return the applications of a snapshot that has none."""
+    return np.empty(0, APP_DTYPE)
+
+
+def no_app_totals() -> NDArray[np.void]:
+    """Return their totals."""
+    return np.empty(0, APP_TOTAL_DTYPE)
+
+
+def apps_of_rows(apps: NDArray[np.void], rows: NDArray[np.intp]) -> NDArray[np.void]:
+    """Return the applications of some hosts, each one's `host` being its place in `rows`."""
+    starts, ends = (np.searchsorted(apps["host"], rows, side) for side in ("left", "right"))
+    lengths = ends - starts
+    n_before = np.cumsum(lengths) - lengths
+    taken: NDArray[np.void] = apps[np.repeat(starts - n_before, lengths) + np.arange(lengths.sum())]
+    taken["host"] = np.repeat(np.arange(len(rows)), lengths)
+    return taken
+
+
+def merged_apps(parts: Sequence[NDArray[np.void]], new_rows: Sequence[NDArray[np.intp]]) -> NDArray[np.void]:
+    """Add up applications of hosts; `new_rows`: for each part, the new row number of each of its hosts."""
+    apps = np.concatenate(parts)
+    apps["host"] = np.concatenate([rows[part["host"]] for part, rows in zip(parts, new_rows, strict=True)])
+    return _added_up(apps, apps["host"].astype(np.uint64) * 256 + apps["app"], _TRAFFIC_COLUMNS)
+
+
+def merged_app_totals(parts: Sequence[NDArray[np.void]]) -> NDArray[np.void]:
+    """Add up applications' totals."""
+    totals = np.concatenate(parts)
+    return _added_up(totals, totals["app"].astype(np.uint64), ("frames", "bytes"))
+
+
+def _added_up(rows: NDArray[np.void], keys: NDArray[np.uint64], columns: Sequence[str]) -> NDArray[np.void]:
+    """Return one row for each key, in the keys' order."""
+    order = np.argsort(keys, kind="stable")
+    rows = rows[order]
+    _, starts = np.unique(keys[order], return_index=True)
+    added: NDArray[np.void] = rows[starts]
+    for name in columns:
+        if len(starts):
+            added[name] = np.add.reduceat(rows[name], starts)
+    return added
+
+
+def first_excess(apps: NDArray[np.void], hosts: NDArray[np.void]) -> tuple[str, int, int, int] | None:
+    """Look for a host whose applications moved more than itself: return the column, row number, sum and host's counter."""
+    rows, starts = np.unique(apps["host"], return_index=True)
+    for name in _TRAFFIC_COLUMNS if len(rows) else ():
+        sums = np.add.reduceat(apps[name], starts)
+        excessive = np.flatnonzero(sums > hosts[name][rows])
+        if len(excessive):
+            at = excessive[0]
+            return name, int(rows[at]), int(sums[at]), int(hosts[name][rows[at]])
+    return None
+
+
+def apps_by_host(apps: NDArray[np.void], hosts: NDArray[np.void]) -> list[dict[int, AppTraffic]]:
+    """Return each host's applications, in the order of `hosts`; what no application moved is that of `UNKNOWN_APP`."""
+    by_host: list[dict[int, AppTraffic]] = [{} for _ in range(len(hosts))]
+    known: list[Counter[str]] = [Counter() for _ in range(len(hosts))]
+    for host, app, *numbers in apps.tolist():
+        by_host[host][app] = AppTraffic(*numbers)
+        known[host].update(dict(zip(_TRAFFIC_COLUMNS, numbers, strict=True)))
+    columns = [hosts[name].tolist() for name in _TRAFFIC_COLUMNS]
+    for found, sums, *numbers in zip(by_host, known, *columns, strict=True):
+        rest = AppTraffic(*(n - sums[name] for n, name in zip(numbers, _TRAFFIC_COLUMNS, strict=True)))
+        if any(rest):
+            found[UNKNOWN_APP] = rest
+    return by_host
