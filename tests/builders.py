@@ -188,9 +188,10 @@ def ipv4(
     return header + ipaddress.IPv4Address(src).packed + ipaddress.IPv4Address(dst).packed + options + payload
 
 
-def ipv6(src: str, dst: str, payload: bytes = b"", *, next_header: int = UDP) -> bytes:
+def ipv6(src: str, dst: str, payload: bytes = b"", *, next_header: int = UDP, payload_length: int | None = None) -> bytes:
     addresses = ipaddress.IPv6Address(src).packed + ipaddress.IPv6Address(dst).packed
-    return struct.pack(">IHBB", 0x60000000, len(payload) & 0xFFFF, next_header, 64) + addresses + payload
+    length = len(payload) if payload_length is None else payload_length
+    return struct.pack(">IHBB", 0x60000000, length & 0xFFFF, next_header, 64) + addresses + payload
 
 
 def extension6(next_header: int, payload: bytes, *, units: int = 0) -> bytes:
@@ -207,8 +208,13 @@ def fragment6(next_header: int, payload: bytes, *, offset: int = 0, more: bool =
     return struct.pack(">BBHI", next_header, 0, offset << 3 | more, 1) + payload
 
 
-def tcp(source: int, destination: int, payload: bytes = b"") -> bytes:
-    return struct.pack(">HHIIHHHH", source, destination, 0, 0, 0x5002, 8192, 0, 0) + payload
+FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
+
+
+def tcp(source: int, destination: int, payload: bytes = b"", *, flags: int = SYN, words: int = 5, options: bytes = b"") -> bytes:
+    """TCP; `words`: the header length that it states, in units of 4 bytes; `options` stand behind its 20 bytes."""
+    header = struct.pack(">HHIIBBHHH", source, destination, 0, 0, words << 4, flags, 8192, 0, 0)
+    return header + options + payload
 
 
 def udp(source: int, destination: int, payload: bytes = b"") -> bytes:

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
+from engines import NATIVE_HAS_CONVERSATIONS
 
 from fastmon.accounting import make_accountant
 
@@ -19,3 +20,12 @@ if TYPE_CHECKING:
 def accountant(request: pytest.FixtureRequest) -> Callable[..., Accountant]:
     """Return `make_accountant` of one engine: whatever uses this is tested on both."""
     return partial(make_accountant, request.param, seed=0)
+
+
+@pytest.fixture(params=["native", "reference"])
+def conversation_engine(request: pytest.FixtureRequest) -> str:
+    """Return an engine's name: whatever uses this is tested on both."""
+    name: str = request.param
+    if name == "native" and not NATIVE_HAS_CONVERSATIONS:
+        pytest.skip("the native engine has no conversations yet")
+    return name

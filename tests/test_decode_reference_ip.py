@@ -158,7 +158,9 @@ TO_INNER = {
 @pytest.mark.parametrize("packet", TO_INNER.values(), ids=TO_INNER.keys())
 class TestTunnel:
     def test_inner_takes_the_innermost_header(self, packet: bytes) -> None:
-        assert summarize(packet, inner=True) == PacketSummary(FrameStatus.IP, INNER_SRC, INNER_DST, b.TCP, (40000, 443))
+        assert summarize(packet, inner=True) == PacketSummary(
+            FrameStatus.IP, INNER_SRC, INNER_DST, b.TCP, (40000, 443), tcp_flags=b.SYN
+        )
 
     def test_outer_is_the_default(self, packet: bytes) -> None:
         assert summarize(packet).src in (OUTER_SRC, b.host("2001:db8::8"))

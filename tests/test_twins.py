@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import builders as b
 import pytest
+import test_decode_payload as payload_catalogue
 import test_decode_reference as catalogue
 import test_decode_reference_ip as ip_catalogue
+from engines import native_summary
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -17,7 +19,6 @@ from snapshot_checks import assert_conserved, rows
 from strategies import LINKS, SLIP, WIRE_LENGTHS, arbitrary_frames, damaged_frames, deep_frames, whole_frames
 
 from fastmon import decode as reference_decode
-from fastmon._accounting import decode as decode_native
 from fastmon.accounting import make_accountant
 from fastmon.decode import SUPPORTED_LINK_TYPES, decode
 from fastmon.decode.walk import Cursor, Rule, RuleFunction, Step
@@ -35,7 +36,7 @@ many = settings(max_examples=1000, deadline=None, suppress_health_check=[HealthC
 
 def assert_same_summary(frame: Frame, *, inner: bool) -> PacketSummary:
     expected = decode(frame, inner=inner)
-    summary = decode_native(frame.link_type, frame.data, inner)
+    summary = native_summary(frame.link_type, frame.data, inner=inner)
     assert astuple(summary) == astuple(expected), (frame, inner)
     return expected
 
@@ -82,6 +83,8 @@ def catalogue_frames() -> Iterator[Frame]:
     for link_type, data, _ in catalogue.STOPS.values():
         yield Frame(0, 0, link_type, data)
     for packet, *_ in ip_catalogue.UPPER_LAYERS.values():
+        yield Frame(0, 0, ip_catalogue.RAW, packet)
+    for packet, *_ in payload_catalogue.PAYLOADS.values():
         yield Frame(0, 0, ip_catalogue.RAW, packet)
     for packet in (*ip_catalogue.TO_INNER.values(), *ip_catalogue.NO_TUNNEL.values()):
         yield Frame(0, 0, ip_catalogue.RAW, packet)

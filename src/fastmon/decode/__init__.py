@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from fastmon.decode import layers, tunnels
 from fastmon.decode.links import LINK_RULES, SLIP, link_layer
-from fastmon.decode.network import IpHeader, read_ip, read_ports
+from fastmon.decode.network import IpHeader, read_ip, read_payload, read_ports, read_tcp_flags
 from fastmon.decode.walk import Cursor, Rule, RuleFunction, Step, Stop
 from fastmon.frames import FrameStatus, PacketSummary
 
@@ -48,6 +48,8 @@ def decode(frame: Frame, *, inner: bool = False) -> PacketSummary:
         packet.upper.protocol,
         read_ports(packet.upper),
         packet.upper.is_fragment,
+        read_tcp_flags(packet.upper),
+        read_payload(packet),
     )
 
 

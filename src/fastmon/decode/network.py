@@ -1,4 +1,4 @@
-"""The reference decoder's reading of IP headers, extension headers and ports (ARCHITECTURE.md, "Decoding rules").
+"""The reference decoder's reading of IP headers and what is behind them (ARCHITECTURE.md, "Decoding rules").
 
 Private to `fastmon.decode`.
 """
@@ -11,15 +11,16 @@ from dpkt.ip import IP
 from dpkt.ip6 import IP6, IP6FragmentHeader
 
 from fastmon.decode.walk import Cursor, Stop
-from fastmon.frames import FrameStatus
+from fastmon.frames import MAX_PAYLOAD_BYTES, FrameStatus
 
-__all__ = ["IpHeader", "UpperLayer", "read_ip", "read_ports"]
+__all__ = ["IpHeader", "UpperLayer", "read_ip", "read_payload", "read_ports", "read_tcp_flags"]
 
 V4_MAPPED = bytes(10) + b"\xff\xff"
 FRAGMENT = 44
 AUTHENTICATION = 51
 EXTENSION_HEADERS = {0, 43, FRAGMENT, AUTHENTICATION, 60, 135, 139, 140}
 MAX_EXTENSION_HEADERS = 32
+TCP, UDP = 6, 17
 PROTOCOLS_WITH_PORTS = {6, 17, 33, 132, 136}
 
 
@@ -36,11 +37,16 @@ class UpperLayer(NamedTuple):
 
 
 class IpHeader(NamedTuple):
-    """One IP header. src, dst: 16-byte host keys."""
+    """One IP header.
+
+    src, dst: 16-byte host keys.
+    packet: what was captured of the packet, from its IP header on, no more than it states as its length if it states one.
+    """
 
     src: bytes
     dst: bytes
     upper: UpperLayer
+    packet: Cursor
 
 
 def read_ip(at: Cursor) -> IpHeader:
@@ -64,12 +70,18 @@ def _read_ipv4(at: Cursor) -> IpHeader:
         at=payload if header.offset == 0 else None,
         is_fragment=bool(header.offset or header.mf),
     )
-    return IpHeader(V4_MAPPED + header.src, V4_MAPPED + header.dst, upper)
+    return IpHeader(V4_MAPPED + header.src, V4_MAPPED + header.dst, upper, _cut(at, header.len))
 
 
 def _read_ipv6(at: Cursor) -> IpHeader:
     header = at.header(IP6)
-    return IpHeader(header.src, header.dst, _walk_extension_headers(header.nxt, at.skip(40)))
+    packet = _cut(at, 40 + header.plen if header.plen else 0)
+    return IpHeader(header.src, header.dst, _walk_extension_headers(header.nxt, at.skip(40)), packet)
+
+
+def _cut(at: Cursor, length: int) -> Cursor:
+    """Return the same place without what is captured behind `length` bytes from there; 0: of unknown length, all of it."""
+    return Cursor(at.data[: at.start + length], at.start) if length else at
 
 
 def _walk_extension_headers(next_header: int, at: Cursor) -> UpperLayer:
@@ -97,3 +109,26 @@ def read_ports(upper: UpperLayer) -> tuple[int, int] | None:
     if upper.protocol not in PROTOCOLS_WITH_PORTS or upper.at is None or not upper.at.has(4):
         return None
     return upper.at.u16(0), upper.at.u16(2)
+
+
+def read_tcp_flags(upper: UpperLayer) -> int | None:
+    """Return the 14th byte of the TCP header, None where there is none or it was not captured."""
+    if upper.protocol != TCP or upper.at is None or not upper.at.has(14):
+        return None
+    return upper.at.u8(13)
+
+
+def read_payload(header: IpHeader) -> bytes:
+    """Return what was captured of TCP's or UDP's payload, at most `MAX_PAYLOAD_BYTES`."""
+    upper = header.upper
+    if upper.protocol not in (TCP, UDP) or upper.at is None:
+        return b""
+    segment = Cursor(header.packet.data, upper.at.start)
+    length = 8 if upper.protocol == UDP else _tcp_header_length(segment)
+    return segment.span(length, length + MAX_PAYLOAD_BYTES) if length else b""
+
+
+def _tcp_header_length(segment: Cursor) -> int:
+    """Return the length that a TCP header states of itself, 0 if it was not captured or is too short to be one."""
+    length = (segment.u8(12) >> 4) * 4 if segment.has(13) else 0
+    return length if length >= 20 else 0
