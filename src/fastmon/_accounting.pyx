@@ -19,27 +19,37 @@ from libc.stddef cimport size_t
 from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdio cimport FILE, fclose
 from libc.stdlib cimport calloc, free, realloc
-from libc.string cimport memcpy, memmove
+from libc.string cimport memcpy, memmove, memset
 
+from fastmon._applications cimport N_APPS, AppRow, AppTable, apps_free, apps_init, traffic_is_zero
+from fastmon._batch cimport Entry, describe
+from fastmon._conversations cimport (
+    BY_PAYLOAD, N_REASONS, Conversation, conversations_free, conversations_init,
+)
 from fastmon._decode cimport IP, N_STATUSES, NON_IP, UNSUPPORTED_LINK_TYPE, Cursor, Packet
 from fastmon._engine cimport (
-    Crossing, Engine, Overflow, Prefix, Tally, count, decode as decode_frame, engine_init, flush, is_local, merge,
-    push, push_addresses, set_bases, was_idle,
+    BATCH_FRAMES, COPY_BYTES, PUSH_DONE, PUSH_PAUSE, PUSH_REFUSED, Engine, Tally, count, decode as decode_frame, engine_init,
+    finish_push, flush, push, push_addresses, set_flow_hash,
 )
+from fastmon._applications cimport AppTally
+from fastmon._flows cimport EndedRow, FlowCounts, Flows, is_running, relabel, want_payloads
+from fastmon._hosts cimport Crossing, Hosts, Overflow, Prefix, is_local
 from fastmon._link cimport enter
+from fastmon._payloads cimport Payload, must_pause, payloads_free, payloads_init
 from fastmon._pcapng cimport next_record
 from fastmon._pypcap cimport (
     PCAP_ERRBUF_SIZE, PCAP_ERROR, PCAP_NETMASK_UNKNOWN, PCAP_TSTAMP_PRECISION_NANO, bpf_program, pcap, pcap_close,
     pcap_compile, pcap_datalink, pcap_datalink_val_to_name, pcap_dispatch, pcap_fopen_offline, pcap_freecode,
     pcap_get_tstamp_precision, pcap_geterr, pcap_offline_filter, pcap_pkthdr, pcap_t,
 )
+from fastmon._rotation cimport begin_interval, end_all, end_all_idle, merge, settle_all, was_idle
 from fastmon._savefile cimport (
     FAULT_BLOCK_LENGTH, FAULT_BYTE_ORDER, FAULT_CAP_LEN, FAULT_CUT, FAULT_INTERFACE, FAULT_MAGIC, FAULT_MEMORY,
     FAULT_NONE, FAULT_OPTION, FAULT_RECORD_LENGTH, FAULT_RESERVED, FAULT_RESOLUTION, FAULT_ROOM, FAULT_SNOOP_LINK,
     FAULT_TRAILER, FAULT_VERSION, FORMAT_UNKNOWN, MAX_BLOCK_LENGTH, MAX_CAP_LEN, MICROSECOND_MAGIC, NEED_INPUT,
     RECORD, Interface, Record, Savefile, available, damaged, is_plain_pcap, read_header,
 )
-from fastmon._tables cimport HostBase, HostRow, HostTable, bytes_in, is_flagged, table_free, table_init
+from fastmon._tables cimport HostRow, HostTable, Traffic, bytes_in, is_flagged, table_free, table_init
 from fastmon._upper cimport PROTOCOL_NOT_CAPTURED, Upper, decode_upper
 from fastmon._wire cimport likely, load32, v6_key
 
@@ -116,10 +126,12 @@ def decode(link_type, data, inner=False):
     cdef uint8_t nothing = 0
     cdef Packet packet
     cdef Upper upper
+    cdef Entry entry
     cdef int status = decode_frame(link_type, &view[0] if cap_len else &nothing, cap_len, inner, &packet)
     if status != IP:
         return PacketSummary(FrameStatus(status))
     decode_upper(packet.ip, packet.ip_avail, &upper)
+    describe(&entry, packet.ip, packet.ip_avail)
     return PacketSummary(
         FrameStatus.IP,
         (<uint8_t*>&packet.src)[:16],
@@ -127,6 +139,8 @@ def decode(link_type, data, inner=False):
         None if upper.protocol == PROTOCOL_NOT_CAPTURED else upper.protocol,
         (upper.src_port, upper.dst_port) if upper.has_ports else None,
         bool(upper.is_fragment),
+        entry.tcp_flags if entry.has_tcp_flags else None,
+        entry.payload[:entry.payload_len],
     )
 
 
@@ -262,22 +276,27 @@ cdef class SavefileReader:
             n_read = 0
         return n_read
 
-    cdef int next(self, Record* record) except -1 nogil:
-        """Parse the next record without consuming it; 0 if there is none now (`exhausted` says whether for good)."""
-        cdef int status, refilled
+    cdef int parse(self, Record* record) except -1 nogil:
+        """Parse the next record that is in the buffer, without consuming it, passing over those that the filter does not want."""
+        cdef int status
         while True:
             if self.file.format == FORMAT_UNKNOWN:
                 status = read_header(&self.file)
-                if status == RECORD:
-                    continue
-            else:
-                status = next_record(&self.file, record)
-                if likely(status == RECORD):
-                    if not self.has_filter or self.passes(record):
-                        return 1
-                    self.file.pos += record.length
-                    self.n_records += 1
-                    continue
+                if status != RECORD:
+                    return status
+            status = next_record(&self.file, record)
+            if status != RECORD or not self.has_filter or self.passes(record):
+                return status
+            self.file.pos += record.length
+            self.n_records += 1
+
+    cdef int next(self, Record* record) except -1 nogil:
+        """`parse`, refilling the buffer as need be; 0 if there is no record now (`exhausted` says whether for good)."""
+        cdef int status, refilled
+        while True:
+            status = self.parse(record)
+            if status == RECORD:
+                return 1
             if status == NEED_INPUT:
                 refilled = self.refill()
                 if refilled == REFILL_DONE:
@@ -516,6 +535,12 @@ cdef class LiveReader:
         self.closed = True
 
 
+cdef struct AppRecord:  # conversations.APP_DTYPE
+    uint32_t host
+    uint8_t app
+    Traffic traffic
+
+
 cdef class RowMemory:
     """The rows of an accountant that has finished, as a read-only buffer for numpy."""
 
@@ -545,23 +570,63 @@ cdef int64_t drain_plain_pcap(Engine* engine, Savefile* file, int64_t max_frames
 
     Returns their number. `next_record` and `push` do the same for every file, and whatever ends this is left to them.
     """
+    cdef int pushed = PUSH_DONE
     cdef const uint8_t* pos = file.pos
     cdef const uint8_t* end = file.end
     cdef uint32_t link_type = file.interfaces[0].link_type
     cdef int64_t ns_per_fraction = 1 if file.interfaces[0].exponent == 9 else 1000
     cdef int64_t ts_ns, n_read = 0
     cdef uint32_t cap_len
-    while n_read < max_frames and end - pos >= 16:
+    while n_read < max_frames and pushed != PUSH_PAUSE and end - pos >= 16:
         cap_len = load32(pos + 8)
         if cap_len > MAX_CAP_LEN or end - pos - 16 < <int64_t>cap_len:
             break
         ts_ns = <int64_t>load32(pos) * 1000000000 + <int64_t>load32(pos + 4) * ns_per_fraction
-        if ts_ns >= until_ns or not push(engine, link_type, pos + 16, cap_len, load32(pos + 12), ts_ns):
+        if ts_ns >= until_ns:
+            break
+        pushed = push(engine, link_type, pos + 16, cap_len, load32(pos + 12), ts_ns)
+        if pushed == PUSH_REFUSED:
             break
         pos += 16 + cap_len
         n_read += 1
     file.pos = pos
     return n_read
+
+
+cdef Flows* new_flows(int64_t max_conversations, applications, bint keeps_ended, uint64_t seed) except NULL:
+    """What accounting conversations needs; `flows_free` frees it."""
+    from fastmon.conversations import AppTables
+
+    tables = applications or AppTables()
+    cdef const uint8_t[::1] protocols = tables.protocols
+    cdef const uint8_t[::1] tcp_ports = tables.tcp_ports
+    cdef const uint8_t[::1] udp_ports = tables.udp_ports
+    cdef Flows* flows
+    if not 1 <= max_conversations < 1 << 31:
+        raise ConfigError(f"max_conversations is {max_conversations}; 1 to {(1 << 31) - 1} are allowed")
+    flows = <Flows*>calloc(1, sizeof(Flows))
+    if flows == NULL:
+        raise MemoryError("no memory for conversations")
+    try:
+        conversations_init(&flows.table, <uint32_t>max_conversations, seed + 3)
+        payloads_init(&flows.payloads)
+    except MemoryError:
+        flows_free(flows)
+        raise
+    flows.clock_ns = INT64_MIN
+    flows.keeps_ended = keeps_ended
+    memcpy(flows.protocol_apps, &protocols[0], sizeof(flows.protocol_apps))
+    memcpy(flows.tcp_apps, &tcp_ports[0], sizeof(flows.tcp_apps))
+    memcpy(flows.udp_apps, &udp_ports[0], sizeof(flows.udp_apps))
+    return flows
+
+
+cdef void flows_free(Flows* flows) noexcept:
+    if flows != NULL:
+        conversations_free(&flows.table)
+        payloads_free(&flows.payloads)
+        free(flows.ended)
+        free(flows)
 
 
 cdef class Accountant:
@@ -578,28 +643,38 @@ cdef class Accountant:
     cdef object slow_decoder
 
     def __cinit__(self, *, bint inner=False, int64_t max_hosts=1 << 20, int64_t limit_bytes=0, local_networks=(),
-                  seed=None, slow_decoder=None):
+                  int64_t max_conversations=0, applications=None, bint keep_conversations=False, seed=None,
+                  slow_decoder=None):
+        cdef Hosts* hosts = &self.engine.hosts
+        cdef uint64_t number = int.from_bytes(os.urandom(8), "little") if seed is None else seed
         engine_init(&self.engine)
         if not 1 <= max_hosts < 1 << 31:
             raise ConfigError(f"max_hosts is {max_hosts}; 1 to {(1 << 31) - 1} are allowed")
         if limit_bytes < 0:
             raise ConfigError(f"limit_bytes is {limit_bytes}; 0 (none) or more are allowed")
         self.engine.inner = inner
-        self.engine.limit_bytes = limit_bytes if limit_bytes else INT64_MAX
+        hosts.limit_bytes = limit_bytes if limit_bytes else INT64_MAX
         self.slow_decoder = slow_decoder
         self.engine.has_slow_decoder = slow_decoder is not None
-        self.engine.locals = <Prefix*>calloc(max(len(local_networks), 1), sizeof(Prefix))
-        if self.engine.locals == NULL:
+        hosts.locals = <Prefix*>calloc(max(len(local_networks), 1), sizeof(Prefix))
+        if hosts.locals == NULL:
             raise MemoryError("no memory for the local networks")
         for text in local_networks:
-            self.engine.locals[self.engine.n_locals] = parse_prefix(text)
-            self.engine.n_locals += 1
-        table_init(&self.engine.table, <uint32_t>max_hosts, int.from_bytes(os.urandom(8), "little") if seed is None else seed)
+            hosts.locals[hosts.n_locals] = parse_prefix(text)
+            hosts.n_locals += 1
+        table_init(&hosts.table, <uint32_t>max_hosts, number)
+        if max_conversations:
+            self.engine.flows = new_flows(max_conversations, applications, keep_conversations, number)
+            apps_init(&hosts.apps, <uint32_t>max_hosts)
+            hosts.has_apps = True
 
     def __dealloc__(self):
-        table_free(&self.engine.table)
-        free(self.engine.crossings)
-        free(self.engine.locals)
+        table_free(&self.engine.hosts.table)
+        apps_free(&self.engine.hosts.apps)
+        flows_free(self.engine.flows)
+        free(self.engine.copies)
+        free(self.engine.hosts.crossings)
+        free(self.engine.hosts.locals)
 
     @property
     def first_ts_ns(self):
@@ -623,8 +698,10 @@ cdef class Accountant:
             n_read = self.drain_live(reader, max_frames)
         else:
             n_read = self.drain_savefile(reader, max_frames, reading_bound(until_ns))
-        if self.engine.crossing_lost:
+        if self.engine.hosts.crossing_lost:
             raise MemoryError("no memory for the hosts over their limit")
+        if self.engine.flows != NULL and self.engine.flows.ended_lost:
+            raise MemoryError("no memory for the conversations that ended")
         return n_read
 
     cdef int64_t drain_live(self, LiveReader reader, int64_t max_frames) except -1:
@@ -637,14 +714,27 @@ cdef class Accountant:
             for frame in frames:
                 self.account(frame)
             return len(frames)
+        self.copy_frames()
         context.engine = &self.engine
         context.link_type = reader.link_type
         context.ns_per_fraction = reader.ns_per_fraction()
         with nogil:
             n_read = pcap_dispatch(handle, at_most, on_frame, <uint8_t*>&context)
             flush(&self.engine)
+        self.engine.copies_frames = False
         reader.check(n_read)
         return max(n_read, 0)
+
+    cdef int copy_frames(self) except -1:
+        """Let the batch hold copies of what it points to: libpcap may give a frame's memory back while it waits there."""
+        if self.engine.flows == NULL:
+            return 0
+        if self.engine.copies == NULL:
+            self.engine.copies = <uint8_t*>calloc(BATCH_FRAMES, COPY_BYTES)
+            if self.engine.copies == NULL:
+                raise MemoryError("no memory for frames")
+        self.engine.copies_frames = True
+        return 0
 
     cdef int64_t drain_savefile(self, SavefileReader reader, int64_t max_frames, int64_t until_ns) except -1:
         cdef int64_t n_read = 0
@@ -669,17 +759,30 @@ cdef class Accountant:
         cdef Record record
         cdef Savefile* file = &reader.file
         cdef int64_t n_read = 0
-        while not self.engine.needs_slow_decoder:
+        cdef int pushed = PUSH_DONE
+        while pushed != PUSH_REFUSED and not self.must_pause():
             if is_plain_pcap(file) and not reader.has_filter:
                 n_read += drain_plain_pcap(&self.engine, file, max_frames - n_read, until_ns)
-            if n_read == max_frames or reader.next(&record) == 0 or record.ts_ns >= until_ns:
+                if self.must_pause():
+                    break
+            if n_read == max_frames:
                 break
-            if push(&self.engine, file.interfaces[record.interface].link_type, record.data, record.cap_len,
-                    record.wire_len, record.ts_ns):
+            if reader.parse(&record) != RECORD:
+                flush(&self.engine)  # refilling the buffer moves the frames that the batch points to
+                if reader.next(&record) == 0:
+                    break
+            if record.ts_ns >= until_ns:
+                break
+            pushed = push(&self.engine, file.interfaces[record.interface].link_type, record.data, record.cap_len,
+                          record.wire_len, record.ts_ns)
+            if pushed != PUSH_REFUSED:
                 file.pos += record.length
                 n_read += 1
         reader.n_records += n_read
         return n_read
+
+    cdef bint must_pause(self) noexcept nogil:
+        return self.engine.flows != NULL and must_pause(&self.engine.flows.payloads)
 
     def account(self, frame):
         """Decode and account one frame."""
@@ -687,18 +790,31 @@ cdef class Accountant:
         cdef uint8_t nothing = 0
         cdef uint32_t cap_len = data.shape[0]
         self.check_usable()
-        if not push(&self.engine, frame.link_type, &data[0] if cap_len else &nothing, cap_len, frame.wire_len, frame.ts_ns):
+        if push(&self.engine, frame.link_type, &data[0] if cap_len else &nothing, cap_len, frame.wire_len,
+                frame.ts_ns) == PUSH_REFUSED:
             self.engine.needs_slow_decoder = False
             self.account_slowly(frame)
         flush(&self.engine)
 
     cdef int account_slowly(self, frame) except -1:
+        cdef Entry* entry
         summary = self.slow_decoder(frame, inner=bool(self.engine.inner))
-        if summary.status == IP:
-            push_addresses(&self.engine, v6_key(<const uint8_t*>(<bytes>summary.src)),
-                           v6_key(<const uint8_t*>(<bytes>summary.dst)), frame.wire_len, frame.ts_ns)
-        else:
+        if summary.status != IP:
             count(&self.engine, summary.status, frame.wire_len)
+            return 0
+        entry = push_addresses(&self.engine, v6_key(<const uint8_t*>(<bytes>summary.src)),
+                               v6_key(<const uint8_t*>(<bytes>summary.dst)), frame.wire_len, frame.ts_ns)
+        if self.engine.flows != NULL:
+            src_port, dst_port = summary.ports or (0, 0)
+            entry.is_conversational = summary.protocol is not None
+            entry.protocol = summary.protocol or 0
+            entry.ports = <uint32_t>src_port << 16 | <uint32_t>dst_port
+            entry.tcp_flags = summary.tcp_flags or 0
+            entry.macs = NULL
+            entry.payload = <const uint8_t*>(<bytes>summary.payload)
+            entry.payload_len = len(summary.payload)
+            set_flow_hash(&self.engine, entry)
+        flush(&self.engine)  # while `summary` has the payload
         return 0
 
     def merge(self, Accountant other not None):
@@ -707,15 +823,19 @@ cdef class Accountant:
         other.check_usable()
         with nogil:
             merge(&self.engine, &other.engine)
-            set_bases(&other.engine)
+            begin_interval(&other.engine)
         other.rotated = True
 
     def rotate(self, interval):
         """Return the snapshot of `interval`: what was accounted since the last rotation; begin a new one."""
+        cdef int64_t now_ns = min(max(interval.end_ns - 1, INT64_MIN), INT64_MAX)
         self.check_usable()
+        with nogil:
+            end_all_idle(&self.engine, now_ns)
+            settle_all(&self.engine)
         snapshot = self.interval_snapshot(interval)
         with nogil:
-            set_bases(&self.engine)
+            begin_interval(&self.engine)
         self.rotated = True
         return snapshot
 
@@ -723,6 +843,8 @@ cdef class Accountant:
         """Return the last interval's snapshot and the summary of the whole run, handing the rows over to them."""
         cdef RowMemory memory = RowMemory()
         self.check_usable()
+        with nogil:
+            end_all(&self.engine)
         last = self.interval_snapshot(interval) if self.rotated else None
         summary = self.whole_snapshot(memory, whole)
         if last is None:
@@ -731,6 +853,76 @@ cdef class Accountant:
             last = replace(summary, interval=interval, is_summary=False)
         return last, summary
 
+    @property
+    def payload_allowance(self):
+        """Further payloads that may be kept for `take_payloads`; nobody looks at them unless this is set."""
+        return 0 if self.engine.flows == NULL else self.engine.flows.payloads.allowance
+
+    @payload_allowance.setter
+    def payload_allowance(self, int64_t n_payloads):
+        if self.engine.flows != NULL:
+            self.engine.flows.payloads.allowance = n_payloads
+
+    @property
+    def pauses(self):
+        """Whether `drain` returns early for payloads to be taken, instead of letting frames pass by."""
+        return self.engine.flows != NULL and bool(self.engine.flows.payloads.pauses)
+
+    @pauses.setter
+    def pauses(self, bint value):
+        if self.engine.flows != NULL:
+            self.engine.flows.payloads.pauses = value
+
+    def take_payloads(self):
+        """Return the payloads kept since the last call, in the order of their frames."""
+        from fastmon.conversations import Payload as PayloadTuple
+
+        cdef uint32_t i
+        cdef Payload* slot
+        payloads = []
+        if self.engine.flows == NULL:
+            return payloads
+        for i in range(self.engine.flows.payloads.n_filled):
+            slot = &self.engine.flows.payloads.slots[i]
+            payloads.append(PayloadTuple(
+                slot.token, slot.protocol, (<uint8_t*>&slot.a)[:16], slot.ports >> 16, (<uint8_t*>&slot.b)[:16],
+                slot.ports & 0xFFFF, bool(slot.from_a), slot.ts_ns, slot.data[:slot.length],
+            ))
+        self.engine.flows.payloads.n_filled = 0
+        return payloads
+
+    def label(self, uint64_t token, uint8_t app, uint8_t wanted):
+        """Give a conversation its application, 0 leaving it as it is, and say how many more payloads are wanted.
+
+        False if it is over.
+        """
+        cdef uint32_t number = <uint32_t>token
+        cdef Conversation* row
+        if self.engine.flows == NULL or not is_running(&self.engine.flows.table, token):
+            return False
+        row = &self.engine.flows.table.rows[number]
+        want_payloads(self.engine.flows, number, wanted)
+        if app:
+            row.labelled_by = BY_PAYLOAD
+            if row.app != app:
+                relabel(&self.engine.hosts, self.engine.flows, number, app)
+        return True
+
+    def take_conversations(self):
+        """Return the conversations that ended since the last call, as `CONVERSATION_DTYPE`, in the order of their ends."""
+        import numpy as np
+
+        from fastmon.conversations import CONVERSATION_DTYPE
+
+        cdef uint32_t n_ended = 0 if self.engine.flows == NULL else self.engine.flows.n_ended
+        ended = np.empty(n_ended, CONVERSATION_DTYPE)
+        cdef uint8_t[::1] target = ended.view(np.uint8) if n_ended else None
+        if n_ended:
+            memcpy(&target[0], self.engine.flows.ended, n_ended * sizeof(EndedRow))
+            self.engine.flows.n_ended = 0
+        ended.flags.writeable = False
+        return ended
+
     def take_limit_crossings(self):
         """Return the limit crossings since the last call, in the order of their frames."""
         from fastmon.snapshot import LimitCrossing
@@ -738,13 +930,13 @@ cdef class Accountant:
         cdef uint32_t i
         cdef Crossing* crossing
         crossings = []
-        for i in range(self.engine.n_crossings):
-            crossing = &self.engine.crossings[i]
+        for i in range(self.engine.hosts.n_crossings):
+            crossing = &self.engine.hosts.crossings[i]
             crossings.append(LimitCrossing(
-                (<uint8_t*>&crossing.key)[:16], crossing.ts_ns, crossing.total_bytes, self.engine.limit_bytes,
-                is_local(&self.engine, &crossing.key),
+                (<uint8_t*>&crossing.key)[:16], crossing.ts_ns, crossing.total_bytes, self.engine.hosts.limit_bytes,
+                is_local(&self.engine.hosts, &crossing.key),
             ))
-        self.engine.n_crossings = 0
+        self.engine.hosts.n_crossings = 0
         return crossings
 
     cdef object counters(self, bint since_rotation):
@@ -761,7 +953,7 @@ cdef class Accountant:
             counts.append(Count(
                 self.engine.tallies[status].frames - base.frames, self.engine.tallies[status].bytes - base.bytes
             ))
-        overflow_base = self.engine.overflow_base
+        overflow_base = self.engine.hosts.overflow_base
         if not since_rotation:
             overflow_base.frames_in = overflow_base.bytes_in = overflow_base.frames_out = overflow_base.bytes_out = 0
         return Counters(
@@ -770,10 +962,10 @@ cdef class Accountant:
             non_ip=counts[NON_IP],
             undecoded={FrameStatus(status).name.lower(): counts[status] for status in range(NON_IP + 1, N_STATUSES)},
             overflow=OverflowCounts(
-                self.engine.overflow.frames_in - overflow_base.frames_in,
-                self.engine.overflow.bytes_in - overflow_base.bytes_in,
-                self.engine.overflow.frames_out - overflow_base.frames_out,
-                self.engine.overflow.bytes_out - overflow_base.bytes_out,
+                self.engine.hosts.overflow.frames_in - overflow_base.frames_in,
+                self.engine.hosts.overflow.bytes_in - overflow_base.bytes_in,
+                self.engine.hosts.overflow.frames_out - overflow_base.frames_out,
+                self.engine.hosts.overflow.bytes_out - overflow_base.bytes_out,
             ),
         )
 
@@ -783,7 +975,7 @@ cdef class Accountant:
 
         from fastmon.snapshot import HOST_DTYPE, Snapshot
 
-        cdef HostTable* table = &self.engine.table
+        cdef HostTable* table = &self.engine.hosts.table
         cdef uint32_t row, n_active = 0, at = 0
         with nogil:
             for row in range(table.n_rows):
@@ -801,13 +993,14 @@ cdef class Accountant:
                     continue
                 total[0, at] = bytes_in(&table.rows[row])
                 total[1, at] = table.rows[row].bytes_out
-                mark[0, at] = is_local(&self.engine, &table.rows[row].key)
+                mark[0, at] = is_local(&self.engine.hosts, &table.rows[row].key)
                 mark[1, at] = is_flagged(&table.rows[row])
                 since_rotation(&table.rows[row], &table.bases[row], host)
                 host += 1
                 at += 1
         return self.freeze(Snapshot(
-            interval, self.counters(True), hosts, totals[0], totals[1], marks[0].view(np.bool_), marks[1].view(np.bool_)
+            interval, self.counters(True), hosts, totals[0], totals[1], marks[0].view(np.bool_), marks[1].view(np.bool_),
+            **self.flow_results(True, n_active),
         ))
 
     cdef object whole_snapshot(self, RowMemory memory, interval):
@@ -816,33 +1009,118 @@ cdef class Accountant:
 
         from fastmon.snapshot import HOST_DTYPE, Snapshot
 
-        cdef uint32_t row, n_rows = self.engine.table.n_rows
+        cdef uint32_t row, n_rows = self.engine.hosts.table.n_rows
         marks = np.empty((2, n_rows), np.uint8)
         cdef uint8_t[:, ::1] mark = marks
         for row in range(n_rows):
-            mark[0, row] = is_local(&self.engine, &self.engine.table.rows[row].key)
-            mark[1, row] = is_flagged(&self.engine.table.rows[row])
-            self.engine.table.rows[row].bytes_in_and_flag = bytes_in(&self.engine.table.rows[row])
-        memory.table = self.engine.table
-        self.engine.table.rows = NULL
-        self.engine.table.bases = NULL
-        self.engine.table.index = NULL
+            mark[0, row] = is_local(&self.engine.hosts, &self.engine.hosts.table.rows[row].key)
+            mark[1, row] = is_flagged(&self.engine.hosts.table.rows[row])
+            self.engine.hosts.table.rows[row].bytes_in_and_flag = bytes_in(&self.engine.hosts.table.rows[row])
+        flow_results = self.flow_results(False, n_rows)
+        memory.table = self.engine.hosts.table
+        self.engine.hosts.table.rows = NULL
+        self.engine.hosts.table.bases = NULL
+        self.engine.hosts.table.index = NULL
         self.finished = True
         hosts = np.frombuffer(memory, HOST_DTYPE) if n_rows else np.empty(0, HOST_DTYPE)
         return self.freeze(Snapshot(
             interval, self.counters(False), hosts, hosts["bytes_in"], hosts["bytes_out"],
-            marks[0].view(np.bool_), marks[1].view(np.bool_), is_summary=True,
+            marks[0].view(np.bool_), marks[1].view(np.bool_), is_summary=True, **flow_results,
         ))
 
+    cdef dict flow_results(self, bint since_rotation, uint32_t n_hosts):
+        """Return a snapshot's fields that are of conversations, of an interval's active hosts or of all; none for hosts only."""
+        import numpy as np
+
+        cdef HostTable* table = &self.engine.hosts.table
+        cdef uint32_t row, at = 0
+        if self.engine.flows == NULL:
+            return {}
+        macs = np.empty(n_hosts, np.uint64)
+        cdef uint64_t[::1] mac = macs
+        for row in range(table.n_rows):
+            if not since_rotation or not was_idle(table, row):
+                mac[at] = self.engine.hosts.apps.macs[row]
+                at += 1
+        return {
+            "apps": self.app_rows(since_rotation), "app_totals": self.app_totals(since_rotation), "macs": macs,
+            "conversations": self.conversation_counts(since_rotation),
+        }
+
+    cdef object app_rows(self, bint since_rotation):
+        """Return the hosts' applications as `APP_DTYPE`, ordered by host and application."""
+        import numpy as np
+
+        from fastmon.conversations import APP_DTYPE
+
+        cdef HostTable* table = &self.engine.hosts.table
+        cdef AppTable* apps = &self.engine.hosts.apps
+        cdef const Traffic* traffic
+        cdef uint32_t row, link, at = 0, n_found = 0
+        found = np.empty(apps.n_rows, APP_DTYPE)
+        cdef uint8_t[::1] target = found.view(np.uint8) if apps.n_rows else None
+        cdef AppRecord* record = <AppRecord*>&target[0] if apps.n_rows else NULL
+        with nogil:
+            for row in range(table.n_rows):
+                if since_rotation and was_idle(table, row):
+                    continue
+                link = apps.heads[row]
+                while link:
+                    traffic = &apps.rows[link - 1].interval if since_rotation else &apps.rows[link - 1].total
+                    if not traffic_is_zero(traffic):
+                        record.host = at
+                        record.app = <uint8_t>apps.rows[link - 1].app
+                        record.traffic = traffic[0]
+                        record += 1
+                        n_found += 1
+                    link = apps.rows[link - 1].next
+                at += 1
+        found = found[:n_found]
+        return found[np.argsort(found["host"].astype(np.uint64) << np.uint64(8) | found["app"])]
+
+    cdef object app_totals(self, bint since_rotation):
+        """Return the network's applications as `APP_TOTAL_DTYPE`, ordered by application."""
+        import numpy as np
+
+        from fastmon.conversations import APP_TOTAL_DTYPE
+
+        cdef AppTable* apps = &self.engine.hosts.apps
+        cdef AppTally* tally
+        rows = []
+        for app in range(1, N_APPS):
+            tally = &apps.interval[app] if since_rotation else &apps.total[app]
+            if tally.frames:
+                rows.append((app, tally.frames, tally.bytes))
+        return np.array(rows, APP_TOTAL_DTYPE)
+
+    cdef object conversation_counts(self, bint since_rotation):
+        from fastmon.conversations import ENDED_REASONS, ConversationCounts
+
+        cdef Flows* flows = self.engine.flows
+        cdef FlowCounts base = flows.counts_base
+        cdef uint64_t passed_by = flows.payloads.passed_by
+        if since_rotation:
+            passed_by -= flows.payloads.passed_by_base
+        else:
+            memset(&base, 0, sizeof(base))
+        return ConversationCounts(
+            opened=flows.counts.opened - base.opened,
+            ended={name: flows.counts.ended[i] - base.ended[i] for i, name in enumerate(ENDED_REASONS)},
+            running=flows.table.n_running,
+            passed_by=passed_by,
+        )
+
     cdef object freeze(self, snapshot):
-        for array in (snapshot.hosts, snapshot.total_bytes_in, snapshot.total_bytes_out, snapshot.local, snapshot.flagged):
-            array.flags.writeable = False
+        for array in (snapshot.hosts, snapshot.total_bytes_in, snapshot.total_bytes_out, snapshot.local, snapshot.flagged,
+                      snapshot.apps, snapshot.app_totals, snapshot.macs):
+            if array is not None:
+                array.flags.writeable = False
         if FM_DEBUG:
             snapshot.check_conservation()
         return snapshot
 
 
-cdef void since_rotation(const HostRow* row, const HostBase* base, HostRow* out) noexcept nogil:
+cdef void since_rotation(const HostRow* row, const Traffic* base, HostRow* out) noexcept nogil:
     out[0] = row[0]
     out.bytes_in_and_flag = bytes_in(row) - base.bytes_in
     out.bytes_out -= base.bytes_out

@@ -1,224 +1,169 @@
-"""Frames into counters: decode a frame into the batch, and the batch into host rows.
+"""Frames into counters: decode a frame into the batch, and the batch into host rows and conversations.
 
-Frames are decoded one by one, but rows are updated a batch at a time: by then the cache lines that the batch needs were
-prefetched, and cache misses, not instructions, decide the speed.
+Cache misses, not instructions, decide the speed. So frames are decoded one by one, but accounted a batch at a time: each pass
+over the batch fetches the cache lines that the next one needs. Until then the batch points into the frames' bytes.
 
 What it does not do: read, lock, raise, touch a Python object.
 """
 
 from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport realloc
 from libc.string cimport memcpy, memset
 
-from fastmon._decode cimport IP, N_STATUSES, UNSUPPORTED_LINK_TYPE, Cursor, Packet, walk
-from fastmon._link cimport LINK_ETHERNET, enter
-from fastmon._tables cimport (
-    NO_ROW, HostBase, HostRow, HostTable, bytes_in, likely_row, passes, set_flag, table_displace, table_find, table_hash,
-    table_insert, table_move, table_reserve, table_truncate,
+from fastmon._batch cimport MAX_PAYLOAD, Entry, describe
+from fastmon._conversations cimport (
+    RUNNING, Conversation, conversation_candidate, conversation_find, direction, endpoint_hash, record_direction,
 )
+from fastmon._decode cimport IP, N_STATUSES, UNSUPPORTED_LINK_TYPE, Cursor, Packet, walk
+from fastmon._flows cimport Flows, count_frame
+from fastmon._hosts cimport Hosts, add_in, add_out, admit, locate, prefetch_row
+from fastmon._link cimport LINK_ETHERNET, enter
+from fastmon._payloads cimport must_pause
+from fastmon._tables cimport NO_ROW, HostRow, likely_row, table_hash, table_reserve
 from fastmon._upper cimport find_innermost
 from fastmon._wire cimport Key, be16_at, likely, prefetch_read, prefetch_write, unlikely, v4_key, v6_key
 
 cdef enum:
     BATCH_FRAMES = 32
+    COPY_BYTES = 12 + MAX_PAYLOAD  # of a frame whose bytes may be gone when it is accounted: MAC addresses and payload
 
-cdef struct Entry:
-    Key src
-    Key dst
-    uint32_t src_hash
-    uint32_t dst_hash
-    uint32_t src_row  # most likely the host's row
-    uint32_t dst_row
-    uint32_t wire_len
-    int64_t ts_ns
+cdef enum:  # of pushing a frame
+    PUSH_REFUSED  # nothing done: the slow decoder must do it
+    PUSH_DONE
+    PUSH_PAUSE  # done, and the classifier should look at payloads before the next
 
 cdef struct Tally:
     uint64_t frames
     uint64_t bytes
 
-cdef struct Overflow:
-    uint64_t frames_in
-    uint64_t bytes_in
-    uint64_t frames_out
-    uint64_t bytes_out
-
-cdef struct Prefix:
-    Key network
-    Key mask
-
-cdef struct Crossing:
-    Key key
-    int64_t ts_ns
-    uint64_t total_bytes
-
 cdef struct Engine:
-    HostTable table
-    uint32_t n_batched
+    Hosts hosts
+    Flows* flows  # NULL: hosts only
+    uint8_t* copies  # COPY_BYTES for each frame of the batch
+    bint copies_frames
     Entry[BATCH_FRAMES] batch
+    uint32_t n_batched
     Tally[N_STATUSES] tallies
     Tally[N_STATUSES] tallies_base  # at the last rotation
-    Overflow overflow
-    Overflow overflow_base
     int64_t first_ts_ns
     int64_t last_ts_ns
     bint inner
     bint has_slow_decoder
     bint needs_slow_decoder
-    int64_t limit_bytes
-    Crossing* crossings
-    uint32_t n_crossings
-    uint32_t max_crossings
-    bint crossing_lost  # no memory for it
-    Prefix* locals
-    uint32_t n_locals
-    uint32_t hand  # while the table is full, no row before it is remote
 
 
 cdef inline void engine_init(Engine* engine) noexcept nogil:
     memset(engine, 0, sizeof(Engine))
     engine.first_ts_ns = INT64_MAX
     engine.last_ts_ns = INT64_MIN
-    engine.limit_bytes = INT64_MAX
+    engine.hosts.limit_bytes = INT64_MAX
 
 
-cdef inline bint is_local(const Engine* engine, const Key* key) noexcept nogil:
+cdef inline uint32_t row_number(const Engine* engine, const HostRow* host, uint32_t otherwise) noexcept nogil:
+    return <uint32_t>(host - engine.hosts.table.rows) if likely(host != NULL) else otherwise
+
+
+cdef inline void account_hosts(Engine* engine, Entry* entry) noexcept nogil:
+    """Account a frame for its two hosts, and leave their true rows in the entry."""
+    cdef HostRow* host
+    host = locate(&engine.hosts, &entry.src, entry.src_hash, entry.src_row)
+    add_out(&engine.hosts, host, entry.wire_len, 1, entry.ts_ns, entry.ts_ns)
+    entry.src_row = row_number(engine, host, 0)
+    host = locate(&engine.hosts, &entry.dst, entry.dst_hash, entry.dst_row)
+    add_in(&engine.hosts, host, entry.wire_len, 1, entry.ts_ns, entry.ts_ns)
+    entry.dst_row = row_number(engine, host, 0)
+
+
+cdef inline void find_hosts(Engine* engine, Entry* entry) noexcept nogil:
+    entry.src_row = prefetch_row(&engine.hosts, entry.src_hash)
+    entry.dst_row = prefetch_row(&engine.hosts, entry.dst_hash)
+
+
+cdef inline void find_flow(Engine* engine, Entry* entry) noexcept nogil:
+    """Fetch the row that is most likely the conversation's."""
+    entry.flow_row = conversation_candidate(&engine.flows.table, entry.flow_hash) if entry.is_conversational else NO_ROW
+    if likely(entry.flow_row != NO_ROW):
+        prefetch_write(&engine.flows.table.rows[entry.flow_row])
+
+
+cdef inline void find_hosts_by_flow(Engine* engine, Entry* entry) noexcept nogil:
+    """Fetch the rows that are most likely the hosts': a known conversation knows them."""
+    cdef Conversation* row
+    if unlikely(entry.flow_row == NO_ROW):
+        find_hosts(engine, entry)
+        return
+    row = &engine.flows.table.rows[entry.flow_row]
+    entry.src_row = row.hosts[0]  # or the other way round
+    entry.dst_row = row.hosts[1]
+    prefetch_write(&engine.hosts.table.rows[entry.src_row])
+    prefetch_write(&engine.hosts.table.rows[entry.dst_row])
+
+
+cdef inline void account_flow(Engine* engine, Entry* entry) noexcept nogil:
+    """Account a frame for its hosts and in its conversation, which is most likely the one at `flow_row`."""
+    cdef Conversation* row
+    cdef HostRow* hosts = engine.hosts.table.rows
+    cdef int d = -1
+    if likely(entry.flow_row != NO_ROW):
+        row = &engine.flows.table.rows[entry.flow_row]
+        if likely(row.state & RUNNING):
+            d = direction(row, &hosts[row.hosts[0]].key, &hosts[row.hosts[1]].key, entry)
+    if unlikely(d < 0):
+        account_flow_anew(engine, entry)
+        return
+    entry.src_row = row.hosts[d]
+    entry.dst_row = row.hosts[1 - d]
+    add_out(&engine.hosts, &hosts[entry.src_row], entry.wire_len, 1, entry.ts_ns, entry.ts_ns)
+    add_in(&engine.hosts, &hosts[entry.dst_row], entry.wire_len, 1, entry.ts_ns, entry.ts_ns)
+    count_frame(&engine.hosts, engine.flows, entry, entry.flow_row, d)
+
+
+cdef inline void account_flow_anew(Engine* engine, Entry* entry) noexcept nogil:
+    """The same for a new conversation, and for one whose hosts are not in the rows that it knew, or in none."""
+    cdef uint32_t number
+    entry.src_row = likely_row(&engine.hosts.table, entry.src_hash)
+    entry.dst_row = likely_row(&engine.hosts.table, entry.dst_hash)
+    account_hosts(engine, entry)
+    if entry.is_conversational:
+        number = conversation_find(&engine.flows.table, entry)
+        count_frame(&engine.hosts, engine.flows, entry, number,
+                    0 if number == NO_ROW else record_direction(&engine.flows.table, number, entry))
+
+
+cdef inline uint64_t account_host_batch(Engine* engine) noexcept nogil:
+    """Account the batch for its hosts only; return its bytes."""
     cdef uint32_t i
-    cdef const Prefix* prefix
-    for i in range(engine.n_locals):
-        prefix = &engine.locals[i]
-        if (key.high & prefix.mask.high) == prefix.network.high and (key.low & prefix.mask.low) == prefix.network.low:
-            return True
-    return False
+    cdef uint64_t n_bytes = 0
+    for i in range(engine.n_batched):
+        find_hosts(engine, &engine.batch[i])
+    for i in range(engine.n_batched):
+        n_bytes += engine.batch[i].wire_len
+        account_hosts(engine, &engine.batch[i])
+    return n_bytes
 
 
-cdef inline void record_crossing(Engine* engine, HostRow* host, int64_t ts_ns) noexcept nogil:
-    """Flag a host whose total has passed its limit, once."""
-    cdef Crossing* grown
-    cdef uint32_t room
-    if engine.n_crossings == engine.max_crossings:
-        room = engine.max_crossings * 2 + 2 * BATCH_FRAMES
-        grown = <Crossing*>realloc(engine.crossings, room * sizeof(Crossing))
-        if grown == NULL:
-            engine.crossing_lost = True
-            return
-        engine.crossings = grown
-        engine.max_crossings = room
-    set_flag(host)
-    engine.crossings[engine.n_crossings].key = host.key
-    engine.crossings[engine.n_crossings].ts_ns = ts_ns
-    engine.crossings[engine.n_crossings].total_bytes = bytes_in(host) + host.bytes_out
-    engine.n_crossings += 1
-
-
-cdef inline void evict(Engine* engine, uint32_t row) noexcept nogil:
-    """Move a host's counters into the overflow; what earlier intervals reported stays theirs."""
-    cdef HostRow* host = &engine.table.rows[row]
-    cdef HostBase* base = &engine.table.bases[row]
-    engine.overflow.frames_in += host.packets_in
-    engine.overflow.bytes_in += bytes_in(host)
-    engine.overflow.frames_out += host.packets_out
-    engine.overflow.bytes_out += host.bytes_out
-    engine.overflow_base.frames_in += base.packets_in
-    engine.overflow_base.bytes_in += base.bytes_in
-    engine.overflow_base.frames_out += base.packets_out
-    engine.overflow_base.bytes_out += base.bytes_out
-
-
-cdef inline HostRow* admit(Engine* engine, const Key* key, uint32_t hashed) noexcept nogil:
-    """Give an unseen host a row; in a full table a local one takes a remote one's. NULL if there is none for it."""
-    cdef HostTable* table = &engine.table
-    cdef uint32_t row = table_insert(table, key, hashed)
-    if row != NO_ROW:
-        return &table.rows[row]
-    if not is_local(engine, key):
-        return NULL
-    while engine.hand < table.n_rows:
-        row = engine.hand
-        engine.hand += 1
-        if not is_local(engine, &table.rows[row].key):
-            evict(engine, row)
-            table_displace(table, row, key, hashed)
-            return &table.rows[row]
-    return NULL
-
-
-cdef inline HostRow* find_or_admit(Engine* engine, const Key* key, uint32_t hashed) noexcept nogil:
-    cdef uint32_t row = table_find(&engine.table, key, hashed)
-    return &engine.table.rows[row] if row != NO_ROW else admit(engine, key, hashed)
-
-
-cdef inline HostRow* locate(Engine* engine, const Key* key, uint32_t hashed, uint32_t row) noexcept nogil:
-    """Return the row of `key`, which is most often number `row`; NULL if it overflows."""
-    cdef HostRow* host = &engine.table.rows[row]
-    if likely(host.key.low == key.low and host.key.high == key.high):
-        return host
-    return find_or_admit(engine, key, hashed)
-
-
-cdef inline void touch(Engine* engine, HostRow* host, int64_t first_ns, int64_t last_ns) noexcept nogil:
-    if first_ns < host.first_seen_ns:
-        host.first_seen_ns = first_ns
-    if last_ns > host.last_seen_ns:
-        host.last_seen_ns = last_ns
-    if unlikely(passes(host, engine.limit_bytes)):
-        record_crossing(engine, host, last_ns)
-
-
-cdef inline void add_out(Engine* engine, HostRow* host, uint64_t n_bytes, uint64_t n_packets, int64_t first_ns,
-                         int64_t last_ns) noexcept nogil:
-    """Add what a host sent."""
-    if unlikely(host == NULL):
-        engine.overflow.frames_out += n_packets
-        engine.overflow.bytes_out += n_bytes
-        return
-    host.bytes_out += n_bytes
-    host.packets_out += n_packets
-    touch(engine, host, first_ns, last_ns)
-
-
-cdef inline void add_in(Engine* engine, HostRow* host, uint64_t n_bytes, uint64_t n_packets, int64_t first_ns,
-                        int64_t last_ns) noexcept nogil:
-    """Add what a host received."""
-    if unlikely(host == NULL):
-        engine.overflow.frames_in += n_packets
-        engine.overflow.bytes_in += n_bytes
-        return
-    host.bytes_in_and_flag += n_bytes
-    host.packets_in += n_packets
-    touch(engine, host, first_ns, last_ns)
-
-
-cdef inline uint32_t prefetch_row(Engine* engine, uint32_t hashed) noexcept nogil:
-    """Fetch the row that is most likely the host's, and return its number."""
-    cdef uint32_t row = likely_row(&engine.table, hashed)
-    prefetch_write(&engine.table.rows[row])
-    return row
+cdef inline uint64_t account_flow_batch(Engine* engine) noexcept nogil:
+    """Account the batch for its hosts and conversations; return its bytes."""
+    cdef uint32_t i
+    cdef uint64_t n_bytes = 0
+    for i in range(engine.n_batched):
+        find_flow(engine, &engine.batch[i])
+    for i in range(engine.n_batched):
+        find_hosts_by_flow(engine, &engine.batch[i])
+    for i in range(engine.n_batched):
+        n_bytes += engine.batch[i].wire_len
+        account_flow(engine, &engine.batch[i])
+    return n_bytes
 
 
 cdef inline void flush(Engine* engine) noexcept nogil:
     """Account the batch."""
-    cdef uint32_t i
-    cdef uint64_t n_bytes = 0
-    cdef Entry* entry
-    cdef HostRow* host
     if engine.n_batched == 0:
         return
-    table_reserve(&engine.table, 2 * engine.n_batched)
-    if engine.table.n_rows == 0:  # `locate` must not take the unused row 0 for that of the key of zeros
-        admit(engine, &engine.batch[0].src, engine.batch[0].src_hash)
-    for i in range(engine.n_batched):
-        entry = &engine.batch[i]
-        entry.src_row = prefetch_row(engine, entry.src_hash)
-        entry.dst_row = prefetch_row(engine, entry.dst_hash)
-    for i in range(engine.n_batched):
-        entry = &engine.batch[i]
-        n_bytes += entry.wire_len
-        host = locate(engine, &entry.src, entry.src_hash, entry.src_row)
-        add_out(engine, host, entry.wire_len, 1, entry.ts_ns, entry.ts_ns)
-        host = locate(engine, &entry.dst, entry.dst_hash, entry.dst_row)
-        add_in(engine, host, entry.wire_len, 1, entry.ts_ns, entry.ts_ns)
+    table_reserve(&engine.hosts.table, 2 * engine.n_batched)
+    if engine.hosts.table.n_rows == 0:  # the unused row 0 must not be taken for that of the key of zeros
+        admit(&engine.hosts, &engine.batch[0].src, engine.batch[0].src_hash)
     engine.tallies[IP].frames += engine.n_batched
-    engine.tallies[IP].bytes += n_bytes
+    engine.tallies[IP].bytes += account_host_batch(engine) if engine.flows == NULL else account_flow_batch(engine)
     engine.n_batched = 0
 
 
@@ -241,24 +186,57 @@ cdef inline void count(Engine* engine, int status, uint32_t wire_len) noexcept n
     engine.tallies[status].bytes += wire_len
 
 
-cdef inline void push_addresses(Engine* engine, Key src, Key dst, uint32_t wire_len, int64_t ts_ns) noexcept nogil:
-    """Add an IP frame to the batch; the caller flushes a full one."""
+cdef inline Entry* push_addresses(Engine* engine, Key src, Key dst, uint32_t wire_len, int64_t ts_ns) noexcept nogil:
+    """Add an IP frame to the batch; `finish_push` follows."""
     cdef Entry* entry = &engine.batch[engine.n_batched]
     entry.src = src
     entry.dst = dst
-    entry.src_hash = table_hash(&engine.table, &entry.src)
-    entry.dst_hash = table_hash(&engine.table, &entry.dst)
-    prefetch_read(&engine.table.index[entry.src_hash & engine.table.slot_mask])
-    prefetch_read(&engine.table.index[entry.dst_hash & engine.table.slot_mask])
+    entry.src_hash = table_hash(&engine.hosts.table, &src)
+    entry.dst_hash = table_hash(&engine.hosts.table, &dst)
+    prefetch_read(&engine.hosts.table.index[entry.src_hash & engine.hosts.table.slot_mask])
+    prefetch_read(&engine.hosts.table.index[entry.dst_hash & engine.hosts.table.slot_mask])
     entry.wire_len = wire_len
     entry.ts_ns = ts_ns
     engine.n_batched += 1
+    return entry
 
 
-cdef inline bint push(Engine* engine, uint32_t link_type, const uint8_t* data, uint32_t cap_len, uint32_t wire_len,
-                      int64_t ts_ns) noexcept nogil:
-    """Decode a frame; batch it if it is IP, else count it. False, nothing done, if the slow decoder must do it."""
+cdef inline void set_flow_hash(Engine* engine, Entry* entry) noexcept nogil:
+    """A hash that is the same in both directions, and fetch its slot."""
+    cdef uint64_t factor = engine.flows.table.hash_factor
+    entry.flow_hash = <uint32_t>(endpoint_hash(entry.src_hash, entry.ports >> 16, factor)
+                                 + endpoint_hash(entry.dst_hash, entry.ports & 0xFFFF, factor) + entry.protocol)
+    prefetch_read(&engine.flows.table.index[entry.flow_hash & engine.flows.table.slot_mask])
+
+
+cdef inline void push_flow(Engine* engine, Entry* entry, const uint8_t* macs, const uint8_t* ip, uint32_t avail) noexcept nogil:
+    """Complete an entry with what its conversation needs. `macs`: the frame, if it is an Ethernet frame, else NULL."""
+    cdef uint8_t* copy
+    describe(entry, ip, avail)
+    entry.macs = macs
+    set_flow_hash(engine, entry)
+    if engine.copies_frames:
+        copy = engine.copies + (engine.n_batched - 1) * COPY_BYTES
+        if macs != NULL:
+            memcpy(copy, macs, 12)
+            entry.macs = copy
+        memcpy(copy + 12, entry.payload, entry.payload_len)
+        entry.payload = copy + 12
+
+
+cdef inline int finish_push(Engine* engine) noexcept nogil:
+    if engine.n_batched == BATCH_FRAMES:
+        flush(engine)
+        if engine.flows != NULL and unlikely(must_pause(&engine.flows.payloads)):
+            return PUSH_PAUSE
+    return PUSH_DONE
+
+
+cdef inline int push(Engine* engine, uint32_t link_type, const uint8_t* data, uint32_t cap_len, uint32_t wire_len,
+                     int64_t ts_ns) noexcept nogil:
+    """Decode a frame; batch it if it is IP, else count it."""
     cdef Packet packet
+    cdef Entry* entry
     cdef int status
     if ts_ns < engine.first_ts_ns:
         engine.first_ts_ns = ts_ns
@@ -267,91 +245,23 @@ cdef inline bint push(Engine* engine, uint32_t link_type, const uint8_t* data, u
     # What most frames are: the general walk comes to the same, more slowly.
     if likely(link_type == LINK_ETHERNET and cap_len >= 34 and not engine.inner
               and be16_at(data + 12) == 0x0800 and 0x45 <= data[14] <= 0x4F):
-        push_addresses(engine, v4_key(data + 26), v4_key(data + 30), wire_len, ts_ns)
+        entry = push_addresses(engine, v4_key(data + 26), v4_key(data + 30), wire_len, ts_ns)
+        packet.ip = data + 14
+        packet.ip_avail = cap_len - 14
     elif (link_type == LINK_ETHERNET and cap_len >= 54 and not engine.inner
             and be16_at(data + 12) == 0x86DD and data[14] >> 4 == 6):
-        push_addresses(engine, v6_key(data + 22), v6_key(data + 38), wire_len, ts_ns)
+        entry = push_addresses(engine, v6_key(data + 22), v6_key(data + 38), wire_len, ts_ns)
+        packet.ip = data + 14
+        packet.ip_avail = cap_len - 14
     else:
         status = decode(link_type, data, cap_len, engine.inner, &packet)
         if status != IP:
             if status == UNSUPPORTED_LINK_TYPE and engine.has_slow_decoder:
                 engine.needs_slow_decoder = True
-                return False
+                return PUSH_REFUSED
             count(engine, status, wire_len)
-            return True
-        push_addresses(engine, packet.src, packet.dst, wire_len, ts_ns)
-    if engine.n_batched == BATCH_FRAMES:
-        flush(engine)
-    return True
-
-
-cdef inline void add_tallies(Engine* engine, const Engine* other) noexcept nogil:
-    cdef int status
-    for status in range(N_STATUSES):
-        engine.tallies[status].frames += other.tallies[status].frames - other.tallies_base[status].frames
-        engine.tallies[status].bytes += other.tallies[status].bytes - other.tallies_base[status].bytes
-    engine.overflow.frames_in += other.overflow.frames_in - other.overflow_base.frames_in
-    engine.overflow.bytes_in += other.overflow.bytes_in - other.overflow_base.bytes_in
-    engine.overflow.frames_out += other.overflow.frames_out - other.overflow_base.frames_out
-    engine.overflow.bytes_out += other.overflow.bytes_out - other.overflow_base.bytes_out
-    engine.first_ts_ns = min(engine.first_ts_ns, other.first_ts_ns)
-    engine.last_ts_ns = max(engine.last_ts_ns, other.last_ts_ns)
-
-
-cdef inline void merge(Engine* engine, const Engine* other) noexcept nogil:
-    """Add what `other` accounted since its last rotation."""
-    cdef uint32_t i, hashed
-    cdef const HostRow* host
-    cdef const HostBase* base
-    for i in range(other.table.n_rows):
-        host = &other.table.rows[i]
-        base = &other.table.bases[i]
-        table_reserve(&engine.table, 2)
-        hashed = table_hash(&engine.table, &host.key)
-        if host.packets_out != base.packets_out:
-            add_out(engine, find_or_admit(engine, &host.key, hashed), host.bytes_out - base.bytes_out,
-                    host.packets_out - base.packets_out, host.first_seen_ns, host.last_seen_ns)
-        if host.packets_in != base.packets_in:
-            add_in(engine, find_or_admit(engine, &host.key, hashed), bytes_in(host) - base.bytes_in,
-                   host.packets_in - base.packets_in, host.first_seen_ns, host.last_seen_ns)
-    add_tallies(engine, other)
-
-
-cdef inline bint was_idle(const HostTable* table, uint32_t row) noexcept nogil:
-    """Whether a host had no traffic since the last rotation."""
-    return (table.rows[row].packets_in == table.bases[row].packets_in
-            and table.rows[row].packets_out == table.bases[row].packets_out)
-
-
-cdef inline void prune(Engine* engine) noexcept nogil:
-    """Make room in a full table: remote hosts that were idle since the last rotation go into the overflow."""
-    cdef HostTable* table = &engine.table
-    cdef uint32_t row, kept = 0
-    if table.n_rows < table.max_rows:
-        return
-    for row in range(table.n_rows):
-        if was_idle(table, row) and not is_local(engine, &table.rows[row].key):
-            evict(engine, row)
-        else:
-            table_move(table, row, kept)
-            kept += 1
-    table_truncate(table, kept)
-    engine.hand = 0
-
-
-cdef inline void set_bases(Engine* engine) noexcept nogil:
-    """Begin a new interval."""
-    cdef uint32_t row
-    cdef const HostRow* host
-    cdef HostBase* base
-    prune(engine)
-    for row in range(engine.table.n_rows):
-        host = &engine.table.rows[row]
-        base = &engine.table.bases[row]
-        if not was_idle(&engine.table, row):
-            base.bytes_in = bytes_in(host)
-            base.bytes_out = host.bytes_out
-            base.packets_in = host.packets_in
-            base.packets_out = host.packets_out
-    memcpy(engine.tallies_base, engine.tallies, sizeof(engine.tallies))
-    engine.overflow_base = engine.overflow
+            return PUSH_DONE
+        entry = push_addresses(engine, packet.src, packet.dst, wire_len, ts_ns)
+    if engine.flows != NULL:
+        push_flow(engine, entry, data if link_type == LINK_ETHERNET else NULL, packet.ip, packet.ip_avail)
+    return finish_push(engine)

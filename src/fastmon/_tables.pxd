@@ -60,7 +60,7 @@ cdef struct HostRow:  # snapshot.HOST_DTYPE
     int64_t first_seen_ns
     int64_t last_seen_ns
 
-cdef struct HostBase:
+cdef struct Traffic:
     uint64_t bytes_in
     uint64_t bytes_out
     uint64_t packets_in
@@ -68,7 +68,7 @@ cdef struct HostBase:
 
 cdef struct HostTable:
     HostRow* rows
-    HostBase* bases
+    Traffic* bases
     uint32_t* index
     uint32_t slot_mask
     uint32_t row_mask  # of a slot's row number; the bits above are the tag
@@ -111,7 +111,7 @@ cdef inline int table_init(HostTable* table, uint32_t max_rows, uint64_t seed) e
     table.seed_low = mix(seed + 2)
     table.slot_mask = MIN_SLOTS - 1
     table.rows = <HostRow*>reserve(<size_t>max_rows * sizeof(HostRow), True)
-    table.bases = <HostBase*>reserve(<size_t>max_rows * sizeof(HostBase), False)
+    table.bases = <Traffic*>reserve(<size_t>max_rows * sizeof(Traffic), False)
     table.index = <uint32_t*>reserve(index_bytes(table), False)
     if table.rows == NULL or table.bases == NULL or table.index == NULL:
         table_free(table)
@@ -122,7 +122,7 @@ cdef inline int table_init(HostTable* table, uint32_t max_rows, uint64_t seed) e
 
 cdef inline void table_free(HostTable* table) noexcept nogil:
     release(table.rows, <size_t>table.n_reserved * sizeof(HostRow))
-    release(table.bases, <size_t>table.n_reserved * sizeof(HostBase))
+    release(table.bases, <size_t>table.n_reserved * sizeof(Traffic))
     release(table.index, index_bytes(table))
     table.rows = NULL
     table.bases = NULL
@@ -263,7 +263,7 @@ cdef inline void table_displace(HostTable* table, uint32_t row, const Key* key, 
     """Give `row` to `key`; the caller has taken the old host's counters."""
     index_remove(table, row)
     row_init(&table.rows[row], key)
-    memset(&table.bases[row], 0, sizeof(HostBase))
+    memset(&table.bases[row], 0, sizeof(Traffic))
     index_put(table, row, hashed)
 
 
@@ -271,13 +271,13 @@ cdef inline void table_move(HostTable* table, uint32_t source, uint32_t target) 
     """Move a row to a lower place while rows are being pruned; `table_reindex` follows."""
     if source != target:
         memcpy(&table.rows[target], &table.rows[source], sizeof(HostRow))
-        memcpy(&table.bases[target], &table.bases[source], sizeof(HostBase))
+        memcpy(&table.bases[target], &table.bases[source], sizeof(Traffic))
 
 
 cdef inline void table_truncate(HostTable* table, uint32_t n_rows) noexcept nogil:
     """Forget the rows from `n_rows` on."""
     cdef uint32_t row
     for row in range(n_rows, table.n_rows):
-        memset(&table.bases[row], 0, sizeof(HostBase))
+        memset(&table.bases[row], 0, sizeof(Traffic))
     table.n_rows = n_rows
     table_reindex(table)
