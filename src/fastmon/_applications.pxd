@@ -56,7 +56,7 @@ cdef inline int apps_init(AppTable* table, uint32_t max_hosts) except -1 nogil:
     memset(table, 0, sizeof(AppTable))
     table.max_hosts = max_hosts
     table.max_rows = <uint32_t>min(<uint64_t>max_hosts * APP_ROWS_PER_HOST + N_APPS, <uint64_t>0xFFFFFFFE)
-    table.rows = <AppRow*>reserve(<size_t>table.max_rows * sizeof(AppRow), False)
+    table.rows = <AppRow*>reserve(<size_t>table.max_rows * sizeof(AppRow), True)
     table.heads = <uint32_t*>reserve(<size_t>max_hosts * sizeof(uint32_t), False)
     table.macs = <uint64_t*>reserve(<size_t>max_hosts * sizeof(uint64_t), False)
     if table.rows == NULL or table.heads == NULL or table.macs == NULL:

@@ -1,10 +1,10 @@
-"""The conversation table: rows of one cache line behind an open-addressing index of 32-bit row numbers.
+"""The conversation table: rows of one cache line behind an open-addressing index of hashes and row numbers.
 
-    index    slots of 32 bits: row number + 1 in the low bits, a tag of the hash above them; 0 is empty
+    index    slots of 64 bits: the hash above, the row number + 1 below; 0 is empty
     rows     what every frame needs: counters, and the numbers of the hosts' rows, by whose keys a conversation is recognised
     records  what is seldom needed: the hosts' keys themselves, what was credited to the application
 
-Rows that ended are used again, the last one first; when all are used, `victim` chooses one. Nothing sweeps the whole table but
+Rows that ended are used again, the last one first; when all are used, `most_silent` chooses one. Nothing sweeps the whole table but
 a rotation.
 
 What it does not do: know hosts, applications or payloads; count frames.
@@ -16,7 +16,7 @@ from libc.string cimport memset
 
 from fastmon._batch cimport Entry
 from fastmon._tables cimport NO_ROW, mix, release, reserve
-from fastmon._wire cimport Key, likely, unlikely
+from fastmon._wire cimport Key, likely, prefetch_read, unlikely
 
 cdef enum:  # of a conversation
     RUNNING = 1
@@ -90,21 +90,20 @@ cdef struct ConversationRecord:
 cdef struct ConversationTable:
     Conversation* rows
     ConversationRecord* records
-    uint32_t* index
+    uint64_t* index
     uint32_t slot_mask
-    uint32_t row_mask  # of a slot's row number; the bits above are the tag
     uint32_t n_rows  # ever used
     uint32_t n_running
     uint32_t max_rows
     uint32_t free_row  # + 1
-    uint32_t hand  # of `victim`
+    uint32_t hand  # of `most_silent`, where a row is taken
     uint32_t sweep_hand
     uint32_t next_serial
     uint64_t hash_factor
 
 
 cdef inline size_t slots_bytes(const ConversationTable* table) noexcept nogil:
-    return (<size_t>table.slot_mask + 1) * sizeof(uint32_t)
+    return (<size_t>table.slot_mask + 1) * sizeof(uint64_t)
 
 
 cdef inline void conversations_free(ConversationTable* table) noexcept nogil:
@@ -122,12 +121,9 @@ cdef inline int conversations_init(ConversationTable* table, uint32_t max_rows, 
     table.max_rows = max_rows
     table.hash_factor = mix(seed) | 1
     table.slot_mask = MIN_SLOTS - 1
-    table.row_mask = MIN_SLOTS - 1
-    while table.row_mask <= max_rows:
-        table.row_mask = table.row_mask * 2 + 1
     table.rows = <Conversation*>reserve(<size_t>max_rows * sizeof(Conversation), True)
     table.records = <ConversationRecord*>reserve(<size_t>max_rows * sizeof(ConversationRecord), True)
-    table.index = <uint32_t*>reserve(slots_bytes(table), False)
+    table.index = <uint64_t*>reserve(slots_bytes(table), False)
     if table.rows == NULL or table.records == NULL or table.index == NULL:
         conversations_free(table)
         with gil:
@@ -155,35 +151,29 @@ cdef inline int record_direction(const ConversationTable* table, uint32_t row, c
     return direction(&table.rows[row], &table.records[row].a, &table.records[row].b, entry)
 
 
-cdef inline uint32_t tag(const ConversationTable* table, uint32_t hashed) noexcept nogil:
-    """The bits of a slot above the row number: other bits of the hash than those that choose the slot, mostly."""
-    return (hashed * <uint32_t>0x9E3779B1) & ~table.row_mask
-
-
 cdef inline uint32_t conversation_candidate(const ConversationTable* table, uint32_t hashed) noexcept nogil:
     """The row that is most likely the one with this hash; NO_ROW if there is none."""
     cdef uint32_t slot = hashed & table.slot_mask
-    cdef uint32_t entry
+    cdef uint64_t entry
     while True:
         entry = table.index[slot]
         if entry == 0:
             return NO_ROW
-        if likely((entry & ~table.row_mask) == tag(table, hashed)):
-            return (entry & table.row_mask) - 1
+        if likely(<uint32_t>(entry >> 32) == hashed):
+            return <uint32_t>entry - 1
         slot = (slot + 1) & table.slot_mask
 
 
 cdef inline uint32_t conversation_find(const ConversationTable* table, const Entry* entry) noexcept nogil:
     """The row of a frame's conversation, running; NO_ROW if there is none."""
     cdef uint32_t slot = entry.flow_hash & table.slot_mask
-    cdef uint32_t found
+    cdef uint64_t found
     while True:
         found = table.index[slot]
         if found == 0:
             return NO_ROW
-        if ((found & ~table.row_mask) == tag(table, entry.flow_hash)
-                and record_direction(table, (found & table.row_mask) - 1, entry) >= 0):
-            return (found & table.row_mask) - 1
+        if <uint32_t>(found >> 32) == entry.flow_hash and record_direction(table, <uint32_t>found - 1, entry) >= 0:
+            return <uint32_t>found - 1
         slot = (slot + 1) & table.slot_mask
 
 
@@ -192,21 +182,21 @@ cdef inline void conversation_index(ConversationTable* table, uint32_t row) noex
     cdef uint32_t slot = hashed & table.slot_mask
     while table.index[slot] != 0:
         slot = (slot + 1) & table.slot_mask
-    table.index[slot] = tag(table, hashed) | (row + 1)
+    table.index[slot] = <uint64_t>hashed << 32 | (row + 1)
 
 
 cdef inline void conversation_unindex(ConversationTable* table, uint32_t row) noexcept nogil:
     """Empty `row`'s slot, moving later slots of the same probe sequence back so that no tombstone is needed."""
     cdef uint32_t hole = table.records[row].hash & table.slot_mask
     cdef uint32_t slot, home
-    while (table.index[hole] & table.row_mask) != row + 1:
+    while <uint32_t>table.index[hole] != row + 1:
         hole = (hole + 1) & table.slot_mask
     slot = hole
     while True:
         slot = (slot + 1) & table.slot_mask
         if table.index[slot] == 0:
             break
-        home = table.records[(table.index[slot] & table.row_mask) - 1].hash & table.slot_mask
+        home = <uint32_t>(table.index[slot] >> 32) & table.slot_mask
         if ((slot - home) & table.slot_mask) >= ((slot - hole) & table.slot_mask):
             table.index[hole] = table.index[slot]
             hole = slot
@@ -216,11 +206,11 @@ cdef inline void conversation_unindex(ConversationTable* table, uint32_t row) no
 cdef inline bint conversations_reserve(ConversationTable* table) noexcept nogil:
     """Make room in the index for one more at a load of at most 1/2; False without memory for it."""
     cdef uint64_t n_slots = <uint64_t>table.slot_mask + 1
-    cdef uint32_t* grown
+    cdef uint64_t* grown
     cdef uint32_t row
-    if likely((<uint64_t>table.n_running + 1) * 2 <= n_slots):
+    if likely((<uint64_t>table.n_running + 1) * 2 <= n_slots or table.n_running == table.max_rows):
         return True
-    grown = <uint32_t*>reserve(n_slots * 2 * sizeof(uint32_t), n_slots >= 1 << 18)
+    grown = <uint64_t*>reserve(n_slots * 2 * sizeof(uint64_t), n_slots >= 1 << 17)
     if grown == NULL:
         return False
     release(table.index, slots_bytes(table))
@@ -267,18 +257,19 @@ cdef inline uint32_t conversation_row(ConversationTable* table) noexcept nogil:
     return row
 
 
-cdef inline uint32_t victim(ConversationTable* table) noexcept nogil:
-    """Of a few rows of a full table, the one that has been silent for longest."""
-    cdef uint32_t row = table.hand
-    cdef uint32_t n_candidates = min(<uint32_t>N_CANDIDATES, table.n_rows)
-    cdef uint32_t chosen = row
+cdef inline uint32_t most_silent(const ConversationTable* table, uint32_t* hand) noexcept nogil:
+    """Of a few rows from `hand` on, the one that has been silent for longest; the hand moves past them."""
+    cdef uint32_t chosen = hand[0]
     cdef uint32_t i
-    for i in range(n_candidates):
-        if table.rows[row].last_ns < table.rows[chosen].last_ns:
-            chosen = row
-        row = row + 1 if row + 1 < table.n_rows else 0
-    table.hand = row
+    for i in range(min(<uint32_t>N_CANDIDATES, table.n_rows)):
+        if table.rows[hand[0]].last_ns < table.rows[chosen].last_ns:
+            chosen = hand[0]
+        hand[0] = hand[0] + 1 if hand[0] + 1 < table.n_rows else 0
     return chosen
+
+
+cdef inline void fetch_slot(const ConversationTable* table, uint32_t row) noexcept nogil:
+    prefetch_read(&table.index[table.records[row].hash & table.slot_mask])
 
 
 cdef inline void conversation_release(ConversationTable* table, uint32_t row) noexcept nogil:

@@ -14,12 +14,12 @@ from fastmon._conversations cimport (
     BY_NOBODY, BY_PAYLOAD, BY_PORT, CLOSED, CLOSED_BY_FIN, CLOSED_BY_RST, CLOSED_TIMEOUT_NS, ENDED_FULL, ENDED_IDLE,
     FIN_FROM_A, FIN_FROM_B, N_REASONS, RUNNING, TCP, UDP, UNCREDITED_A, UNCREDITED_B, WANTS_PAYLOAD, Conversation,
     ConversationRecord, ConversationTable, closing_reason, conversation_index, conversation_release, conversation_row,
-    conversations_reserve, is_idle, is_silent_for, victim,
+    conversations_reserve, fetch_slot, is_idle, is_silent_for, most_silent,
 )
 from fastmon._hosts cimport Hosts, is_local
 from fastmon._payloads cimport Payload, Payloads, payload_fill, payload_slot
 from fastmon._tables cimport NO_ROW, Traffic, table_find, table_hash
-from fastmon._wire cimport Key, be16_at, be32_at, likely, unlikely
+from fastmon._wire cimport Key, be16_at, be32_at, likely, prefetch_read, unlikely
 
 cdef enum:
     FIRST_PAYLOADS = 4  # that the classifier sees of a conversation, unless it wants more
@@ -215,21 +215,42 @@ cdef inline void learn_mac(Hosts* hosts, const Key* key, uint32_t host, const ui
         hosts.apps.macs[host] = number
 
 
+cdef inline void fetch_ends(Hosts* hosts, Flows* flows) noexcept nogil:
+    """Fetch what ending the conversations of the next two rows that are taken needs: of the second one, what tells the rest."""
+    cdef uint32_t hand = flows.table.hand
+    cdef uint32_t number = most_silent(&flows.table, &hand)
+    cdef const Conversation* row = &flows.table.rows[number]
+    cdef int side
+    for side in range(2):
+        if row.hosts[side] < hosts.table.n_rows and hosts.apps.heads[row.hosts[side]]:
+            prefetch_read(&hosts.apps.rows[hosts.apps.heads[row.hosts[side]] - 1])
+    number = most_silent(&flows.table, &hand)
+    row = &flows.table.rows[number]
+    fetch_slot(&flows.table, number)
+    for side in range(2):
+        prefetch_read(&hosts.table.rows[row.hosts[side]])
+        prefetch_read(&hosts.apps.heads[row.hosts[side]])
+
+
+cdef inline uint32_t take_row(Hosts* hosts, Flows* flows, int64_t now_ns) noexcept nogil:
+    """End a conversation of a full table, for its row."""
+    cdef uint32_t number = most_silent(&flows.table, &flows.table.hand)
+    cdef const Conversation* row = &flows.table.rows[number]
+    fetch_ends(hosts, flows)
+    end(hosts, flows, number, closing_reason(row, ENDED_IDLE if is_idle(row, now_ns) else ENDED_FULL))
+    return conversation_row(&flows.table)
+
+
 cdef inline uint32_t open(Hosts* hosts, Flows* flows, const Entry* entry) noexcept nogil:
     """Begin a conversation with this frame; in a full table another one ends for it. NO_ROW without memory for the index."""
     cdef uint32_t number
     cdef Conversation* row
     cdef ConversationRecord* record
-    cdef int reason
     if unlikely(not conversations_reserve(&flows.table)):
         return NO_ROW
     number = conversation_row(&flows.table)
     if number == NO_ROW:
-        number = victim(&flows.table)
-        row = &flows.table.rows[number]
-        reason = closing_reason(row, ENDED_IDLE if is_idle(row, entry.ts_ns) else ENDED_FULL)
-        end(hosts, flows, number, reason)
-        number = conversation_row(&flows.table)
+        number = take_row(hosts, flows, entry.ts_ns)
     row = &flows.table.rows[number]
     record = &flows.table.records[number]
     memset(row, 0, sizeof(Conversation))
