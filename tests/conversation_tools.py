@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import builders as b
-from snapshot_checks import assert_conserved
+from snapshot_checks import Row, assert_conserved, rows
 
-from fastmon.conversations import ENDED_REASONS, LABELLED_BY, AppTables
+from fastmon.conversations import CONVERSATION_DTYPE, ENDED_REASONS, LABELLED_BY, AppTables, ConversationCounts
 from fastmon.frames import Frame
-from fastmon.snapshot import Interval
+from fastmon.snapshot import Counters, Interval
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fastmon.accounting import Accountant
     from fastmon.snapshot import Snapshot
 
@@ -142,7 +144,7 @@ def check(snapshot: Snapshot) -> None:
     assert sum(count.frames for count in snapshot.network_apps().values()) == snapshot.counters.ip.frames
 
 
-def apps(snapshot: Snapshot, address: str) -> dict[int, tuple[int, int, int, int]]:
+def apps(snapshot: Snapshot, address: str) -> dict[int, tuple[int, ...]]:
     """Return (bytes in, bytes out, packets in, packets out) of each application of a host, 0 being the rest."""
     keys = [bytes(key) for key in snapshot.hosts["key"]]
     return {app: tuple(traffic) for app, traffic in snapshot.host_apps()[keys.index(b.host(address))].items()}
@@ -174,3 +176,95 @@ def counts(snapshot: Snapshot) -> Counts:
     assert found is not None
     assert tuple(found.ended) == ENDED_REASONS
     return Counts(found.opened, {reason: n for reason, n in found.ended.items() if n}, found.running, found.passed_by)
+
+
+def label(target: Accountant, frame: Frame, app: int, wanted: int = 0) -> None:
+    """Account a frame with a payload and label its conversation."""
+    target.payload_allowance = 100
+    target.account(frame)
+    *_, payload = target.take_payloads()
+    assert target.label(payload.token, app, wanted)
+
+
+class Facts(NamedTuple):
+    """All that a snapshot says, whatever the order of its hosts."""
+
+    counters: Counters
+    hosts: list[Row]
+    apps: list[tuple[bytes, int, int, int, int, int]]
+    app_totals: dict[int, tuple[int, int]]
+    macs: list[tuple[bytes, int]]
+    conversations: ConversationCounts | None
+    interval: Interval
+    is_summary: bool
+
+
+def facts(snapshot: Snapshot) -> Facts:
+    keys = [bytes(key) for key in snapshot.hosts["key"].tolist()]
+    macs = [] if snapshot.macs is None else snapshot.macs.tolist()
+    return Facts(
+        snapshot.counters,
+        rows(snapshot),
+        sorted((keys[host], *numbers) for host, *numbers in snapshot.apps.tolist()),
+        network(snapshot),
+        sorted(zip(keys, macs, strict=snapshot.macs is not None)),
+        snapshot.conversations,
+        snapshot.interval,
+        snapshot.is_summary,
+    )
+
+
+class Pair:
+    """Two accountants that should come to the same, whatever tokens they give."""
+
+    def __init__(self, first: Accountant, second: Accountant) -> None:
+        self.both = (first, second)
+        self.tokens: dict[int, int] = {}
+
+    def same(self, call: Callable[[Accountant], Any]) -> Any:
+        """Make a call of both; return what both return."""
+        first, second = (call(target) for target in self.both)
+        assert first == second
+        return second
+
+    def rotate(self, interval: Interval) -> Facts:
+        return self.compared(*(target.rotate(interval) for target in self.both))
+
+    def finish(self, interval: Interval, whole: Interval) -> tuple[Facts, Facts]:
+        lasts, summaries = zip(*(target.finish(interval, whole) for target in self.both), strict=True)
+        return self.compared(*lasts), self.compared(*summaries)
+
+    def compared(self, first: Snapshot, second: Snapshot) -> Facts:
+        """Check that two snapshots say the same."""
+        check(first)
+        assert facts(first) == facts(second)
+        return facts(second)
+
+    def take_payloads(self) -> list[int]:
+        """Take the payloads of both; return the first one's tokens."""
+        first, second = (target.take_payloads() for target in self.both)
+        assert [payload[1:] for payload in first] == [payload[1:] for payload in second]
+        for mine, other in zip(first, second, strict=True):
+            self.pair_tokens(mine.token, other.token)
+        return [payload.token for payload in first]
+
+    def take_conversations(self) -> None:
+        """Take the conversations of both that have ended."""
+        first, second = (target.take_conversations() for target in self.both)
+        for name in CONVERSATION_DTYPE.names or ():
+            if name != "token":
+                assert first[name].tolist() == second[name].tolist(), name
+        for mine, other in zip(first["token"].tolist(), second["token"].tolist(), strict=True):
+            self.pair_tokens(mine, other)
+
+    def pair_tokens(self, first: int, second: int) -> None:
+        """Check that two tokens always come together."""
+        assert self.tokens.setdefault(first, second) == second
+        assert len(set(self.tokens.values())) == len(self.tokens)
+
+    def label(self, token: int, app: int, wanted: int) -> bool:
+        """Label a conversation by the first one's token."""
+        first, second = self.both
+        answer = first.label(token, app, wanted)
+        assert second.label(self.tokens[token], app, wanted) == answer
+        return answer

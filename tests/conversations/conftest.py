@@ -20,7 +20,7 @@ def make(conversation_engine: str) -> Callable[..., Accountant]:
     """Return `make_accountant` of one engine, with what most tests here need."""
 
     def make_one(**options: Any) -> Accountant:
-        defaults = {
+        defaults: dict[str, Any] = {
             "seed": 0,
             "local_networks": ["10.0.0.0/8"],
             "max_conversations": 16,

@@ -13,23 +13,17 @@ from conversation_tools import (
     HTTP,
     ICMP_APP,
     LOCAL_1,
-    LOCAL_2,
     REMOTE_1,
-    REMOTE_2,
-    REMOTE_3,
-    Counts,
-    S,
     account_all,
     apps,
     back,
-    counts,
     ended,
     finish,
     icmp,
+    label,
     network,
     out,
     ports,
-    reasons,
     rotate,
     tcp,
     udp,
@@ -153,14 +147,6 @@ class TestSettling:
         assert snapshot.network_apps()[0].frames == 1
 
 
-def label(target: Accountant, frame: Frame, app: int, wanted: int = 0) -> None:
-    """Account a frame with a payload and label its conversation."""
-    target.payload_allowance = 100
-    target.account(frame)
-    *_, payload = target.take_payloads()
-    assert target.label(payload.token, app, wanted)
-
-
 class TestRelabelling:
     def test_within_an_interval_all_goes_to_the_label(self, make: Make) -> None:
         target = make()
@@ -255,185 +241,3 @@ class TestRelabelling:
         label(target, tcp(LOCAL_1, 80, LOCAL_1, 40000, b"1"), DNS)
         _, summary = finish(target)
         assert apps(summary, LOCAL_1) == {DNS: (300, 300, 3, 3)}
-
-
-class TestFullHostTable:
-    def test_hosts_that_do_not_fit_get_nothing(self, make: Make) -> None:
-        target = make(max_hosts=2)
-        account_all(target, out(), tcp(LOCAL_1, 40000, REMOTE_2, 80), tcp(REMOTE_3, 40000, REMOTE_2, 80))
-        snapshot = rotate(target)
-        assert len(snapshot) == 2
-        assert apps(snapshot, LOCAL_1) == {HTTP: (0, 200, 0, 2)}
-        assert network(snapshot) == {HTTP: (3, 300)}
-
-    def test_side_that_was_once_not_credited_is_left_alone(self, make: Make) -> None:
-        target = make(max_hosts=2)
-        account_all(target, out(), tcp(LOCAL_1, 50000, REMOTE_2, 80, wire_len=10))
-        rotate(target)
-        target.account(tcp(LOCAL_1, 50000, REMOTE_2, 80, wire_len=20))
-        rotate(target)  # makes room
-        target.account(tcp(LOCAL_1, 50000, REMOTE_2, 80, wire_len=40))
-        assert apps(rotate(target), REMOTE_2) == {HTTP: (40, 0, 1, 0)}
-        assert [(found.b[0], found.ended) for found in ended(target)] == [(b.host(REMOTE_1), "full")]
-        label(target, tcp(LOCAL_1, 50000, REMOTE_2, 80, b"1", wire_len=80), DNS)
-        last, summary = finish(target)
-        assert apps(last, REMOTE_2) == {DNS: (80, 0, 1, 0)}
-        assert apps(summary, REMOTE_2) == {HTTP: (40, 0, 1, 0), DNS: (80, 0, 1, 0)}
-        assert apps(summary, LOCAL_1) == {HTTP: (0, 100, 0, 1), DNS: (0, 150, 0, 4)}
-        assert network(summary) == {HTTP: (1, 100), DNS: (4, 150)}
-
-    def test_conversations_of_hosts_that_never_fitted_go_on(self, make: Make) -> None:
-        target = make(max_hosts=1)
-        account_all(target, out())
-        assert counts(rotate(target)) == Counts(1, {}, 1)
-        account_all(target, out())
-        assert counts(rotate(target)) == Counts(0, {}, 1)
-        assert counts(rotate(target)) == Counts(0, {}, 1)
-
-    def test_pruned_host_takes_its_applications_and_conversations(self, make: Make) -> None:
-        target = make(max_hosts=2)
-        target.account(out())
-        assert counts(rotate(target)) == Counts(1, {}, 1)
-        assert counts(rotate(target)) == Counts(0, {}, 1)  # then the remote host goes
-        assert reasons(target) == ["full"]
-        assert counts(rotate(target)) == Counts(0, {"full": 1}, 0)
-        target.account(back(wire_len=7))
-        _, summary = finish(target)
-        assert apps(summary, REMOTE_1) == {HTTP: (0, 7, 0, 1)}
-        assert apps(summary, LOCAL_1) == {HTTP: (7, 100, 1, 1)}
-        assert network(summary) == {HTTP: (2, 107)}
-
-    def test_table_that_is_not_full_keeps_them(self, make: Make) -> None:
-        target = make(max_hosts=3)
-        target.account(out())
-        for _ in range(3):
-            assert counts(rotate(target)).running == 1
-
-    def test_displaced_host_takes_its_applications(self, make: Make) -> None:
-        target = make(max_hosts=2)
-        target.account(out())
-        rotate(target)
-        account_all(target, udp(LOCAL_2, 1, LOCAL_2, 53))
-        assert counts(rotate(target)) == Counts(1, {}, 2)
-        assert reasons(target) == ["full"]
-        _, summary = finish(target)
-        assert len(summary) == 2
-        assert apps(summary, LOCAL_1) == {HTTP: (0, 100, 0, 1)}
-        assert apps(summary, LOCAL_2) == {DNS: (100, 100, 1, 1)}
-        assert network(summary) == {HTTP: (1, 100), DNS: (1, 100)}
-
-    def test_displaced_host_is_not_credited_and_its_conversation_goes_on(self, make: Make) -> None:
-        target = make(max_hosts=2)
-        account_all(target, out(wire_len=10), udp(LOCAL_2, 1, LOCAL_2, 53), out(wire_len=20))
-        snapshot = rotate(target)
-        assert apps(snapshot, LOCAL_1) == {HTTP: (0, 30, 0, 2)}
-        assert counts(snapshot).running == 2
-        label(target, out(data=b"1", wire_len=40), ALT)
-        _, summary = finish(target)
-        assert apps(summary, LOCAL_1) == {ALT: (0, 70, 0, 3)}
-        assert network(summary) == {ALT: (3, 70), DNS: (1, 100)}
-
-    def test_label_of_a_conversation_whose_host_was_displaced(self, make: Make) -> None:
-        target = make(max_hosts=2)
-        target.payload_allowance = 1
-        target.account(out(data=b"1"))
-        (payload,) = target.take_payloads()
-        rotate(target)
-        account_all(target, udp(LOCAL_2, 1, LOCAL_2, 53))
-        assert target.label(payload.token, ALT, 0)
-        rotate(target)
-        _, summary = finish(target)
-        assert apps(summary, LOCAL_1) == {ALT: (0, 100, 0, 1)}
-        assert network(summary) == {ALT: (1, 100), DNS: (1, 100)}
-
-    def test_closed_conversation_of_a_pruned_host_keeps_its_reason(self, make: Make) -> None:
-        target = make(max_hosts=2)
-        target.account(out(flags=b.RST))
-        rotate(target, 60)
-        rotate(target, 61)
-        assert reasons(target) == ["rst"]
-
-
-class TestMerge:
-    def test_shards_add_up(self, make: Make) -> None:
-        merged, shards = make(), [make(), make()]
-        account_all(shards[0], out(wire_len=10), udp(LOCAL_1, 1, REMOTE_1, 53))
-        account_all(shards[1], tcp(REMOTE_1, 80, LOCAL_1, 50000, wire_len=20), tcp(LOCAL_2, 1, REMOTE_1, 80, flags=b.RST))
-        for shard in shards:
-            merged.merge(shard)
-        snapshot = rotate(merged)
-        assert apps(snapshot, LOCAL_1) == {HTTP: (20, 10, 1, 1), DNS: (0, 100, 0, 1)}
-        assert apps(snapshot, REMOTE_1) == {HTTP: (110, 20, 2, 1), DNS: (100, 0, 1, 0)}
-        assert network(snapshot) == {HTTP: (3, 130), DNS: (1, 100)}
-        assert counts(snapshot) == Counts(4, {}, 4)
-
-    def test_only_what_is_new_is_merged(self, make: Make) -> None:
-        merged, shard = make(), make()
-        shard.account(out(wire_len=10))
-        merged.merge(shard)
-        merged.merge(shard)
-        account_all(shard, back(wire_len=20), out(flags=b.RST, ts_ns=1), out(flags=b.SYN, ts_ns=2))
-        merged.merge(shard)
-        snapshot = rotate(merged)
-        assert apps(snapshot, LOCAL_1) == {HTTP: (20, 210, 1, 3)}
-        assert counts(snapshot) == Counts(2, {"rst": 1}, 1)
-        assert reasons(merged) == []
-        assert reasons(shard) == ["rst"]
-
-    def test_merged_accountant_begins_an_interval(self, make: Make) -> None:
-        merged, shard = make(), make()
-        account_all(shard, out(data=b"passes"))
-        merged.merge(shard)
-        snapshot = rotate(shard)
-        assert network(snapshot) == {}
-        assert counts(snapshot) == Counts(0, {}, 1)
-        assert counts(rotate(merged)).passed_by == 1
-        _, summary = finish(shard)
-        assert apps(summary, LOCAL_1) == {HTTP: (0, 100, 0, 1)}
-
-    def test_label_holds_from_the_next_merge_on(self, make: Make) -> None:
-        merged, shard = make(), make()
-        shard.account(out(wire_len=10))
-        merged.merge(shard)
-        label(shard, out(data=b"1", wire_len=20), ALT)
-        merged.merge(shard)
-        _, summary = finish(merged)
-        assert apps(summary, LOCAL_1) == {HTTP: (0, 10, 0, 1), ALT: (0, 20, 0, 1)}
-        _, summary = finish(shard)
-        assert apps(summary, LOCAL_1) == {ALT: (0, 30, 0, 2)}
-
-    def test_own_conversations_go_on(self, make: Make) -> None:
-        merged, shard = make(), make()
-        merged.account(out(wire_len=10))
-        shard.account(out(wire_len=20))
-        merged.merge(shard)
-        merged.account(out(wire_len=40))
-        last, summary = finish(merged)
-        for snapshot in (last, summary):
-            assert apps(snapshot, LOCAL_1) == {HTTP: (0, 70, 0, 3)}
-            assert counts(snapshot) == Counts(2, {"end": 1}, 1)
-
-    def test_idle_ones_are_not_ended(self, make: Make) -> None:
-        merged, shard = make(), make()
-        account_all(shard, out(), udp(LOCAL_1, 1, REMOTE_1, 2, ts_ns=1000 * S))
-        merged.merge(shard)
-        assert counts(rotate(merged)).running == 2
-        assert counts(rotate(shard)) == Counts(0, {"idle": 1}, 1)
-
-    def test_hosts_that_do_not_fit(self, make: Make) -> None:
-        merged, shard = make(max_hosts=1), make()
-        shard.account(out())
-        merged.merge(shard)
-        snapshot = rotate(merged)
-        assert len(snapshot.apps) == 1
-        assert network(snapshot) == {HTTP: (1, 100)}
-        assert counts(snapshot).running == 1
-
-    def test_prune_of_the_merged_accountant_ends_conversations(self, make: Make) -> None:
-        merged, shard = make(), make(max_hosts=2)
-        shard.account(out())
-        merged.merge(shard)
-        merged.merge(shard)
-        assert reasons(shard) == ["full"]
-        merged.merge(shard)
-        assert counts(rotate(merged)) == Counts(1, {"full": 1}, 0)
