@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
-from engines import NATIVE_HAS_CONVERSATIONS
+from engines import needs_native_conversations
 
 from fastmon.accounting import make_accountant
 
@@ -22,10 +22,8 @@ def accountant(request: pytest.FixtureRequest) -> Callable[..., Accountant]:
     return partial(make_accountant, request.param, seed=0)
 
 
-@pytest.fixture(params=["native", "reference"])
+@pytest.fixture(params=[pytest.param("native", marks=needs_native_conversations), "reference"])
 def conversation_engine(request: pytest.FixtureRequest) -> str:
     """Return an engine's name: whatever uses this is tested on both."""
     name: str = request.param
-    if name == "native" and not NATIVE_HAS_CONVERSATIONS:
-        pytest.skip("the native engine has no conversations yet")
     return name

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from fastmon import _accounting
 from fastmon.decode import decode
 from fastmon.frames import Frame, PacketSummary
 
 NATIVE_HAS_CONVERSATIONS = hasattr(_accounting.Accountant, "take_conversations")
+needs_native_conversations = pytest.mark.skipif(not NATIVE_HAS_CONVERSATIONS, reason="the native engine has no conversations yet")
 
 
 def decode_with(engine: str, link_type: int, data: bytes, *, inner: bool = False) -> PacketSummary:

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 import builders as b
 from hypothesis import strategies as st
+from transports import stated_length, transport
 
 from fastmon.frames import Frame
 
@@ -45,8 +46,17 @@ def ip4(draw: Draw, depth: int) -> bytes:
     protocol, payload = upper(draw, depth)
     src, dst = (str(ipaddress.IPv4Address(draw(st.integers(0, 2**32 - 1)))) for _ in range(2))
     offset = draw(st.sampled_from([0, 0, 0, 0, 1, 0x1FFF]))
+    options = bytes(4 * words(draw, 10))
+    length = stated_length(draw, 20 + len(options) + len(payload))
     return b.ipv4(
-        src, dst, payload, protocol=protocol, options=bytes(4 * words(draw, 10)), offset=offset, more=draw(st.integers(0, 3)) == 0
+        src,
+        dst,
+        payload,
+        protocol=protocol,
+        options=options,
+        offset=offset,
+        more=draw(st.integers(0, 3)) == 0,
+        total_length=length,
     )
 
 
@@ -55,7 +65,7 @@ def ip6(draw: Draw, depth: int) -> bytes:
     for _ in range(draw(st.sampled_from([0, 0, 1, 2, 3, 31, 32, 33]))):
         next_header, payload = extension_header(draw, next_header, payload)
     src, dst = (str(ipaddress.IPv6Address(draw(st.integers(0, 2**128 - 1)))) for _ in range(2))
-    return b.ipv6(src, dst, payload, next_header=next_header)
+    return b.ipv6(src, dst, payload, next_header=next_header, payload_length=stated_length(draw, len(payload)))
 
 
 def extension_header(draw: Draw, next_header: int, payload: bytes) -> tuple[int, bytes]:
@@ -72,24 +82,6 @@ def upper(draw: Draw, depth: int) -> tuple[int, bytes]:
     """Return (protocol, payload)."""
     is_tunnel = depth > 0 and draw(st.integers(0, 3)) > 0
     return draw(st.sampled_from(TUNNELS))(draw, depth - 1) if is_tunnel else transport(draw)
-
-
-def transport(draw: Draw) -> tuple[int, bytes]:
-    source, destination = draw(st.integers(0, 0xFFFF)), draw(st.integers(0, 0xFFFF))
-    return draw(
-        st.sampled_from(
-            [
-                (b.TCP, b.tcp(source, destination)),
-                (b.UDP, b.udp(source, destination)),
-                (b.SCTP, b.sctp(source, destination)),
-                (33, b.udp(source, destination)),
-                (136, b.udp(source, destination)),
-                (b.ICMP, b.icmp()),
-                (50, bytes(8)),
-                (59, b""),
-            ]
-        )
-    )
 
 
 def udp_tunnel(port: int, content: Stack) -> Typed:

@@ -5,7 +5,7 @@ What it does not do: read clocks, open sources, print.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -139,7 +139,7 @@ def make_accountant(
     if engine == "reference":
         from fastmon.reference import ReferenceAccountant
 
-        return cast("Accountant", ReferenceAccountant(**options))
+        return ReferenceAccountant(**options)
     from fastmon._accounting import Accountant as NativeAccountant
 
     return NativeAccountant(**options, seed=seed, slow_decoder=_decode_slowly)

@@ -1,0 +1,193 @@
+"""The reference accountant: frames into hosts and conversations, and those into snapshots.
+
+Private to `fastmon.reference`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastmon.conversations import CONVERSATION_DTYPE, AppTables
+from fastmon.decode import decode
+from fastmon.errors import ConfigError
+from fastmon.frames import FrameStatus
+from fastmon.reference.conversations import Conversations
+from fastmon.reference.hosts import HostTable
+from fastmon.reference.snapshots import Period, counters_of
+from fastmon.reference.sums import Traffic
+from fastmon.snapshot import Count
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from fastmon.accounting import Accountant
+    from fastmon.capture import Capture
+    from fastmon.conversations import Payload
+    from fastmon.frames import Frame
+    from fastmon.snapshot import Counters, Interval, LimitCrossing, Snapshot
+
+__all__ = ["FRAMES_PER_READ", "ReferenceAccountant"]
+
+FRAMES_PER_READ = 256
+MIN_FREE_RING_SLOTS = 32
+"""With `pauses`, `drain` returns early when fewer are free."""
+
+
+class ReferenceAccountant:
+    """`accounting.Accountant` in plain Python; arguments as those of `accounting.make_accountant`.
+
+    first_ts_ns, last_ts_ns: least and greatest timestamp accounted, None before the first frame.
+
+    Raises ConfigError for an argument out of its range.
+    """
+
+    def __init__(
+        self,
+        *,
+        inner: bool = False,
+        max_hosts: int = 1 << 20,
+        limit_bytes: int = 0,
+        local_networks: Sequence[str] = (),
+        max_conversations: int = 0,
+        applications: AppTables | None = None,
+        keep_conversations: bool = False,
+    ) -> None:
+        if max_hosts < 1:
+            raise ConfigError(f"max_hosts is {max_hosts}; 1 or more are allowed")
+        if limit_bytes < 0:
+            raise ConfigError(f"limit_bytes is {limit_bytes}; 0 (none) or more are allowed")
+        if max_conversations < 0:
+            raise ConfigError(f"max_conversations is {max_conversations}; 0 (none) or more are allowed")
+        self.first_ts_ns: int | None = None
+        self.last_ts_ns: int | None = None
+        self.pauses = False
+        self._inner = inner
+        self._hosts = HostTable(max_hosts, limit_bytes, local_networks)
+        self._has_conversations = max_conversations > 0
+        self._conversations = Conversations(max_conversations, applications or AppTables(), self._hosts, keep=keep_conversations)
+        self._counts: defaultdict[FrameStatus, Count] = defaultdict(Count)
+        self._counts_before: defaultdict[FrameStatus, Count] = defaultdict(Count)
+
+    @property
+    def payload_allowance(self) -> int:
+        """See `accounting.Accountant`."""
+        return self._conversations.payload_allowance
+
+    @payload_allowance.setter
+    def payload_allowance(self, n_payloads: int) -> None:
+        self._conversations.payload_allowance = n_payloads
+
+    def drain(self, source: Capture, max_frames: int, until_ns: int | None = None) -> int:
+        """Account up to `max_frames` frames of `source`; return the number accounted. See `accounting.Accountant`."""
+        n_accounted = 0
+        while n_accounted < max_frames:
+            frames = source.read(min(self._n_before_pause(), max_frames - n_accounted), until_ns)
+            if not frames:
+                break
+            for frame in frames:
+                self.account(frame)
+            n_accounted += len(frames)
+        return n_accounted
+
+    def account(self, frame: Frame) -> None:
+        """Decode and account one frame."""
+        summary = decode(frame, inner=self._inner)
+        self._counts[summary.status] += Count(1, frame.wire_len)
+        self._see(frame.ts_ns)
+        if summary.status is FrameStatus.IP:
+            moved = Count(1, frame.wire_len)
+            self._hosts.add(summary.src, Traffic.of(sent=moved), frame.ts_ns, frame.ts_ns)
+            self._hosts.add(summary.dst, Traffic.of(received=moved), frame.ts_ns, frame.ts_ns)
+            if self._has_conversations:
+                self._conversations.account(frame, summary)
+
+    def merge(self, other: Accountant) -> None:
+        """Add what `other`, of this class, accounted since its last rotation; rotate `other`.
+
+        If a sum passes the limit, the crossing has the time at which `other` last saw the host.
+        """
+        if not isinstance(other, ReferenceAccountant):
+            raise TypeError(f"a ReferenceAccountant cannot merge a {type(other).__name__}")
+        other._conversations.settle()  # noqa: SLF001 - of this class
+        self._hosts.absorb_interval(other._hosts)  # noqa: SLF001
+        self._conversations.absorb_interval(other._conversations)  # noqa: SLF001
+        for status, count in other._counts.items():  # noqa: SLF001
+            self._counts[status] += count
+        self._see(other.first_ts_ns, other.last_ts_ns)
+        other._begin_interval()  # noqa: SLF001
+
+    def rotate(self, interval: Interval) -> Snapshot:
+        """Return the snapshot of `interval`: what was accounted since the last rotation. Begin anew."""
+        self._conversations.expire(interval.end_ns)
+        self._conversations.settle()
+        snapshot = self._interval_snapshot(interval)
+        self._begin_interval()
+        return snapshot
+
+    def finish(self, interval: Interval, whole: Interval) -> tuple[Snapshot, Snapshot]:
+        """Return the last interval's snapshot and the summary of the whole run."""
+        self._conversations.end_all()
+        last = self._interval_snapshot(interval)
+        self._remember_counts()
+        counters = counters_of(self._counts_before, self._hosts.overflow.total)
+        return last, self._snapshot(whole, counters, is_summary=True)
+
+    def take_limit_crossings(self) -> list[LimitCrossing]:
+        """Return the limit crossings since the last call, in the order of their frames."""
+        crossings, self._hosts.crossings = self._hosts.crossings, []
+        return crossings
+
+    def take_payloads(self) -> list[Payload]:
+        """Return the payloads of the ring, oldest first, and empty it."""
+        payloads, self._conversations.ring = self._conversations.ring, []
+        return payloads
+
+    def label(self, token: int, app: int, wanted: int) -> bool:
+        """Say what a payload told of a conversation. See `accounting.Accountant`."""
+        return self._conversations.label(token, app, wanted)
+
+    def take_conversations(self) -> NDArray[np.void]:
+        """Return the conversations that have ended since the last call, in that order."""
+        ended, self._conversations.ended = self._conversations.ended, []
+        return np.array(ended, CONVERSATION_DTYPE)
+
+    def _n_before_pause(self) -> int:
+        """Return how many frames can be read at once, so that `drain` pauses in time."""
+        if not self.pauses or self.payload_allowance == 0:
+            return FRAMES_PER_READ
+        return max(min(FRAMES_PER_READ, self._conversations.n_free_ring_slots - MIN_FREE_RING_SLOTS + 1), 0)
+
+    def _see(self, *timestamps_ns: int | None) -> None:
+        seen = [ts_ns for ts_ns in (self.first_ts_ns, self.last_ts_ns, *timestamps_ns) if ts_ns is not None]
+        self.first_ts_ns, self.last_ts_ns = min(seen, default=None), max(seen, default=None)
+
+    def _interval_snapshot(self, interval: Interval) -> Snapshot:
+        return self._snapshot(interval, counters_of(self._counts, self._hosts.overflow.interval), is_summary=False)
+
+    def _snapshot(self, interval: Interval, counters: Counters, *, is_summary: bool) -> Snapshot:
+        period = Period(interval, is_summary=is_summary)
+        rows = self._hosts.rows if is_summary else self._hosts.active_rows()
+        snapshot = period.snapshot(counters, rows)
+        if not self._has_conversations:
+            return snapshot
+        counts = self._conversations.counts(is_summary=is_summary)
+        return replace(snapshot, **period.conversation_fields(rows, self._conversations.app_totals, counts))
+
+    def _begin_interval(self) -> None:
+        self._remember_counts()
+        makes_room = self._hosts.is_full
+        self._hosts.begin_interval()
+        self._conversations.begin_interval()
+        if makes_room:
+            self._conversations.end_without_host()
+
+    def _remember_counts(self) -> None:
+        for status, count in self._counts.items():
+            self._counts_before[status] += count
+        self._counts.clear()

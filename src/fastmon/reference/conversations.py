@@ -1,0 +1,343 @@
+"""The reference accountant's conversations (ARCHITECTURE.md, "Conversations").
+
+Private to `fastmon.reference`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from fastmon.conversations import ENDED_REASONS, LABELLED_BY, UNKNOWN_APP, ConversationCounts, Payload
+from fastmon.reference.sums import Account, Sums, Traffic
+from fastmon.snapshot import Count
+from fastmon.units import NS_PER_S
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fastmon.conversations import AppTables
+    from fastmon.frames import Frame, PacketSummary
+    from fastmon.reference.hosts import HostTable
+
+__all__ = ["RING_SLOTS", "Conversations"]
+
+TCP, UDP = 6, 17
+FIN, SYN, RST, ACK = 1, 2, 4, 16
+ETHERNET = 1
+CLOSED_TIMEOUT_NS = 10 * NS_PER_S
+TCP_TIMEOUT_NS = 300 * NS_PER_S
+OTHER_TIMEOUT_NS = 120 * NS_PER_S
+WANTED_PAYLOADS = 4
+RING_SLOTS = 1024
+FORCED_LOOKS = 8
+SWEEP_FRAMES = 4096
+SWEEP_SLOTS = 256
+
+
+class _Endpoint(NamedTuple):
+    host: bytes
+    port: int
+
+
+def _nothing() -> list[Count]:
+    return [Count(), Count()]
+
+
+@dataclass(slots=True, eq=False)
+class _Conversation:
+    """One conversation; what is in pairs is that of a, then that of b.
+
+    moved: what a and b sent.  settled: how much of it its application has been credited with.
+    credited: whether the application of its host got all of that.  closed_by: "fin", "rst", or "".
+    """
+
+    token: int
+    slot: int
+    protocol: int
+    ends: tuple[_Endpoint, _Endpoint]
+    app: int
+    by: str
+    wanted: int
+    first_ns: int
+    last_ns: int
+    moved: list[Count] = field(default_factory=_nothing)
+    settled: list[Count] = field(default_factory=_nothing)
+    credited: list[bool] = field(default_factory=lambda: [True, True])
+    sent_fin: set[int] = field(default_factory=set)
+    closed_by: str = ""
+
+    @property
+    def timeout_ns(self) -> int:
+        if self.closed_by:
+            return CLOSED_TIMEOUT_NS
+        return TCP_TIMEOUT_NS if self.protocol == TCP else OTHER_TIMEOUT_NS
+
+    def is_over_at(self, ts_ns: int) -> bool:
+        return ts_ns - self.last_ns > self.timeout_ns
+
+    def see_flags(self, flags: int, sender: int) -> None:
+        """Learn from TCP flags whether it is closed; once it is, the reason stays."""
+        if flags & FIN:
+            self.sent_fin.add(sender)
+        if self.closed_by:
+            return
+        if flags & RST:
+            self.closed_by = "rst"
+        elif len(self.sent_fin) == len(set(self.ends)):
+            self.closed_by = "fin"
+
+    def shares(self, sent: list[Count]) -> Iterable[tuple[int, bytes, Traffic]]:
+        """Return what both hosts moved, as (side, host key, traffic), when a and b sent so much."""
+        yield 0, self.ends[0].host, Traffic.of(sent=sent[0], received=sent[1])
+        yield 1, self.ends[1].host, Traffic.of(sent=sent[1], received=sent[0])
+
+
+class Conversations:
+    """The conversations that run, those that have ended, and what all of them moved for each application."""
+
+    def __init__(self, max_conversations: int, tables: AppTables, hosts: HostTable, *, keep: bool) -> None:
+        self.payload_allowance = 0
+        self.ring: list[Payload] = []
+        self.ended: list[tuple[object, ...]] = []
+        self.app_totals: defaultdict[int, Account[Count]] = defaultdict(lambda: Account(Count()))
+        self._max_conversations = max_conversations
+        self._tables = tables
+        self._hosts = hosts
+        self._keep = keep
+        self._slots: list[_Conversation | None] = []
+        self._freed: list[int] = []
+        self._running: dict[tuple[int, frozenset[_Endpoint]], _Conversation] = {}
+        self._hand = 0
+        self._sweep_hand = 0
+        self._n_frames = 0
+        self._n_opened = 0
+        self._clock_ns: int | None = None
+        self._counts: Counter[str] = Counter()
+        self._counts_before: Counter[str] = Counter()
+
+    @property
+    def n_free_ring_slots(self) -> int:
+        """How many payloads still fit in the ring."""
+        return RING_SLOTS - len(self.ring)
+
+    def account(self, frame: Frame, packet: PacketSummary) -> None:
+        """Account a frame whose hosts have been accounted."""
+        if packet.protocol is None:
+            return
+        self._clock_ns = frame.ts_ns if self._clock_ns is None else max(self._clock_ns, frame.ts_ns)
+        src_port, dst_port = packet.ports or (0, 0)
+        ends = _Endpoint(packet.src, src_port), _Endpoint(packet.dst, dst_port)
+        found = self._running.get((packet.protocol, frozenset(ends)))
+        if found is not None and self._ends_before(found, frame, packet):
+            self._end(found, "idle")
+            found = None
+        conversation = found or self._open(frame, packet, ends)
+        sender = 0 if ends[0] == conversation.ends[0] else 1
+        conversation.moved[sender] += Count(1, frame.wire_len)
+        conversation.first_ns = min(conversation.first_ns, frame.ts_ns)
+        conversation.last_ns = max(conversation.last_ns, frame.ts_ns)
+        if packet.tcp_flags is not None:
+            conversation.see_flags(packet.tcp_flags, sender)
+        if packet.payload and conversation.wanted:
+            self._offer(conversation, frame, packet, sender)
+        self._n_frames += 1
+        if self._n_frames % SWEEP_FRAMES == 0:
+            self._sweep(self._clock_ns)
+
+    def label(self, token: int, app: int, wanted: int) -> bool:
+        """See `accounting.Accountant`."""
+        for conversation in self._running.values():
+            if conversation.token == token:
+                conversation.wanted = wanted
+                if app != UNKNOWN_APP:
+                    self._relabel(conversation, app)
+                return True
+        return False
+
+    def expire(self, interval_end_ns: int) -> None:
+        """End what is idle at the end of an interval."""
+        for conversation in self._in_slot_order():
+            if self._clock_ns is not None and conversation.is_over_at(max(self._clock_ns, interval_end_ns - 1)):
+                self._end(conversation, "idle")
+
+    def settle(self) -> None:
+        """Credit applications with what all conversations moved since they were last settled."""
+        for conversation in self._in_slot_order():
+            self._settle(conversation)
+
+    def end_without_host(self) -> None:
+        """End those with a host that has been in the table, and is no longer."""
+        for conversation in self._in_slot_order():
+            for end, credited in zip(conversation.ends, conversation.credited, strict=True):
+                if credited and self._hosts.find(end.host) is None:
+                    self._end(conversation, "full")
+                    break
+
+    def end_all(self) -> None:
+        """End what is left."""
+        for conversation in self._in_slot_order():
+            self._end(conversation, "end")
+
+    def begin_interval(self) -> None:
+        """Let the interval's sums begin at 0."""
+        self._counts_before = self._counts.copy()
+        for account in self.app_totals.values():
+            account.begin_interval()
+
+    def absorb_interval(self, other: Conversations) -> None:
+        """Add what another accountant's conversations came to in its interval."""
+        self._counts.update(other._counts - other._counts_before)
+        for app, account in other.app_totals.items():
+            self.app_totals[app].add(account.interval)
+
+    def counts(self, *, is_summary: bool) -> ConversationCounts:
+        """Return the numbers of conversations, of the interval or of the run."""
+        counts = self._counts if is_summary else self._counts - self._counts_before
+        return ConversationCounts(
+            opened=counts["opened"],
+            ended={reason: counts[reason] for reason in ENDED_REASONS},
+            running=self._counts["opened"] - sum(self._counts[reason] for reason in ENDED_REASONS),
+            passed_by=counts["passed_by"],
+        )
+
+    def _in_slot_order(self) -> list[_Conversation]:
+        return [conversation for conversation in self._slots if conversation is not None]
+
+    def _ends_before(self, conversation: _Conversation, frame: Frame, packet: PacketSummary) -> bool:
+        """Tell whether a conversation is over before a frame that would be its next one."""
+        flags = packet.tcp_flags or 0
+        is_reopened = conversation.closed_by and flags & (SYN | ACK | FIN | RST) == SYN
+        return bool(is_reopened) or conversation.is_over_at(frame.ts_ns)
+
+    def _open(self, frame: Frame, packet: PacketSummary, ends: tuple[_Endpoint, _Endpoint]) -> _Conversation:
+        assert packet.protocol is not None
+        slot = self._free_slot(frame.ts_ns)
+        self._n_opened += 1
+        self._counts["opened"] += 1
+        app, by = self._app_of(packet.protocol, ends)
+        wanted = WANTED_PAYLOADS if packet.protocol in (TCP, UDP) else 0
+        conversation = _Conversation(
+            self._n_opened, slot, packet.protocol, ends, app, by, wanted, first_ns=frame.ts_ns, last_ns=frame.ts_ns
+        )
+        self._slots[slot] = self._running[packet.protocol, frozenset(ends)] = conversation
+        self._learn_macs(frame, packet)
+        return conversation
+
+    def _free_slot(self, ts_ns: int) -> int:
+        """Return a slot for a new conversation; if there is none, end another by force."""
+        if not self._freed and len(self._slots) < self._max_conversations:
+            self._slots.append(None)
+            return len(self._slots) - 1
+        if not self._freed:
+            n_slots = len(self._slots)
+            candidates = [self._slots[(self._hand + i) % n_slots] for i in range(min(FORCED_LOOKS, n_slots))]
+            self._hand = (self._hand + len(candidates)) % n_slots
+            victim = min((each for each in candidates if each is not None), key=lambda each: each.last_ns)
+            self._end(victim, "idle" if victim.is_over_at(ts_ns) else "full")
+        return self._freed.pop()
+
+    def _app_of(self, protocol: int, ends: tuple[_Endpoint, _Endpoint]) -> tuple[int, str]:
+        """Return the application of a new conversation, and what says so."""
+        if self._tables.protocols[protocol] != UNKNOWN_APP:
+            return self._tables.protocols[protocol], "payload"
+        ports = {TCP: self._tables.tcp_ports, UDP: self._tables.udp_ports}.get(protocol, bytes(65536))
+        for port in sorted(end.port for end in ends):
+            if ports[port] != UNKNOWN_APP:
+                return ports[port], "port"
+        return UNKNOWN_APP, "none"
+
+    def _learn_macs(self, frame: Frame, packet: PacketSummary) -> None:
+        if frame.link_type != ETHERNET or len(frame.data) < 14:
+            return
+        for key, mac in ((packet.src, frame.data[6:12]), (packet.dst, frame.data[0:6])):
+            row = self._hosts.find(key)
+            is_group = mac[0] & 1
+            if row is not None and row.is_local and not is_group and any(mac):
+                row.mac = int.from_bytes(mac, "big")
+
+    def _offer(self, conversation: _Conversation, frame: Frame, packet: PacketSummary, sender: int) -> None:
+        """Put a payload into the ring if somebody may look at it and it fits."""
+        if self.payload_allowance == 0 or self.n_free_ring_slots == 0:
+            self._counts["passed_by"] += 1
+            return
+        self.payload_allowance -= 1
+        conversation.wanted -= 1
+        a, b = conversation.ends
+        self.ring.append(Payload(conversation.token, conversation.protocol, *a, *b, sender == 0, frame.ts_ns, packet.payload))
+
+    def _sweep(self, now_ns: int) -> None:
+        """Look at some slots, and end what is idle there."""
+        n_slots = len(self._slots)
+        n_looks = min(SWEEP_SLOTS, n_slots)
+        for i in range(n_looks):
+            conversation = self._slots[(self._sweep_hand + i) % n_slots]
+            if conversation is not None and conversation.is_over_at(now_ns):
+                self._end(conversation, "idle")
+        self._sweep_hand = (self._sweep_hand + n_looks) % n_slots
+
+    def _end(self, conversation: _Conversation, reason: str) -> None:
+        """End a conversation for `reason`, or for that of its closing if it is closed; free its slot."""
+        self._settle(conversation)
+        reason = conversation.closed_by or reason
+        self._counts[reason] += 1
+        self._slots[conversation.slot] = None
+        self._freed.append(conversation.slot)
+        del self._running[conversation.protocol, frozenset(conversation.ends)]
+        if self._keep:
+            self.ended.append(_record(conversation, reason))
+
+    def _settle(self, conversation: _Conversation) -> None:
+        """Credit its application with what it moved since it was last settled."""
+        unsettled = [moved - settled for moved, settled in zip(conversation.moved, conversation.settled, strict=True)]
+        if unsettled == _nothing():
+            return
+        for side, key, traffic in conversation.shares(unsettled):
+            row = self._hosts.find(key)
+            if row is None:
+                conversation.credited[side] = False
+            elif conversation.app != UNKNOWN_APP:
+                row.apps[conversation.app].add(traffic)
+        if conversation.app != UNKNOWN_APP:
+            self.app_totals[conversation.app].add(unsettled[0] + unsettled[1])
+        conversation.settled = list(conversation.moved)
+
+    def _relabel(self, conversation: _Conversation, app: int) -> None:
+        """Give a conversation another application, with what it moved so far."""
+        old, conversation.app, conversation.by = conversation.app, app, "payload"
+        for side, key, traffic in conversation.shares(conversation.settled):
+            row = self._hosts.find(key)
+            if row is not None and conversation.credited[side]:
+                _move(row.apps, old, app, traffic)
+        _move(self.app_totals, old, app, conversation.settled[0] + conversation.settled[1])
+
+
+def _move(apps: defaultdict[int, Account[Sums]], old: int, new: int, sums: Sums) -> None:
+    """Move what was credited in earlier intervals from one application to another."""
+    if old != UNKNOWN_APP:
+        apps[old].withdraw_earlier(sums)
+    apps[new].add_earlier(sums)
+
+
+def _record(conversation: _Conversation, reason: str) -> tuple[object, ...]:
+    """Return an ended conversation as a row of `CONVERSATION_DTYPE`."""
+    (a_host, a_port), (b_host, b_port) = conversation.ends
+    from_a, from_b = conversation.moved
+    return (
+        conversation.token,
+        list(a_host),
+        list(b_host),
+        a_port,
+        b_port,
+        conversation.protocol,
+        conversation.app,
+        LABELLED_BY.index(conversation.by),
+        ENDED_REASONS.index(reason),
+        from_a.frames,
+        from_a.bytes,
+        from_b.frames,
+        from_b.bytes,
+        conversation.first_ns,
+        conversation.last_ns,
+    )

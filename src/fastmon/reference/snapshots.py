@@ -1,0 +1,94 @@
+"""From the reference accountant's sums to snapshots.
+
+Private to `fastmon.reference`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastmon.conversations import APP_DTYPE, APP_TOTAL_DTYPE
+from fastmon.frames import UNDECODED, FrameStatus
+from fastmon.reference.sums import Sums, Traffic
+from fastmon.snapshot import HOST_DTYPE, Count, Counters, Overflow, Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from fastmon.conversations import ConversationCounts
+    from fastmon.reference.hosts import Row
+    from fastmon.reference.sums import Account
+    from fastmon.snapshot import Interval
+
+__all__ = ["Period", "counters_of"]
+
+
+class Period:
+    """What a snapshot is of: an interval, or the whole run."""
+
+    def __init__(self, interval: Interval, *, is_summary: bool) -> None:
+        self._interval = interval
+        self._is_summary = is_summary
+
+    def snapshot(self, counters: Counters, rows: list[Row]) -> Snapshot:
+        """Return the snapshot of some hosts."""
+        hosts = np.empty(len(rows), HOST_DTYPE)
+        hosts["key"] = np.frombuffer(b"".join(row.key for row in rows), np.uint8).reshape(-1, 16)
+        for name in ("bytes_in", "bytes_out", "packets_in", "packets_out"):
+            hosts[name] = [getattr(self._of(row.account), name) for row in rows]
+        for name in ("first_seen_ns", "last_seen_ns"):
+            hosts[name] = [getattr(row, name) for row in rows]
+        hosts.setflags(write=False)
+        return Snapshot(
+            self._interval,
+            counters,
+            hosts,
+            total_bytes_in=_read_only([row.account.total.bytes_in for row in rows], np.uint64),
+            total_bytes_out=_read_only([row.account.total.bytes_out for row in rows], np.uint64),
+            local=_read_only([row.is_local for row in rows], np.bool_),
+            flagged=_read_only([row.is_flagged for row in rows], np.bool_),
+            is_summary=self._is_summary,
+        )
+
+    def conversation_fields(
+        self, rows: list[Row], app_totals: dict[int, Account[Count]], counts: ConversationCounts
+    ) -> dict[str, Any]:
+        """Return the fields that a snapshot of the same hosts has where conversations are accounted."""
+        apps = [
+            (number, app, traffic.bytes_in, traffic.bytes_out, traffic.packets_in, traffic.packets_out)
+            for number, row in enumerate(rows)
+            for app, traffic in ((app, self._of(account)) for app, account in sorted(row.apps.items()))
+            if traffic != Traffic()
+        ]
+        totals = [(app, self._of(account)) for app, account in sorted(app_totals.items())]
+        return {
+            "apps": _read_only(apps, APP_DTYPE),
+            "app_totals": _read_only([(app, sums.frames, sums.bytes) for app, sums in totals if sums.frames], APP_TOTAL_DTYPE),
+            "macs": _read_only([row.mac for row in rows], np.uint64),
+            "conversations": counts,
+        }
+
+    def _of(self, account: Account[Sums]) -> Sums:
+        return account.total if self._is_summary else account.interval
+
+
+def counters_of(counts: dict[FrameStatus, Count], overflow: Traffic) -> Counters:
+    """Return the counters of frames by their status, and of what did not fit."""
+    return Counters(
+        frames=sum(counts.values(), Count()),
+        ip=counts.get(FrameStatus.IP, Count()),
+        non_ip=counts.get(FrameStatus.NON_IP, Count()),
+        undecoded={status.name.lower(): counts.get(status, Count()) for status in UNDECODED},
+        overflow=Overflow(overflow.packets_in, overflow.bytes_in, overflow.packets_out, overflow.bytes_out),
+    )
+
+
+def _read_only(values: Sequence[Any], dtype: Any) -> NDArray[Any]:
+    array = np.array(values, dtype)
+    array.setflags(write=False)
+    return array
