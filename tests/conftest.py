@@ -6,7 +6,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
-from engines import needs_native_conversations
 
 from fastmon.accounting import make_accountant
 
@@ -22,7 +21,7 @@ def accountant(request: pytest.FixtureRequest) -> Callable[..., Accountant]:
     return partial(make_accountant, request.param, seed=0)
 
 
-@pytest.fixture(params=[pytest.param("native", marks=needs_native_conversations), "reference"])
+@pytest.fixture(params=["native", "reference"])
 def conversation_engine(request: pytest.FixtureRequest) -> str:
     """Return an engine's name: whatever uses this is tested on both."""
     name: str = request.param

@@ -11,7 +11,6 @@ import pytest
 import test_decode_payload as payload_catalogue
 import test_decode_reference as catalogue
 import test_decode_reference_ip as ip_catalogue
-from engines import native_summary
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -19,6 +18,7 @@ from snapshot_checks import assert_conserved, rows
 from strategies import LINKS, SLIP, WIRE_LENGTHS, arbitrary_frames, damaged_frames, deep_frames, whole_frames
 
 from fastmon import decode as reference_decode
+from fastmon._accounting import decode as native_decode
 from fastmon.accounting import make_accountant
 from fastmon.decode import SUPPORTED_LINK_TYPES, decode
 from fastmon.decode.walk import Cursor, Rule, RuleFunction, Step
@@ -36,7 +36,7 @@ many = settings(max_examples=1000, deadline=None, suppress_health_check=[HealthC
 
 def assert_same_summary(frame: Frame, *, inner: bool) -> PacketSummary:
     expected = decode(frame, inner=inner)
-    summary = native_summary(frame.link_type, frame.data, inner=inner)
+    summary = native_decode(frame.link_type, frame.data, inner)
     assert astuple(summary) == astuple(expected), (frame, inner)
     return expected
 

@@ -663,7 +663,7 @@ cdef class Accountant:
             hosts.locals[hosts.n_locals] = parse_prefix(text)
             hosts.n_locals += 1
         table_init(&hosts.table, <uint32_t>max_hosts, number)
-        if max_conversations:
+        if max_conversations != 0:
             self.engine.flows = new_flows(max_conversations, applications, keep_conversations, number)
             apps_init(&hosts.apps, <uint32_t>max_hosts)
             hosts.has_apps = True
@@ -1106,7 +1106,7 @@ cdef class Accountant:
         return ConversationCounts(
             opened=flows.counts.opened - base.opened,
             ended={name: flows.counts.ended[i] - base.ended[i] for i, name in enumerate(ENDED_REASONS)},
-            running=flows.table.n_running,
+            running=flows.counts.opened - sum([flows.counts.ended[i] for i in range(N_REASONS)]),
             passed_by=passed_by,
         )
 

@@ -14,7 +14,7 @@ from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from fastmon._tables cimport NO_ROW, Traffic, release, reserve
+from fastmon._tables cimport Traffic, release, reserve
 
 cdef enum:
     N_APPS = 256
@@ -161,34 +161,25 @@ cdef inline void app_recredit(AppTable* table, uint32_t host, uint8_t old, uint8
         traffic_add(&row.total, traffic)
 
 
-cdef inline void apps_merge(AppTable* table, uint32_t host, AppTable* other, uint32_t other_host) noexcept nogil:
-    """Add a host's applications of another table, which begins anew with them. NO_ROW: the host overflows, and they are lost."""
+cdef inline void apps_merge(AppTable* table, uint32_t host, const AppTable* other, uint32_t other_host) noexcept nogil:
+    """Add what a host's applications in another table moved in its interval."""
     cdef uint32_t link = other.heads[other_host]
-    cdef AppRow* source
-    cdef AppRow* row
     while link:
-        source = &other.rows[link - 1]
-        row = app_get(table, host, <uint8_t>source.app) if host != NO_ROW else NULL
-        if row != NULL:
-            traffic_add(&row.interval, &source.interval)
-            traffic_add(&row.total, &source.total)
-        memset(&source.interval, 0, sizeof(Traffic))
-        memset(&source.total, 0, sizeof(Traffic))
-        link = source.next
-    if host != NO_ROW and other.macs[other_host]:
+        if not traffic_is_zero(&other.rows[link - 1].interval):
+            app_credit(table, host, <uint8_t>other.rows[link - 1].app, &other.rows[link - 1].interval)
+        link = other.rows[link - 1].next
+    if other.macs[other_host]:
         table.macs[host] = other.macs[other_host]
 
 
-cdef inline void apps_merge_tallies(AppTable* table, AppTable* other) noexcept nogil:
-    """Add the network's sums of another table, which begins anew with them."""
+cdef inline void apps_merge_tallies(AppTable* table, const AppTable* other) noexcept nogil:
+    """Add the network's sums of another table's interval."""
     cdef uint32_t app
     for app in range(N_APPS):
         table.interval[app].frames += other.interval[app].frames
         table.interval[app].bytes += other.interval[app].bytes
-        table.total[app].frames += other.total[app].frames
-        table.total[app].bytes += other.total[app].bytes
-    memset(other.interval, 0, sizeof(other.interval))
-    memset(other.total, 0, sizeof(other.total))
+        table.total[app].frames += other.interval[app].frames
+        table.total[app].bytes += other.interval[app].bytes
 
 
 cdef inline void apps_begin_interval(AppTable* table) noexcept nogil:

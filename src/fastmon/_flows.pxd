@@ -129,9 +129,8 @@ cdef inline void relabel(Hosts* hosts, Flows* flows, uint32_t number, uint8_t ap
     cdef int d
     cdef uint64_t n_packets = record.settled_packets[0] + record.settled_packets[1]
     cdef uint64_t n_bytes = record.settled_bytes[0] + record.settled_bytes[1]
-    if row.state & (UNCREDITED_A | UNCREDITED_B) != UNCREDITED_A | UNCREDITED_B:
-        tally_add(&hosts.apps.total[row.app], 0 - n_packets, 0 - n_bytes)
-        tally_add(&hosts.apps.total[app], n_packets, n_bytes)
+    tally_add(&hosts.apps.total[row.app], 0 - n_packets, 0 - n_bytes)
+    tally_add(&hosts.apps.total[app], n_packets, n_bytes)
     for d in range(2):
         if n_packets == 0 or row.state & (UNCREDITED_B if d else UNCREDITED_A):
             continue
@@ -338,10 +337,10 @@ cdef inline void sweep(Hosts* hosts, Flows* flows) noexcept nogil:
     """End the idle ones of a few rows."""
     cdef uint32_t i
     for i in range(min(<uint32_t>SWEEP_ROWS, flows.table.n_rows)):
-        if flows.table.sweep_hand >= flows.table.n_rows:
-            flows.table.sweep_hand = 0
         end_idle(hosts, flows, flows.table.sweep_hand, flows.clock_ns)
         flows.table.sweep_hand += 1
+        if flows.table.sweep_hand == flows.table.n_rows:
+            flows.table.sweep_hand = 0
 
 
 cdef inline void count_frame(Hosts* hosts, Flows* flows, const Entry* entry, uint32_t number, int d) noexcept nogil:

@@ -8,8 +8,7 @@ from libc.string cimport memcpy
 
 from fastmon._applications cimport apps_begin_interval, apps_merge, apps_merge_tallies, apps_move
 from fastmon._conversations cimport (
-    ENDED_END, ENDED_FULL, ENDED_IDLE, N_REASONS, RUNNING, UNCREDITED_A, UNCREDITED_B, Conversation,
-    ConversationRecord, closing_reason, is_idle,
+    ENDED_END, ENDED_FULL, N_REASONS, RUNNING, UNCREDITED_A, UNCREDITED_B, Conversation, ConversationRecord, closing_reason,
 )
 from fastmon._decode cimport N_STATUSES
 from fastmon._engine cimport Engine, row_number
@@ -50,7 +49,7 @@ cdef inline void end_all(Engine* engine) noexcept nogil:
     for number in range(flows.table.n_rows):
         row = &flows.table.rows[number]
         if row.state & RUNNING:
-            end(&engine.hosts, flows, number, closing_reason(row, ENDED_IDLE if is_idle(row, flows.clock_ns) else ENDED_END))
+            end(&engine.hosts, flows, number, closing_reason(row, ENDED_END))
 
 
 cdef inline bint was_idle(const HostTable* table, uint32_t row) noexcept nogil:
@@ -66,29 +65,30 @@ cdef inline bint find_moved_host(HostTable* table, const Key* key, uint32_t* hos
 
 
 cdef inline void follow_hosts(Engine* engine) noexcept nogil:
-    """Let conversations know where their hosts' rows are now; end those of a host that has none."""
+    """Let conversations know where their hosts' rows are after a pruning; end those of a host that it evicted."""
     cdef uint32_t number
     cdef Conversation* row
     cdef ConversationRecord* record
-    cdef bint are_known
+    cdef bint has_lost
     for number in range(engine.flows.table.n_rows):
         row = &engine.flows.table.rows[number]
         if not row.state & RUNNING:
             continue
         record = &engine.flows.table.records[number]
-        are_known = find_moved_host(&engine.hosts.table, &record.a, &row.hosts[0])
-        are_known = find_moved_host(&engine.hosts.table, &record.b, &row.hosts[1]) and are_known
-        if not are_known:
-            end(&engine.hosts, engine.flows, number, ENDED_FULL)
+        has_lost = not find_moved_host(&engine.hosts.table, &record.a, &row.hosts[0]) and not row.state & UNCREDITED_A
+        if not find_moved_host(&engine.hosts.table, &record.b, &row.hosts[1]) and not row.state & UNCREDITED_B:
+            has_lost = True
+        if has_lost:
+            end(&engine.hosts, engine.flows, number, closing_reason(row, ENDED_FULL))
 
 
-cdef inline void prune(Engine* engine) noexcept nogil:
-    """Make room in a full table: remote hosts that were idle since the last rotation go into the overflow."""
+cdef inline bint prune(Engine* engine) noexcept nogil:
+    """Make room in a full table: remote hosts that were idle since the last rotation go into the overflow. False: not full."""
     cdef Hosts* hosts = &engine.hosts
     cdef HostTable* table = &hosts.table
     cdef uint32_t row, kept = 0
     if table.n_rows < table.max_rows:
-        return
+        return False
     for row in range(table.n_rows):
         if was_idle(table, row) and not is_local(hosts, &table.rows[row].key):
             evict(hosts, row)
@@ -99,15 +99,14 @@ cdef inline void prune(Engine* engine) noexcept nogil:
             kept += 1
     table_truncate(table, kept)
     hosts.hand = 0
-    if engine.flows != NULL:
-        follow_hosts(engine)
+    return True
 
 
 cdef inline void begin_interval(Engine* engine) noexcept nogil:
     cdef uint32_t row
     cdef const HostRow* host
     cdef Traffic* base
-    prune(engine)
+    cdef bint has_pruned = prune(engine)
     for row in range(engine.hosts.table.n_rows):
         host = &engine.hosts.table.rows[row]
         base = &engine.hosts.table.bases[row]
@@ -123,6 +122,8 @@ cdef inline void begin_interval(Engine* engine) noexcept nogil:
     if engine.flows != NULL:
         engine.flows.counts_base = engine.flows.counts
         engine.flows.payloads.passed_by_base = engine.flows.payloads.passed_by
+        if has_pruned:
+            follow_hosts(engine)
 
 
 cdef inline void merge_tallies(Engine* engine, const Engine* other) noexcept nogil:
@@ -138,16 +139,12 @@ cdef inline void merge_tallies(Engine* engine, const Engine* other) noexcept nog
     engine.last_ts_ns = max(engine.last_ts_ns, other.last_ts_ns)
 
 
-cdef inline void merge_flows(Flows* flows, Flows* other) noexcept nogil:
-    """Add what `other` counted; what its conversations have moved stays where it is credited now, whatever they are found to be."""
-    cdef uint32_t row
+cdef inline void merge_counts(Flows* flows, const Flows* other) noexcept nogil:
     cdef int reason
     flows.counts.opened += other.counts.opened - other.counts_base.opened
     for reason in range(N_REASONS):
         flows.counts.ended[reason] += other.counts.ended[reason] - other.counts_base.ended[reason]
     flows.payloads.passed_by += other.payloads.passed_by - other.payloads.passed_by_base
-    for row in range(other.table.n_rows):
-        other.table.rows[row].state |= UNCREDITED_A | UNCREDITED_B
 
 
 cdef inline void merge(Engine* engine, Engine* other) noexcept nogil:
@@ -173,9 +170,9 @@ cdef inline void merge(Engine* engine, Engine* other) noexcept nogil:
             row = find_or_admit(&engine.hosts, &host.key, hashed)
             add_in(&engine.hosts, row, bytes_in(host) - base.bytes_in,
                    host.packets_in - base.packets_in, host.first_seen_ns, host.last_seen_ns)
-        if engine.hosts.has_apps:
+        if engine.hosts.has_apps and row != NULL:
             apps_merge(&engine.hosts.apps, row_number(engine, row, NO_ROW), &other.hosts.apps, i)
     merge_tallies(engine, other)
     if engine.flows != NULL:
         apps_merge_tallies(&engine.hosts.apps, &other.hosts.apps)
-        merge_flows(engine.flows, other.flows)
+        merge_counts(engine.flows, other.flows)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import builders as b
 import pytest
 from conversation_tools import TABLES, Pair, S
-from engines import needs_native_conversations
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -22,7 +21,6 @@ from fastmon.snapshot import Interval
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = needs_native_conversations
 
 # Few hosts, ports and times, so that conversations recur, tables overflow and timeouts are met exactly.
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from conversation_tools import TABLES, Pair, check
-from engines import needs_native_conversations
 
 from fastmon.accounting import make_accountant
 from fastmon.capture import open_offline
@@ -47,7 +46,6 @@ def ends(target: Accountant, source: Capture) -> bool:
     return source.exhausted
 
 
-@needs_native_conversations
 @pytest.mark.parametrize("max_conversations", [5, 1 << 16])
 def test_engines_come_to_the_same(name: str, max_conversations: int) -> None:
     pair = Pair(make("native", max_conversations), make("reference", max_conversations))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-from engines import native_summary
 from host_model import HostModel
 from replays import assert_same, finish, traffic
 
+from fastmon._accounting import decode as native_decode
 from fastmon.accounting import make_accountant
 from fastmon.capture import open_offline
 from fastmon.decode import decode
@@ -41,7 +41,7 @@ def test_innermost_headers_are_the_same(name: str) -> None:
         target.account(frame)
         expected = decode(frame, inner=True)
         if frame.link_type not in DPKT_LINK_TYPES:
-            assert native_summary(frame.link_type, frame.data, inner=True) == expected
+            assert native_decode(frame.link_type, frame.data, True) == expected
         statuses[expected.status] += 1
         if expected.status is FrameStatus.IP:
             model.add(expected.src, expected.dst, frame.wire_len)
