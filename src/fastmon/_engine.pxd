@@ -91,8 +91,8 @@ cdef inline bint is_local(const Engine* engine, const Key* key) noexcept nogil:
     return False
 
 
-cdef inline void record_crossing(Engine* engine, HostRow* host, int64_t ts_ns) noexcept nogil:
-    """Flag a host whose total has passed its limit, once."""
+cdef inline void record_crossing(Engine* engine, HostRow* host, int64_t ts_ns, uint64_t n_following) noexcept nogil:
+    """Flag a host whose total has passed its limit, once; `n_following` bytes of what passed it are still to be added."""
     cdef Crossing* grown
     cdef uint32_t room
     if engine.n_crossings == engine.max_crossings:
@@ -106,7 +106,7 @@ cdef inline void record_crossing(Engine* engine, HostRow* host, int64_t ts_ns) n
     set_flag(host)
     engine.crossings[engine.n_crossings].key = host.key
     engine.crossings[engine.n_crossings].ts_ns = ts_ns
-    engine.crossings[engine.n_crossings].total_bytes = bytes_in(host) + host.bytes_out
+    engine.crossings[engine.n_crossings].total_bytes = bytes_in(host) + host.bytes_out + n_following
     engine.n_crossings += 1
 
 
@@ -155,25 +155,29 @@ cdef inline HostRow* locate(Engine* engine, const Key* key, uint32_t hashed, uin
     return find_or_admit(engine, key, hashed)
 
 
-cdef inline void touch(Engine* engine, HostRow* host, int64_t first_ns, int64_t last_ns) noexcept nogil:
+cdef inline void touch(Engine* engine, HostRow* host, int64_t first_ns, int64_t last_ns, const Key* receiver,
+                       uint64_t n_received) noexcept nogil:
+    """Note when a host had traffic, and whether it passed its limit; `receiver` is about to get `n_received` bytes."""
+    cdef bint is_receiver
     if first_ns < host.first_seen_ns:
         host.first_seen_ns = first_ns
     if last_ns > host.last_seen_ns:
         host.last_seen_ns = last_ns
     if unlikely(passes(host, engine.limit_bytes)):
-        record_crossing(engine, host, last_ns)
+        is_receiver = host.key.low == receiver.low and host.key.high == receiver.high
+        record_crossing(engine, host, last_ns, n_received if is_receiver else 0)
 
 
 cdef inline void add_out(Engine* engine, HostRow* host, uint64_t n_bytes, uint64_t n_packets, int64_t first_ns,
-                         int64_t last_ns) noexcept nogil:
-    """Add what a host sent."""
+                         int64_t last_ns, const Key* receiver, uint64_t n_received) noexcept nogil:
+    """Add what a host sent; `add_in` will add `n_received` bytes to `receiver`, which may be the same."""
     if unlikely(host == NULL):
         engine.overflow.frames_out += n_packets
         engine.overflow.bytes_out += n_bytes
         return
     host.bytes_out += n_bytes
     host.packets_out += n_packets
-    touch(engine, host, first_ns, last_ns)
+    touch(engine, host, first_ns, last_ns, receiver, n_received)
 
 
 cdef inline void add_in(Engine* engine, HostRow* host, uint64_t n_bytes, uint64_t n_packets, int64_t first_ns,
@@ -185,7 +189,7 @@ cdef inline void add_in(Engine* engine, HostRow* host, uint64_t n_bytes, uint64_
         return
     host.bytes_in_and_flag += n_bytes
     host.packets_in += n_packets
-    touch(engine, host, first_ns, last_ns)
+    touch(engine, host, first_ns, last_ns, &host.key, 0)
 
 
 cdef inline uint32_t prefetch_row(Engine* engine, uint32_t hashed) noexcept nogil:
@@ -214,7 +218,7 @@ cdef inline void flush(Engine* engine) noexcept nogil:
         entry = &engine.batch[i]
         n_bytes += entry.wire_len
         host = locate(engine, &entry.src, entry.src_hash, entry.src_row)
-        add_out(engine, host, entry.wire_len, 1, entry.ts_ns, entry.ts_ns)
+        add_out(engine, host, entry.wire_len, 1, entry.ts_ns, entry.ts_ns, &entry.dst, entry.wire_len)
         host = locate(engine, &entry.dst, entry.dst_hash, entry.dst_row)
         add_in(engine, host, entry.wire_len, 1, entry.ts_ns, entry.ts_ns)
     engine.tallies[IP].frames += engine.n_batched
@@ -310,7 +314,8 @@ cdef inline void merge(Engine* engine, const Engine* other) noexcept nogil:
         hashed = table_hash(&engine.table, &host.key)
         if host.packets_out != base.packets_out:
             add_out(engine, find_or_admit(engine, &host.key, hashed), host.bytes_out - base.bytes_out,
-                    host.packets_out - base.packets_out, host.first_seen_ns, host.last_seen_ns)
+                    host.packets_out - base.packets_out, host.first_seen_ns, host.last_seen_ns, &host.key,
+                    bytes_in(host) - base.bytes_in)
         if host.packets_in != base.packets_in:
             add_in(engine, find_or_admit(engine, &host.key, hashed), bytes_in(host) - base.bytes_in,
                    host.packets_in - base.packets_in, host.first_seen_ns, host.last_seen_ns)
@@ -336,7 +341,6 @@ cdef inline void prune(Engine* engine) noexcept nogil:
             table_move(table, row, kept)
             kept += 1
     table_truncate(table, kept)
-    engine.hand = 0
 
 
 cdef inline void set_bases(Engine* engine) noexcept nogil:

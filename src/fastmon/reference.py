@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from fastmon.addresses import parse_network
+from fastmon.bounds import MAX_HOSTS, check_range
 from fastmon.decode import decode
-from fastmon.errors import ConfigError
 from fastmon.frames import UNDECODED, FrameStatus
 from fastmon.snapshot import HOST_DTYPE, Count, Counters, LimitCrossing, Overflow, Snapshot
 
@@ -116,8 +116,11 @@ class _HostTable:
         self._row_of: dict[bytes, _Row] = {}
         self._hand = 0
 
-    def add(self, key: bytes, traffic: _Traffic, first_ns: int, last_ns: int) -> None:
-        """Add a host's traffic to its row, or to the overflow if it is unseen and does not fit."""
+    def add(self, key: bytes, traffic: _Traffic, first_ns: int, last_ns: int, n_following: int = 0) -> None:
+        """Add a host's traffic to its row, or to the overflow if it is unseen and does not fit.
+
+        n_following: the bytes of the same frame or sum that are still to be added to it.
+        """
         row = self._row_of.get(key) or self._insert(key, first_ns)
         if row is None:
             self.overflow.total += traffic
@@ -125,7 +128,7 @@ class _HostTable:
         row.account.total += traffic
         row.first_seen_ns = min(row.first_seen_ns, first_ns)
         row.last_seen_ns = max(row.last_seen_ns, last_ns)
-        self._check_limit(row, last_ns)
+        self._check_limit(row, last_ns, n_following)
 
     def active_rows(self) -> list[_Row]:
         """Return the hosts that had traffic in this interval."""
@@ -174,18 +177,17 @@ class _HostTable:
             else:
                 self._move_to_overflow(row)
         self.rows = kept
-        self._hand = 0
 
     def _move_to_overflow(self, row: _Row) -> None:
         """Let the overflow have what a host had; what earlier intervals reported of it stays theirs."""
         self.overflow.absorb(row.account)
         del self._row_of[row.key]
 
-    def _check_limit(self, row: _Row, ts_ns: int) -> None:
+    def _check_limit(self, row: _Row, ts_ns: int, n_following: int) -> None:
         total_bytes = row.account.total.bytes_in + row.account.total.bytes_out
         if 0 < self._limit_bytes < total_bytes and not row.is_flagged:
             row.is_flagged = True
-            self.crossings.append(LimitCrossing(row.key, ts_ns, total_bytes, self._limit_bytes, row.is_local))
+            self.crossings.append(LimitCrossing(row.key, ts_ns, total_bytes + n_following, self._limit_bytes, row.is_local))
 
 
 class ReferenceAccountant:
@@ -199,10 +201,8 @@ class ReferenceAccountant:
     def __init__(
         self, *, inner: bool = False, max_hosts: int = 1 << 20, limit_bytes: int = 0, local_networks: Sequence[str] = ()
     ) -> None:
-        if max_hosts < 1:
-            raise ConfigError(f"max_hosts is {max_hosts}; 1 or more are allowed")
-        if limit_bytes < 0:
-            raise ConfigError(f"limit_bytes is {limit_bytes}; 0 (none) or more are allowed")
+        check_range("max_hosts", max_hosts, *MAX_HOSTS)
+        check_range("limit_bytes", limit_bytes, 0)
         self.first_ts_ns: int | None = None
         self.last_ts_ns: int | None = None
         self._inner = inner
@@ -228,8 +228,11 @@ class ReferenceAccountant:
         self._counts[summary.status] += Count(1, frame.wire_len)
         self._see(frame.ts_ns)
         if summary.status is FrameStatus.IP:
-            self._hosts.add(summary.src, _Traffic(bytes_out=frame.wire_len, packets_out=1), frame.ts_ns, frame.ts_ns)
-            self._hosts.add(summary.dst, _Traffic(bytes_in=frame.wire_len, packets_in=1), frame.ts_ns, frame.ts_ns)
+            sent = _Traffic(bytes_out=frame.wire_len, packets_out=1)
+            received = _Traffic(bytes_in=frame.wire_len, packets_in=1)
+            n_following = frame.wire_len if summary.src == summary.dst else 0
+            self._hosts.add(summary.src, sent, frame.ts_ns, frame.ts_ns, n_following)
+            self._hosts.add(summary.dst, received, frame.ts_ns, frame.ts_ns)
 
     def merge(self, other: Accountant) -> None:
         """Add what `other`, of this class, accounted since its last rotation; rotate `other`.
@@ -240,8 +243,9 @@ class ReferenceAccountant:
             raise TypeError(f"a ReferenceAccountant cannot merge a {type(other).__name__}")
         hosts, counts = other._hosts, other._counts  # noqa: SLF001 - of this class
         for row in hosts.active_rows():
-            for half in (row.account.interval.sent, row.account.interval.received):
-                self._hosts.add(row.key, half, row.first_seen_ns, row.last_seen_ns)
+            sent, received = row.account.interval.sent, row.account.interval.received
+            self._hosts.add(row.key, sent, row.first_seen_ns, row.last_seen_ns, received.bytes_in)
+            self._hosts.add(row.key, received, row.first_seen_ns, row.last_seen_ns)
         self._hosts.overflow.total += hosts.overflow.interval
         for status, count in counts.items():
             self._counts[status] += count
