@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from fakes import T0, FakeFrame, S, key, snapshot_of
 
+from fastmon.errors import FastmonError
 from fastmon.policy import Alert
 from fastmon.report.csv import CsvSink
 from fastmon.report.grid import Grid, open_page
@@ -369,9 +370,9 @@ def test_log_that_cannot_be_written_raises(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="directory"):
         LogSink(str(tmp_path / "absent" / "fastmon.log"))
     sink = LogSink("/dev/full")
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(FastmonError, match="cannot write the log /dev/full: No space left"):
         sink.problem("x")
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(FastmonError, match="cannot write the log /dev/full: No space left"):
         sink.close()
 
 
