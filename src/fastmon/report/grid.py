@@ -22,7 +22,7 @@ class Grid:
     """A table: titles, and rows of as many cells.
 
     numbers: the columns, counted from 0, that are aligned to the right.  styles: rich's style of a row, by its number.
-    optional: columns that a terminal too narrow for all does without, the first to go first.
+    optional: sets of columns that a terminal too narrow for all does without, the first to go first.
     folded: columns that are wrapped if that is not enough.
     """
 
@@ -30,7 +30,7 @@ class Grid:
     numbers: frozenset[int] = frozenset()
     rows: list[Sequence[str]] = field(default_factory=list)
     styles: dict[int, str] = field(default_factory=dict)
-    optional: Sequence[int] = ()
+    optional: Sequence[frozenset[int]] = ()
     folded: frozenset[int] = frozenset()
 
 
@@ -101,8 +101,8 @@ def _fitting_columns(grid: Grid, width: int) -> list[int]:
 
     widths = [max(map(cell_len, cells)) for cells in zip(grid.titles, *grid.rows, strict=True)]
     shown = list(range(len(widths)))
-    for column in grid.optional:
+    for columns in grid.optional:
         if sum(widths[left] + GAP for left in shown) - GAP <= width:
             break
-        shown.remove(column)
+        shown = [column for column in shown if column not in columns]
     return shown

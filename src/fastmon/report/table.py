@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 __all__ = ["TableSink"]
 
 _TITLES = ("host", "side", "bytes in", "bytes out", "total", "packets in", "packets out", "share", "state")
-_OPTIONAL = (5, 6, 7, 1)  # in 80 columns there is room for an IPv6 address, its bytes and its state
+_OPTIONAL = (
+    frozenset({5, 6}),
+    frozenset({7}),
+    frozenset({1}),
+)  # in 80 columns there is room for an IPv6 address, its bytes and its state
 
 
 class TableSink(Sink):
