@@ -181,7 +181,7 @@ class _Gunzip:
         decompressed = self._inflate.decompress(self._pending, max_length)
         self._checksum = zlib.crc32(decompressed, self._checksum)
         self._n_bytes += len(decompressed)
-        self._pending = self._inflate.unused_data if self._inflate.eof else self._inflate.unconsumed_tail
+        self._pending = self._inflate.unconsumed_tail or self._inflate.unused_data
         # At the limit something may be left inside, which comes out without more data.
         self.needs_input = not self._pending and len(decompressed) < max_length
         return decompressed
