@@ -323,23 +323,34 @@ class PcapngFile:
         self.block(0x0A0D0D0A, self._pack("IHHq", 0x1A2B3C4D, 1, 0, -1))
 
     def interface(
-        self, link_type: int = 1, *, snaplen: int = 0, ts_resolution: int | None = None, ts_offset_s: int | None = None
+        self,
+        link_type: int = 1,
+        *,
+        snaplen: int = 0,
+        ts_resolution: int | None = None,
+        ts_offset_s: int | None = None,
+        fcs_length: int | None = None,
     ) -> int:
-        """Add an interface and return its number; `ts_resolution`: the byte of option if_tsresol."""
+        """Add an interface and return its number; `ts_resolution`, `fcs_length`: the byte of option if_tsresol, if_fcslen."""
         options = b""
         if ts_resolution is not None:
             options += self._pack("HH", 9, 1) + bytes([ts_resolution, 0, 0, 0])
         if ts_offset_s is not None:
             options += self._pack("HHq", 14, 8, ts_offset_s)
+        if fcs_length is not None:
+            options += self._pack("HH", 13, 1) + bytes([fcs_length, 0, 0, 0])
         self.block(1, self._pack("HHI", link_type, 0, snaplen) + options + (bytes(4) if options else b""))
         resolution = 6 if ts_resolution is None else ts_resolution
         ticks_per_s = 2 ** (resolution & 0x7F) if resolution & 0x80 else 10**resolution
         self._clocks.append((ticks_per_s, ts_offset_s or 0))
         return len(self._clocks) - 1
 
-    def packet(self, frame: Frame, interface: int = 0) -> None:
-        """Add an enhanced packet block."""
-        self.block(6, self._pack("IIIII", interface, *self._lengths(frame, interface)) + frame.data)
+    def packet(self, frame: Frame, interface: int = 0, *, flags: int | None = None, options: bytes = b"") -> None:
+        """Add an enhanced packet block; `flags`: its option epb_flags."""
+        if flags is not None:
+            options = self._pack("HHI", 2, 4, flags) + options
+        data = frame.data + (bytes(-len(frame.data) % 4) if options else b"")
+        self.block(6, self._pack("IIIII", interface, *self._lengths(frame, interface)) + data + options)
 
     def simple_packet(self, frame: Frame) -> None:
         """Add a simple packet block, which has no time."""

@@ -17,10 +17,9 @@ import pcap
 import psutil
 import pytest
 
-from fastmon import capture
 from fastmon._accounting import LiveReader
 from fastmon.accounting import make_accountant
-from fastmon.capture import LiveCapture, interfaces, open_live, open_offline
+from fastmon.capture import LiveCapture, interfaces, live, open_live, open_offline
 from fastmon.errors import CaptureError, ClosedCaptureError, ConfigError, UnsupportedLinkTypeError
 from fastmon.frames import Frame
 from fastmon.snapshot import Dropped
@@ -53,11 +52,11 @@ def n_descriptors() -> int:
     [
         ({"snaplen": 0}, "snaplen is 0; 1 to 262144 are allowed"),
         ({"snaplen": 262_145}, "snaplen is 262145; 1 to 262144 are allowed"),
-        ({"buffer_bytes": 65_535}, "the buffer is 65535 bytes; 65536 to 2147483647 are allowed"),
-        ({"buffer_bytes": 1 << 31}, "the buffer is 2147483648 bytes; 65536 to 2147483647 are allowed"),
+        ({"buffer_bytes": 65_535}, "buffer is 65535; 65536 to 2147483647 are allowed"),
+        ({"buffer_bytes": 1 << 31}, "buffer is 2147483648; 65536 to 2147483647 are allowed"),
         ({"direction": "up"}, "direction is 'up'; inout, in, out are allowed"),
-        ({"fanout_group": -1}, "the fanout group is -1; 0 to 65535 are allowed"),
-        ({"fanout_group": 65_536}, "the fanout group is 65536; 0 to 65535 are allowed"),
+        ({"fanout_group": -1}, "fanout group is -1; 0 to 65535 are allowed"),
+        ({"fanout_group": 65_536}, "fanout group is 65536; 0 to 65535 are allowed"),
         ({"filter": "tcp\0or udp"}, r"filter 'tcp\x00or udp': it has characters that cannot be printed"),
         ({"filter": "host \udcff"}, r"filter 'host \udcff': it has characters that cannot be printed"),
     ],
@@ -283,7 +282,7 @@ def handle(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> FakeHandle
         return handle
 
     monkeypatch.setattr(pcap, "pcap", opened)
-    monkeypatch.setattr(capture, "LiveReader", lambda *_: SimpleNamespace(close=lambda: handle.calls.append("reader.close()")))
+    monkeypatch.setattr(live, "LiveReader", lambda *_: SimpleNamespace(close=lambda: handle.calls.append("reader.close()")))
     return handle
 
 
@@ -362,7 +361,7 @@ def without_backlog(dropped: Dropped) -> Dropped:
 def test_backlog_counts_from_the_opening_on(handle: FakeHandle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second column, hexadecimal, of all processors."""
     file = tmp_path / "softnet_stat"
-    monkeypatch.setattr(capture, "_SOFTNET_STAT", file)
+    monkeypatch.setattr(live, "_SOFTNET_STAT", file)
     file.write_text("0000ffff 00000010 00000001 00000000\n0000aaaa 0000000f 00000002\n")
     source = open_live("lo")
     assert source.dropped().backlog == 0
@@ -372,7 +371,7 @@ def test_backlog_counts_from_the_opening_on(handle: FakeHandle, tmp_path: Path, 
 
 
 def test_kernel_that_says_nothing_of_its_backlog(handle: FakeHandle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(capture, "_SOFTNET_STAT", tmp_path / "absent")
+    monkeypatch.setattr(live, "_SOFTNET_STAT", tmp_path / "absent")
     assert open_live("lo").dropped() == Dropped()
     assert handle.calls
 

@@ -492,25 +492,71 @@ def test_sigusr1_reports_at_once_and_the_run_goes_on(fed: Fed) -> None:
     assert [line["frames"] for line in lines if line["type"] != "alert"] == [2, 1, 3]
 
 
-def test_sigint_ends_the_wait_for_the_first_byte(tmp_path: Path) -> None:
+COMPRESSED = gzip.compress(b.pcap_file([frame(n, 100 + n) for n in range(300)], link_type=1))
+
+
+@pytest.mark.parametrize("data", [b"", b"\x1f", COMPRESSED[:2], COMPRESSED[:200]], ids=["no byte", "a byte", "magic", "some"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_ends_the_wait_for_standard_input(data: bytes, number: signal.Signals) -> None:
+    """Also where it is compressed: with exit code 0 and the summary."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [*COMMAND, "replay", "-", "-i", "0", "--format", "jsonl"], stdin=pipe, stdout=pipe, stderr=pipe
+    ) as process:
+        assert process.stdin is not None
+        process.stdin.write(data)
+        process.stdin.flush()
+        time.sleep(0.5)
+        process.send_signal(number)
+        assert_summary_alone(process)
+
+
+@pytest.mark.parametrize(("workers", "frames"), [(1, 3), (2, 0)])
+def test_signal_ends_the_wait_for_writers_of_named_pipes(capture: Path, tmp_path: Path, workers: int, frames: int) -> None:
+    """Several workers begin when the first frames of all are there."""
+    pipes = [str(tmp_path / "one"), str(tmp_path / "two")]
+    for path in pipes:
+        os.mkfifo(path)
+    command = [
+        *COMMAND,
+        "replay",
+        str(capture),
+        *pipes,
+        "-i",
+        "0",
+        "--limit",
+        "0",
+        "--format",
+        "jsonl",
+        "--workers",
+        str(workers),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        time.sleep(0.8)
+        process.send_signal(signal.SIGINT)
+        assert assert_summary_alone(process)["frames"] == frames
+
+
+def assert_summary_alone(process: subprocess.Popen[bytes]) -> dict[str, Any]:
+    """Check that a run ends well with nothing but its summary, and return it."""
+    process.wait(30)  # before its input is closed
+    output, errors = process.communicate()
+    assert (process.returncode, errors) == (0, b"")
+    (summary,) = records(output.decode())
+    assert summary["type"] == "summary"
+    return summary
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+def test_signal_during_the_imports_is_kept(capture: Path, number: signal.Signals) -> None:
+    """One that ends the run does so with a summary; SIGUSR1 does not kill."""
     code = (
-        "import os, signal, sys, threading; from fastmon import cli, library; real = library.open_offline;"
-        "library.open_offline = lambda *a, **k: "
-        "(threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start(), real(*a, **k))[1];"
-        "sys.exit(cli.main(['replay', '-']))"
+        "import os, sys; from fastmon import __main__, signals; keep = signals.keep;"
+        f"signals.keep = lambda: (keep(), os.kill(os.getpid(), {int(number)}));"
+        f"sys.argv[1:] = ['replay', {str(capture)!r}, '-i', '0', '--limit', '0', '--format', 'jsonl']; sys.exit(__main__.main())"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    with process:
-        assert process.stderr is not None
-        assert process.stderr.read() == "fastmon: stopped before the capture began\n"
-        assert process.wait(60) == 1
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert assert_summary_alone(process)["frames"] == (3 if number == signal.SIGUSR1 else 0)
 
 
 def test_filter_that_does_not_suit_a_later_interface_ends_the_file_with_its_report(tmp_path: Path) -> None:
@@ -529,3 +575,105 @@ def test_filter_that_does_not_suit_a_later_interface_ends_the_file_with_its_repo
     assert len(result.stderr.splitlines()) == 1
     (summary,) = records(result.stdout)
     assert summary["ip"] == {"frames": GULP_FRAMES, "bytes": 34 * GULP_FRAMES}
+
+
+def test_filter_that_does_not_suit_the_first_interface_ends_its_file_alone(capture: Path, tmp_path: Path) -> None:
+    file = b.PcapngFile()
+    file.interface(101)
+    file.packet(Frame(T0, 20, 101, b.ipv4("10.0.0.1", "10.0.0.2")))
+    path = tmp_path / "raw.pcapng"
+    path.write_bytes(bytes(file))
+    result = run("replay", path, capture, "-i", "0", "--limit", "0", "-f", "not vlan", "--format", "jsonl")
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert str(path) in line
+    assert "link type 101" in line
+    (summary,) = records(result.stdout)
+    assert summary["frames"] == 3
+
+
+# Results in the way of what is read.
+
+
+def test_standard_input_is_not_overwritten_by_the_results(capture: Path) -> None:
+    before = capture.read_bytes()
+    with capture.open("rb") as stdin:
+        assert_one_line(run("replay", "-", "-o", capture, stdin=stdin), 2, "a capture file to replay")
+    with capture.open("ab") as stdout:
+        result = run("replay", capture, capture_output=False, stdout=stdout, stderr=subprocess.PIPE)
+    assert (result.returncode, "a capture file to replay" in result.stderr) == (2, True)
+    assert capture.read_bytes() == before
+
+
+def test_files_to_be_written_differ(capture: Path, config: Callable[[str], Path], tmp_path: Path) -> None:
+    path, out = config('interval = "0"\n'), tmp_path / "out"
+    assert_one_line(run("replay", capture, "-o", out, "--log", tmp_path / "." / "out"), 2, "the file of the results")
+    assert_one_line(run("replay", capture, "-o", path, "--config", path), 2, "the configuration file")
+    assert_one_line(run("live", "lo", "--log", path, "--config", path), 2, "the configuration file")
+    assert path.read_text() == 'interval = "0"\n'
+    assert run("replay", capture, "-o", os.devnull, "--log", os.devnull).returncode == 0
+
+
+def test_results_of_before_stay_where_nothing_can_be_read(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.write_text("of before")
+    for output_format in ("table", "csv", "jsonl"):
+        assert_one_line(run("replay", tmp_path / "absent", "-o", out, "--format", output_format), 1, "absent")
+    assert out.read_text() == "of before"
+    assert_one_line(run("replay", tmp_path / "absent", "-o", tmp_path), 2, "directory")
+
+
+# What has no traceback.
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["replay", "--help"], []])
+def test_help_that_cannot_be_written(arguments: list[str]) -> None:
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        result = run(*arguments, capture_output=False, stdout=full, stderr=subprocess.PIPE)
+    assert result.returncode == 1
+    assert result.stderr.splitlines() == ["fastmon: cannot write to standard output: No space left on device"]
+    closed = f"{sys.executable} -m fastmon {' '.join(arguments)} >&-"
+    result = subprocess.run(closed, shell=True, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert (result.returncode, result.stderr) == (2, "fastmon: standard output is closed\n")
+
+
+def test_results_that_cannot_be_written_to_standard_output(capture: Path) -> None:
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        result = run("replay", capture, capture_output=False, stdout=full, stderr=subprocess.PIPE)
+        assert run("replay", capture, capture_output=False, stdout=subprocess.DEVNULL, stderr=full).returncode == 0
+        assert run("replay", "absent", capture_output=False, stdout=subprocess.DEVNULL, stderr=full).returncode == 1
+    assert result.returncode == 1
+    assert result.stderr.splitlines() == ["fastmon: cannot write the results: No space left on device"]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_file_name_that_the_output_encoding_lacks(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "\u20ac.pcap"
+    path.write_bytes(b.pcap_file([frame(0)]))
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    result = run("replay", path, "-i", "0", env=environment)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "\\u20ac.pcap" in result.stdout
+    assert_one_line(run("replay", tmp_path / "\u20ac", env=environment), 1, "\\u20ac")
+
+
+HUGE = "1" + "0" * 5000
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--limit", HUGE], ["--duration", HUGE], ["-i", f"1.{HUGE}s"], ["-n", HUGE], ["--local", f"10.0.0.0/{HUGE}"], ["--log", ""]],
+)
+def test_number_of_thousands_of_digits(capture: Path, arguments: list[str]) -> None:
+    assert_one_line(run("replay", capture, *arguments), 2)
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [(b"\xff\xfe", "UTF-8"), (b"top = " + b"[" * 200_000, "nested"), (f"top = {HUGE}".encode(), "digits")],
+    ids=["no UTF-8", "nested deeply", "huge number"],
+)
+def test_odd_configuration(capture: Path, tmp_path: Path, content: bytes, word: str) -> None:
+    path = tmp_path / "odd.toml"
+    path.write_bytes(content)
+    assert_one_line(run("replay", capture, "--config", path), 2, str(path), word)

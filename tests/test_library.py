@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib import metadata
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import builders as b
 import pytest
@@ -91,13 +91,43 @@ def test_watch_refuses_wrong_options_at_once(capture: Path) -> None:
         fastmon.watch(capture, interval="often")
     with pytest.raises(ValueError, match="capture"):
         fastmon.watch()
-    with pytest.raises(TypeError, match="colour"):
-        fastmon.watch(capture, colour="red")
+    with pytest.raises(ValueError, match="paths"):
+        fastmon.watch(5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"colour": "red"},
+        {"interval": 60},
+        {"limit": 10**6},
+        {"top": "5"},
+        {"top": True},
+        {"inner": 1},
+        {"local": "10.0.0.0/8"},
+        {"local": [10]},
+        {"workers": None},
+        {"filter": b"tcp"},
+        {"snaplen": 1.5},
+        {"output": ""},
+        {"log": "a\0b"},
+    ],
+)
+def test_watch_names_the_wrong_option(capture: Path, options: dict[str, Any]) -> None:
+    (name,) = options
+    with pytest.raises(fastmon.ConfigError, match=name):
+        fastmon.watch(capture, **options)
+
+
+def test_watch_takes_local_networks_as_a_list(capture: Path) -> None:
+    (summary,) = fastmon.watch(capture, interval="0", local=["10.0.0.0/8"])
+    assert summary.local.sum() == len(summary) - 1
 
 
 def test_watch_can_be_stopped(capture: Path) -> None:
     control = Control(stop=True)
-    assert list(fastmon.watch(capture, control=control)) == []
+    (summary,) = fastmon.watch(capture, control=control)
+    assert (summary.is_summary, summary.counters.frames.frames) == (True, 0)
 
 
 def test_watch_with_workers(capture: Path) -> None:

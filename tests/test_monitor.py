@@ -193,6 +193,23 @@ def test_duration_is_of_the_packets_clock() -> None:
     assert summary(events).counters.frames.frames == 3
 
 
+@pytest.mark.parametrize(
+    ("duration_s", "expected"),
+    [
+        (35, [(0, 10, 1), (10, 20, 0), (20, 30, 0), (30, 35, 0)]),
+        (30, [(0, 10, 1), (10, 20, 0), (20, 30, 0)]),
+        (10, [(0, 10, 1)]),
+        (7, [(0, 7, 1)]),
+        (60, [(0, 10, 1), (10, 20, 0), (20, 30, 0), (30, 40, 0), (40, 50, 1)]),
+    ],
+)
+def test_silent_intervals_before_the_end_of_the_duration_are_reported(
+    duration_s: float, expected: list[tuple[float, float, int]]
+) -> None:
+    """As they would be live; the end of the capture is the end, though."""
+    assert brief(replay(FakeCapture(at(0, 41)), duration_s=duration_s).events()) == expected
+
+
 def test_stop_reports_what_was_accounted() -> None:
     control = Control()
 
@@ -303,6 +320,15 @@ class Link(FakeCapture):
         until_ns = self.clock.time_ns + int(timeout_s * S)
         arrival_ns = self.coming[0].ts_ns if self.coming else until_ns
         self.clock.time_ns = max(self.clock.time_ns, min(until_ns, arrival_ns))
+        self.arrive()
+        return bool(self.frames) or self.error is not None
+
+    def take(self, max_frames: int, until_ns: int | None) -> list[FakeFrame]:
+        self.arrive()
+        return super().take(max_frames, until_ns)
+
+    def arrive(self) -> None:
+        """Let come what has come by now."""
         while self.coming and self.coming[0].ts_ns <= self.clock.time_ns:
             self.frames.append(self.coming.pop(0))
         while self.at and T0 + self.at[0][0] * S <= self.clock.time_ns:
@@ -310,7 +336,6 @@ class Link(FakeCapture):
         if self.gone_ns is not None and self.clock.time_ns >= self.gone_ns:
             self.gone_ns = None
             self.error = CaptureError("link0: it is gone")
-        return bool(self.frames) or self.error is not None
 
 
 def live(
@@ -426,3 +451,12 @@ def test_live_workers_share_one_interface() -> None:
     assert summary(events).counters.frames.frames == 4
     assert summary(events).dropped == Dropped(5, 4, 6)
     assert [event.total_bytes for event in events if isinstance(event, Alert)] == [400, 400]
+
+
+def test_live_workers_say_together_what_befalls_all() -> None:
+    clock = FakeClock()
+    links = [Link(clock, gone_s=3), Link(clock, gone_s=3)]
+    for link in links:
+        link.warnings += ["it is odd", "it is odd"]
+    events = list(live(*links).events())
+    assert problems(events) == ["it is odd", "it is odd", "link0: it is gone"]

@@ -226,10 +226,14 @@ class TestLimit:
         target.account(frame(REMOTE_1, LOCAL_1, 300, ts_ns=9))
         assert [crossing.key for crossing in target.take_limit_crossings()] == [b.host(REMOTE_1), b.host(LOCAL_1)]
 
-    def test_host_that_talks_to_itself_passes_by_sending(self, accountant: MakeAccountant) -> None:
+    @pytest.mark.parametrize("wire_len", [200, 300])
+    def test_total_of_a_host_that_talks_to_itself_is_after_the_whole_frame(
+        self, accountant: MakeAccountant, wire_len: int
+    ) -> None:
+        """Whichever half passes the limit."""
         target = accountant(limit_bytes=250)
-        target.account(frame(LOCAL_1, LOCAL_1, 300))
-        assert target.take_limit_crossings() == [LimitCrossing(b.host(LOCAL_1), 0, 300, 250, local=False)]
+        target.account(frame(LOCAL_1, LOCAL_1, wire_len))
+        assert target.take_limit_crossings() == [LimitCrossing(b.host(LOCAL_1), 0, 2 * wire_len, 250, local=False)]
 
     def test_no_limit_flags_nobody(self, accountant: MakeAccountant) -> None:
         target = accountant(limit_bytes=0)
@@ -359,6 +363,14 @@ class TestMerge:
         other.account(frame(LOCAL_1, REMOTE_2, 100, ts_ns=2))
         target.merge(other)
         assert target.take_limit_crossings() == [LimitCrossing(b.host(LOCAL_1), 2, 300, 250, local=False)]
+
+    def test_total_that_passes_the_limit_is_the_whole_sum(self, accountant: MakeAccountant) -> None:
+        """Not that of what the host sent alone."""
+        target, other = accountant(limit_bytes=250), accountant()
+        account_all(other, [frame(LOCAL_1, REMOTE_1, 300, ts_ns=1), frame(REMOTE_1, LOCAL_1, 40, ts_ns=2)])
+        target.merge(other)
+        crossings = {(crossing.key, crossing.total_bytes) for crossing in target.take_limit_crossings()}
+        assert crossings == {(b.host(LOCAL_1), 340), (b.host(REMOTE_1), 340)}
 
     def test_hosts_that_do_not_fit_overflow(self, accountant: MakeAccountant) -> None:
         target, other = accountant(max_hosts=2, **LOCAL), accountant(max_hosts=3)

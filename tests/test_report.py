@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from fakes import T0, FakeFrame, S, key, snapshot_of
 
+from fastmon.errors import FastmonError
 from fastmon.policy import Alert
 from fastmon.report.csv import CsvSink
 from fastmon.report.grid import Grid, open_page
@@ -369,9 +371,9 @@ def test_log_that_cannot_be_written_raises(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="directory"):
         LogSink(str(tmp_path / "absent" / "fastmon.log"))
     sink = LogSink("/dev/full")
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(FastmonError, match="cannot write the log /dev/full: No space left"):
         sink.problem("x")
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(FastmonError, match="cannot write the log /dev/full: No space left"):
         sink.close()
 
 
@@ -386,3 +388,49 @@ def test_csv_goes_on_where_alerts_cannot_be_written(path: str | None) -> None:
     if alerts is not None:
         with pytest.raises(OSError, match="No space left"):
             alerts.close()
+
+
+LONG = "2001:db8:1111:2222:3333:4444:5555:6666"
+
+
+def long_named(snapshot: Snapshot) -> Snapshot:
+    """Give a snapshot's first host the address `LONG`, whose text has 38 characters, and much traffic."""
+    hosts = snapshot.hosts.copy()
+    hosts["key"][0] = np.frombuffer(bytes.fromhex(LONG.replace("2001:db8", "2001:0db8").replace(":", "")), np.uint8)
+    hosts["bytes_in"][0], hosts["packets_in"][0] = 999_900_000, 999_999_999
+    return replace(snapshot, hosts=hosts)
+
+
+@pytest.mark.parametrize(
+    ("width", "titles"),
+    [
+        (130, ["host", "side", "bytes in", "bytes out", "total", "packets in", "packets out", "share", "state"]),
+        (80, ["host", "bytes in", "bytes out", "total", "state"]),
+    ],
+)
+def test_terminal_shows_hosts_whole_and_as_many_columns_as_fit(
+    width: int, titles: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TERM", "xterm")
+    stream = Terminal()
+    TableSink(stream, 20).snapshot(long_named(snapshot()))
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", stream.getvalue()).splitlines()
+    (header,) = (line for line in lines if line.startswith("host"))
+    assert header.split() == " ".join(titles).split()
+    (row,) = (line for line in lines if line.startswith(LONG))
+    assert row.split()[-1] == "OK"
+    assert max(map(len, lines)) <= width
+
+
+@pytest.mark.parametrize("width", [30, 80])
+def test_terminal_folds_what_is_too_wide(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TERM", "xterm")
+    stream = Terminal()
+    addresses = ", ".join([f"{LONG}/64"] * 3)
+    grid = Grid(("interface", "state", "addresses"), rows=[("eth0", "down", addresses)], folded=frozenset({0, 2}))
+    open_page(stream).grid(grid)
+    _, *rows = re.sub(r"\x1b\[[0-9;]*m", "", stream.getvalue()).splitlines()
+    assert "down" in rows[0]
+    assert "".join("".join(rows).split()).replace("eth0", "").replace("down", "") == addresses.replace(" ", "")

@@ -125,6 +125,25 @@ def test_merge_spans_intervals_and_adds_losses() -> None:
     assert len(merged) == 0
 
 
+def test_totals_of_one_runs_intervals_are_not_added() -> None:
+    """Those of two sources are, and of one source at the same time, and those of summaries."""
+    frames = [FakeFrame(T0, 100, 1, 2), FakeFrame(T0 + 61 * S, 50, 1, 2), FakeFrame(T0 + 62 * S, 7, 3, 2)]
+    first = replace(snapshot_of(frames[:1], Interval(T0, T0 + 60 * S)), source="eth0")
+    second = replace(snapshot_of(frames[1:], Interval(T0 + 60 * S, T0 + 120 * S), seen=frames), source="eth0")
+
+    def totals(snapshot: Snapshot) -> dict[str, tuple[int, int, int]]:
+        return {row.host: (row.bytes_out, row.total_bytes_out, row.total_bytes_in) for row in snapshot}
+
+    once = {"10.0.0.1": (150, 150, 0), "10.0.0.2": (0, 0, 157), "10.0.0.3": (7, 7, 0)}
+    twice = {host: (2 * n_bytes, 2 * total_out, 2 * total_in) for host, (n_bytes, total_out, total_in) in once.items()}
+    assert totals(first.merge(second)) == totals(second.merge(first)) == once
+    others = [replace(snapshot, source="eth1") for snapshot in (first, second)]
+    assert totals(first.merge(*others, second)) == twice
+    assert totals(first.merge(first))["10.0.0.1"] == (200, 200, 0)
+    whole, later = (replace(snapshot, is_summary=True) for snapshot in (first, second))
+    assert totals(whole.merge(later))["10.0.0.1"][1] == 250
+
+
 def test_merge_keeps_marks_of_any_part() -> None:
     flagged = snapshot_of([FakeFrame(T0)], MINUTE, flagged=[key(1)])
     remote = replace(snapshot_of([FakeFrame(T0)], MINUTE), local=np.zeros(2, np.bool_))

@@ -34,15 +34,17 @@ def pcap(
     return header + b"".join(pcap_record(record, byte_order, magic) for record in records)
 
 
-def pcap_record(record: Record, byte_order: str = "<", magic: int = MICROSECONDS, *, claimed_len: int | None = None) -> bytes:
-    """Return a record; `claimed_len` replaces its captured length in the header."""
+def pcap_record(
+    record: Record, byte_order: str = "<", magic: int = MICROSECONDS, *, claimed_len: int | None = None, checksum: bytes = b""
+) -> bytes:
+    """Return a record; `claimed_len` replaces its captured length in the header, `checksum` is captured behind the frame."""
     seconds, fraction = divmod(record.ts_ns or 0, 10**9)
-    cap_len = len(record.data) if claimed_len is None else claimed_len
+    cap_len = len(record.data) + len(checksum) if claimed_len is None else claimed_len
     fraction = fraction if magic == NANOSECONDS else fraction // 1000
-    header = struct.pack(byte_order + "IIII", seconds, fraction, cap_len, record.wire_len)
+    header = struct.pack(byte_order + "IIII", seconds, fraction, cap_len, record.wire_len + len(checksum))
     if magic == MODIFIED:
         header += struct.pack(byte_order + "IHBB", 2, 0x0800, 0, 0)
-    return header + record.data
+    return header + record.data + checksum
 
 
 def snoop(records: Iterable[Record], data_link: int = 4) -> bytes:

@@ -53,8 +53,10 @@ def pcap_variants(make: Maker) -> Iterator[Variant]:
         yield Variant(f"pcap_modified_{order}.pcap", pcap(modified, ETHERNET, byte_order=byte_order, magic=MODIFIED), modified)
     cut = [replace(record, cap_len=40, wire_len=1000 + n) for n, record in enumerate(mixed(make))]
     yield Variant("pcap_snaplen_40.pcap", pcap(cut, ETHERNET, snaplen=40), cut)
-    checked = mixed(make)
-    yield Variant("pcap_fcs_bits.pcap", pcap(checked, ETHERNET | FCS_PRESENT | 2 << 28), checked)
+    bare = mixed(make)
+    checked = [pcap_record(record, checksum=b"FCS.") for record in bare]
+    header = pcap([], ETHERNET | FCS_PRESENT | 2 << 28)
+    yield Variant("pcap_fcs_bits.pcap", header + b"".join(checked), bare)
     large = records([ethernet(make.v4(udp(opaque(bytes(size))), total_len=0)) for size in (9000, 70000)])
     yield Variant("pcap_jumbo.pcap", pcap(large, ETHERNET), large)
     backwards = [replace(record, ts_ns=START_NS - n * 10**9) for n, record in enumerate(mixed(make))]

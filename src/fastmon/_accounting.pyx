@@ -10,7 +10,8 @@ import os
 import struct
 import sys
 
-from fastmon.errors import CaptureError, ClosedCaptureError, ConfigError, TruncatedCaptureError
+from fastmon.bounds import MAX_CONVERSATIONS, MAX_HOSTS, check_range
+from fastmon.errors import CaptureError, ClosedCaptureError, ConfigError, StoppedError, TruncatedCaptureError
 
 from cpython.buffer cimport PyBuffer_FillInfo
 from cpython.exc cimport PyErr_CheckSignals
@@ -51,7 +52,7 @@ from fastmon._savefile cimport (
 )
 from fastmon._tables cimport HostRow, HostTable, Traffic, bytes_in, is_flagged, table_free, table_init
 from fastmon._upper cimport PROTOCOL_NOT_CAPTURED, Upper, decode_upper
-from fastmon._wire cimport likely, load32, v6_key
+from fastmon._wire cimport likely, load32, unlikely, v6_key
 
 cdef extern from *:
     """
@@ -174,7 +175,8 @@ cdef int64_t reading_bound(until_ns) except? -1:
 cdef class SavefileReader:
     """Reads the records of one capture file (pcap, pcapng, snoop), in order, once.
 
-    fd: descriptor that read(2) reads, or -1 to read `stream`, an object with `readinto`. The caller closes either.
+    fd: descriptor that read(2) reads, or -1 to read `stream`, an object with `readinto`, which returns None if nothing is
+        there yet. The caller closes either.
     name: for messages.
     head: bytes already taken from the input.
 
@@ -251,6 +253,8 @@ cdef class SavefileReader:
         if self.has_stream:
             with gil:
                 n_read = self.read_stream(front + held)
+            if n_read < 0:
+                return REFILL_LATER
         else:
             if self.polled and poll_input(self.fd, POLL_MS) <= 0:
                 return REFILL_LATER
@@ -268,13 +272,13 @@ cdef class SavefileReader:
         return REFILL_DONE
 
     cdef Py_ssize_t read_stream(self, size_t at) except -2:
-        cdef Py_ssize_t n_read
+        """Return the number of bytes read, 0 at the end, -1 if there are none yet."""
         try:
             n_read = self.stream.readinto(<uint8_t[:CHUNK_BYTES]>(self.buffer + at))
         except CaptureError as error:
             self.stream_error = error
             n_read = 0
-        return n_read
+        return -1 if n_read is None else n_read
 
     cdef int parse(self, Record* record) except -1 nogil:
         """Parse the next record that is in the buffer, without consuming it, passing over those that the filter does not want."""
@@ -328,9 +332,9 @@ cdef class SavefileReader:
         try:
             filter = Filter(self.filter_text, link_type, self.file.swapped)
         except ConfigError as error:
-            if not self.filters:
+            if not suits_any_link_type(self.filter_text):
                 raise
-            raise CaptureError(f"{self.name}: link type {link_type}: {error}") from error  # the filter suits another one
+            raise CaptureError(f"{self.name}: link type {link_type}: {error}") from error
         self.filters.append(filter)
         return &(<Filter>filter).program
 
@@ -351,16 +355,19 @@ cdef class SavefileReader:
             after = f" (after {self.n_records} records)" if self.file.format != FORMAT_UNKNOWN else ""
             raise CaptureError(f"{self.name}: {fault_text(&self.file)}{after}")
 
-    def open(self):
-        """Read the file's header, waiting for it if need be.
+    def open(self, is_stopped=None):
+        """Read the file's header, waiting for it if need be, until `is_stopped()` is true.
 
-        Raises CaptureError if it is empty, cut, or no capture file, ConfigError if the filter is wrong.
+        Raises CaptureError if it is empty, cut, or no capture file, or if the filter does not suit its link type,
+        ConfigError if the filter suits none, StoppedError.
         """
         cdef Record record
         while self.file.format == FORMAT_UNKNOWN and not self.exhausted:
             with nogil:
                 self.next(&record)
             PyErr_CheckSignals()
+            if self.file.format == FORMAT_UNKNOWN and not self.exhausted and is_stopped is not None and is_stopped():
+                raise StoppedError(f"{self.name}: stopped before it could be read")
         if self.n_input_bytes == 0:
             if self.stream_error is None and not self.error:
                 raise CaptureError(f"{self.name}: the file is empty")
@@ -433,8 +440,6 @@ cdef class Filter:
         cdef pcap_t* handle
         self.link_type = link_type
         self.swapped = swapped
-        if b"\0" in text:
-            raise ConfigError("the filter has a NUL character in it")
         handle = offline_handle(link_type, swapped)
         try:
             if pcap_compile(handle, &self.program, text, 1, PCAP_NETMASK_UNKNOWN) != 0:
@@ -447,6 +452,17 @@ cdef class Filter:
     def __dealloc__(self):
         if self.compiled:
             pcap_freecode(&self.program)
+
+
+cdef bint suits_any_link_type(bytes text) except -1:
+    """Whether libpcap can compile a filter for some link type: if not, it is wrong for all files."""
+    for link_type in sorted(LINK_TYPES):
+        try:
+            Filter(text, link_type, False)
+        except ConfigError:
+            continue
+        return True
+    return False
 
 
 cdef pcap_t* offline_handle(uint32_t link_type, bint swapped) except NULL:
@@ -473,12 +489,18 @@ cdef struct LiveContext:
     Engine* engine
     uint32_t link_type
     int64_t ns_per_fraction
+    int64_t start_ns
+    int n_early
 
 
 cdef void on_frame(uint8_t* user, const pcap_pkthdr* header, const uint8_t* data) noexcept nogil:
     cdef LiveContext* context = <LiveContext*>user
-    push(context.engine, context.link_type, data, header.caplen, header.len,
-         <int64_t>header.ts.tv_sec * 1000000000 + header.ts.tv_usec * context.ns_per_fraction)
+    cdef int64_t ts_ns = <int64_t>header.ts.tv_sec * 1000000000 + header.ts.tv_usec * context.ns_per_fraction
+    if unlikely(ts_ns < context.start_ns):
+        context.n_early += 1
+        return
+    context.start_ns = INT64_MIN
+    push(context.engine, context.link_type, data, header.caplen, header.len, ts_ns)
 
 
 cdef void collect_frame(uint8_t* user, const pcap_pkthdr* header, const uint8_t* data) noexcept with gil:
@@ -491,15 +513,19 @@ cdef class LiveReader:
     """Drains an open pypcap handle, in non-blocking mode, past pypcap: its Python side never sees the wire length.
 
     source: a `pcap.pcap` object; whoever opened it closes this reader first.
+
+    start_ns: frames before the first one that is not older are left out.
     """
 
     cdef pcap source
+    cdef public int64_t start_ns
     cdef readonly str name
     cdef readonly bint closed
 
     def __cinit__(self, pcap source not None, str name):
         self.source = source
         self.name = name
+        self.start_ns = INT64_MIN
 
     cdef pcap_t* handle(self) except NULL:
         if self.closed or self.source.handle == NULL:
@@ -525,10 +551,16 @@ cdef class LiveReader:
         cdef pcap_t* handle = self.handle()
         cdef int n_read
         frames = []
+        if max_frames <= 0:  # libpcap would take it for no limit
+            return frames
         context = (frames, self.link_type, self.ns_per_fraction())
         with nogil:
             n_read = pcap_dispatch(handle, max_frames, collect_frame, <uint8_t*><void*>context)
         self.check(n_read)
+        while frames and frames[0][0] < self.start_ns:
+            frames.pop(0)
+        if frames:
+            self.start_ns = INT64_MIN
         return [Frame(*fields) for fields in frames]
 
     def close(self):
@@ -602,8 +634,6 @@ cdef Flows* new_flows(int64_t max_conversations, applications, bint keeps_ended,
     cdef const uint8_t[::1] tcp_ports = tables.tcp_ports
     cdef const uint8_t[::1] udp_ports = tables.udp_ports
     cdef Flows* flows
-    if not 1 <= max_conversations < 1 << 31:
-        raise ConfigError(f"max_conversations is {max_conversations}; 1 to {(1 << 31) - 1} are allowed")
     flows = <Flows*>calloc(1, sizeof(Flows))
     if flows == NULL:
         raise MemoryError("no memory for conversations")
@@ -648,10 +678,9 @@ cdef class Accountant:
         cdef Hosts* hosts = &self.engine.hosts
         cdef uint64_t number = int.from_bytes(os.urandom(8), "little") if seed is None else seed
         engine_init(&self.engine)
-        if not 1 <= max_hosts < 1 << 31:
-            raise ConfigError(f"max_hosts is {max_hosts}; 1 to {(1 << 31) - 1} are allowed")
-        if limit_bytes < 0:
-            raise ConfigError(f"limit_bytes is {limit_bytes}; 0 (none) or more are allowed")
+        check_range("max_hosts", max_hosts, *MAX_HOSTS)
+        check_range("limit_bytes", limit_bytes, 0)
+        check_range("max_conversations", max_conversations, *MAX_CONVERSATIONS)
         self.engine.inner = inner
         hosts.limit_bytes = limit_bytes if limit_bytes else INT64_MAX
         self.slow_decoder = slow_decoder
@@ -709,6 +738,8 @@ cdef class Accountant:
         cdef LiveContext context
         cdef int n_read
         cdef int at_most = <int>min(max_frames, <int64_t>1 << 30)
+        if max_frames <= 0:  # libpcap would take it for no limit
+            return 0
         if reader.link_type not in LINK_TYPES:
             frames = reader.read(at_most)
             for frame in frames:
@@ -718,12 +749,15 @@ cdef class Accountant:
         context.engine = &self.engine
         context.link_type = reader.link_type
         context.ns_per_fraction = reader.ns_per_fraction()
+        context.start_ns = reader.start_ns
+        context.n_early = 0
         with nogil:
             n_read = pcap_dispatch(handle, at_most, on_frame, <uint8_t*>&context)
             flush(&self.engine)
         self.engine.copies_frames = False
+        reader.start_ns = context.start_ns
         reader.check(n_read)
-        return max(n_read, 0)
+        return max(n_read - context.n_early, 0)
 
     cdef int copy_frames(self) except -1:
         """Let the batch hold copies of what it points to: libpcap may give a frame's memory back while it waits there."""
@@ -765,7 +799,7 @@ cdef class Accountant:
                 n_read += drain_plain_pcap(&self.engine, file, max_frames - n_read, until_ns)
                 if self.must_pause():
                     break
-            if n_read == max_frames:
+            if n_read >= max_frames:
                 break
             if reader.parse(&record) != RECORD:
                 flush(&self.engine)  # refilling the buffer moves the frames that the batch points to

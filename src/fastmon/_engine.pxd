@@ -66,7 +66,7 @@ cdef inline void account_hosts(Engine* engine, Entry* entry) noexcept nogil:
     """Account a frame for its two hosts, and leave their true rows in the entry."""
     cdef HostRow* host
     host = locate(&engine.hosts, &entry.src, entry.src_hash, entry.src_row)
-    add_out(&engine.hosts, host, entry.wire_len, 1, entry.ts_ns, entry.ts_ns)
+    add_out(&engine.hosts, host, entry.wire_len, 1, entry.ts_ns, entry.ts_ns, &entry.dst, entry.wire_len)
     entry.src_row = row_number(engine, host, 0)
     host = locate(&engine.hosts, &entry.dst, entry.dst_hash, entry.dst_row)
     add_in(&engine.hosts, host, entry.wire_len, 1, entry.ts_ns, entry.ts_ns)
@@ -112,7 +112,7 @@ cdef inline void account_flow(Engine* engine, Entry* entry) noexcept nogil:
         return
     entry.src_row = row.hosts[d]
     entry.dst_row = row.hosts[1 - d]
-    add_out(&engine.hosts, &hosts[entry.src_row], entry.wire_len, 1, entry.ts_ns, entry.ts_ns)
+    add_out(&engine.hosts, &hosts[entry.src_row], entry.wire_len, 1, entry.ts_ns, entry.ts_ns, &entry.dst, entry.wire_len)
     add_in(&engine.hosts, &hosts[entry.dst_row], entry.wire_len, 1, entry.ts_ns, entry.ts_ns)
     count_frame(&engine.hosts, engine.flows, entry, entry.flow_row, d)
 

@@ -60,8 +60,8 @@ cdef inline bint is_local(const Hosts* hosts, const Key* key) noexcept nogil:
     return False
 
 
-cdef inline void record_crossing(Hosts* hosts, HostRow* host, int64_t ts_ns) noexcept nogil:
-    """Flag a host whose total has passed its limit, once."""
+cdef inline void record_crossing(Hosts* hosts, HostRow* host, int64_t ts_ns, uint64_t n_following) noexcept nogil:
+    """Flag a host whose total has passed its limit, once; `n_following` bytes of what passed it are still to be added."""
     cdef Crossing* grown
     cdef uint32_t room
     if hosts.n_crossings == hosts.max_crossings:
@@ -75,7 +75,7 @@ cdef inline void record_crossing(Hosts* hosts, HostRow* host, int64_t ts_ns) noe
     set_flag(host)
     hosts.crossings[hosts.n_crossings].key = host.key
     hosts.crossings[hosts.n_crossings].ts_ns = ts_ns
-    hosts.crossings[hosts.n_crossings].total_bytes = bytes_in(host) + host.bytes_out
+    hosts.crossings[hosts.n_crossings].total_bytes = bytes_in(host) + host.bytes_out + n_following
     hosts.n_crossings += 1
 
 
@@ -126,25 +126,29 @@ cdef inline HostRow* locate(Hosts* hosts, const Key* key, uint32_t hashed, uint3
     return find_or_admit(hosts, key, hashed)
 
 
-cdef inline void touch(Hosts* hosts, HostRow* host, int64_t first_ns, int64_t last_ns) noexcept nogil:
+cdef inline void touch(Hosts* hosts, HostRow* host, int64_t first_ns, int64_t last_ns, const Key* receiver,
+                       uint64_t n_received) noexcept nogil:
+    """Note when a host had traffic, and whether it passed its limit; `receiver` is about to get `n_received` bytes."""
+    cdef bint is_receiver
     if first_ns < host.first_seen_ns:
         host.first_seen_ns = first_ns
     if last_ns > host.last_seen_ns:
         host.last_seen_ns = last_ns
     if unlikely(passes(host, hosts.limit_bytes)):
-        record_crossing(hosts, host, last_ns)
+        is_receiver = host.key.low == receiver.low and host.key.high == receiver.high
+        record_crossing(hosts, host, last_ns, n_received if is_receiver else 0)
 
 
 cdef inline void add_out(Hosts* hosts, HostRow* host, uint64_t n_bytes, uint64_t n_packets, int64_t first_ns,
-                         int64_t last_ns) noexcept nogil:
-    """Add what a host sent."""
+                         int64_t last_ns, const Key* receiver, uint64_t n_received) noexcept nogil:
+    """Add what a host sent; `add_in` will add `n_received` bytes to `receiver`, which may be the same."""
     if unlikely(host == NULL):
         hosts.overflow.frames_out += n_packets
         hosts.overflow.bytes_out += n_bytes
         return
     host.bytes_out += n_bytes
     host.packets_out += n_packets
-    touch(hosts, host, first_ns, last_ns)
+    touch(hosts, host, first_ns, last_ns, receiver, n_received)
 
 
 cdef inline void add_in(Hosts* hosts, HostRow* host, uint64_t n_bytes, uint64_t n_packets, int64_t first_ns,
@@ -156,7 +160,7 @@ cdef inline void add_in(Hosts* hosts, HostRow* host, uint64_t n_bytes, uint64_t 
         return
     host.bytes_in_and_flag += n_bytes
     host.packets_in += n_packets
-    touch(hosts, host, first_ns, last_ns)
+    touch(hosts, host, first_ns, last_ns, &host.key, 0)
 
 
 cdef inline uint32_t prefetch_row(Hosts* hosts, uint32_t hashed) noexcept nogil:

@@ -10,13 +10,15 @@ from fastmon._savefile cimport (
     BLOCK_ENHANCED_PACKET, BLOCK_INTERFACE, BLOCK_PACKET, BLOCK_SECTION, BLOCK_SIMPLE_PACKET, FAULT_BLOCK_LENGTH,
     FAULT_BYTE_ORDER, FAULT_CAP_LEN, FAULT_INTERFACE, FAULT_MEMORY, FAULT_OPTION, FAULT_RESOLUTION, FAULT_ROOM,
     FAULT_TRAILER, FAULT_VERSION, FORMAT_PCAP, FORMAT_PCAPNG, MAX_BLOCK_LENGTH, MAX_CAP_LEN, RECORD, Interface, Record,
-    Savefile, add_interface, available, damaged, need, next_pcap, next_snoop, swap64, to_ns, u16, u32,
+    Savefile, add_interface, available, damaged, drop_checksum, need, next_pcap, next_snoop, swap64, to_ns, u16, u32,
 )
 from fastmon._wire cimport load32, load64, swap32
 
 cdef enum:
     OPTION_END = 0
+    OPTION_PACKET_FLAGS = 2
     OPTION_TSRESOL = 9
+    OPTION_FCSLEN = 13
     OPTION_TSOFFSET = 14
     BYTE_ORDER_MAGIC = 0x1A2B3C4D
 
@@ -50,6 +52,8 @@ cdef inline int read_option(Savefile* file, Interface* interface, uint16_t code,
     elif code == OPTION_TSOFFSET and length == 8:
         offset = load64(value)
         interface.offset_s = <int64_t>(swap64(offset) if file.swapped else offset)
+    elif code == OPTION_FCSLEN and length == 1:  # in bits, but some writers count bytes
+        interface.fcs_bytes = value[0] // 8 if value[0] >= 8 else value[0]
     return RECORD
 
 
@@ -80,6 +84,23 @@ cdef inline int read_interface(Savefile* file, const uint8_t* body, uint32_t len
     return RECORD
 
 
+cdef inline uint32_t checksum_bytes(Savefile* file, const Interface* interface, const uint8_t* at,
+                                    const uint8_t* end) noexcept nogil:
+    """The checksum's length that a packet's options say, from `at` on, or else that of its interface."""
+    cdef uint32_t n_bytes
+    cdef uint16_t code, length
+    while end - at >= 4:
+        code = u16(file, at)
+        length = u16(file, at + 2)
+        if code == OPTION_END or length > end - at - 4:
+            break
+        if code == OPTION_PACKET_FLAGS and length == 4:
+            n_bytes = u32(file, at + 4) >> 5 & 0xF
+            return n_bytes if n_bytes else interface.fcs_bytes
+        at += min(4 + ((length + 3) & ~3), end - at)
+    return interface.fcs_bytes
+
+
 cdef inline int fill_packet(Savefile* file, Record* record, const uint8_t* data, uint32_t room,
                             uint64_t units) noexcept nogil:
     """Complete `record`, whose interface, cap_len and wire_len are set; `room` bytes of data are in the block."""
@@ -93,6 +114,7 @@ cdef inline int fill_packet(Savefile* file, Record* record, const uint8_t* data,
     interface = &file.interfaces[record.interface]
     record.data = data
     record.ts_ns = to_ns(units, interface.is_binary, interface.exponent, interface.offset_s)
+    drop_checksum(record, checksum_bytes(file, interface, data + min((record.cap_len + 3) & ~<uint32_t>3, room), data + room))
     return RECORD
 
 
@@ -108,7 +130,8 @@ cdef inline int read_packet(Savefile* file, Record* record, uint32_t block_type,
         record.wire_len = record.cap_len = u32(file, body)
         if file.n_interfaces and 0 < file.interfaces[0].snaplen < record.cap_len:
             record.cap_len = file.interfaces[0].snaplen
-        status = fill_packet(file, record, body + 4, length - 4, 0)
+        # without options: what is behind the data is not looked at
+        status = fill_packet(file, record, body + 4, min(length - 4, (record.cap_len + 3) & ~<uint32_t>3), 0)
         record.ts_ns = file.last_ts_ns
         return status
     if length < 20:

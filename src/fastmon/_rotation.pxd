@@ -98,7 +98,6 @@ cdef inline bint prune(Engine* engine) noexcept nogil:
                 apps_move(&hosts.apps, row, kept)
             kept += 1
     table_truncate(table, kept)
-    hosts.hand = 0
     return True
 
 
@@ -165,7 +164,8 @@ cdef inline void merge(Engine* engine, Engine* other) noexcept nogil:
         if host.packets_out != base.packets_out:
             row = find_or_admit(&engine.hosts, &host.key, hashed)
             add_out(&engine.hosts, row, host.bytes_out - base.bytes_out,
-                    host.packets_out - base.packets_out, host.first_seen_ns, host.last_seen_ns)
+                    host.packets_out - base.packets_out, host.first_seen_ns, host.last_seen_ns, &host.key,
+                    bytes_in(host) - base.bytes_in)
         if host.packets_in != base.packets_in:
             row = find_or_admit(&engine.hosts, &host.key, hashed)
             add_in(&engine.hosts, row, bytes_in(host) - base.bytes_in,

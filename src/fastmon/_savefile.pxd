@@ -67,6 +67,7 @@ cdef enum:  # why a file cannot be read on
     FAULT_CUT  # set by the owner of the buffer: the input ends inside a record
 
 cdef enum:
+    FCS_IS_KNOWN = 0x04000000  # in a pcap file's link-type field: its top 4 bits count the checksum's 16-bit words
     MAX_CAP_LEN = 262144  # libpcap's MAXIMUM_SNAPLEN
     MAX_BLOCK_LENGTH = 1 << 24
     MAX_INTERFACES = 1 << 16
@@ -92,6 +93,7 @@ cdef struct Interface:
     bint is_binary  # timestamp resolution: 2**-exponent seconds, else 10**-exponent
     int exponent
     int64_t offset_s
+    uint32_t fcs_bytes  # of checksum behind each frame, which its lengths include
     void* filter  # the owner's compiled filter for this link type
 
 cdef struct Record:
@@ -160,9 +162,17 @@ cdef inline Interface* add_interface(Savefile* file, uint32_t link_type) noexcep
     added.is_binary = False
     added.exponent = 6
     added.offset_s = 0
+    added.fcs_bytes = 0
     added.filter = NULL
     file.n_interfaces += 1
     return added
+
+
+cdef inline void drop_checksum(Record* record, uint32_t n_bytes) noexcept nogil:
+    """Take the checksum behind a frame out of its lengths."""
+    if n_bytes:
+        record.wire_len -= min(n_bytes, record.wire_len)
+        record.cap_len = min(record.cap_len, record.wire_len)
 
 
 cdef inline int read_pcap_header(Savefile* file) noexcept nogil:
@@ -188,6 +198,8 @@ cdef inline int read_pcap_header(Savefile* file) noexcept nogil:
         return damaged(file, FAULT_MEMORY, 0, 0)
     interface.snaplen = u32(file, header + 16)
     interface.exponent = 9 if magic == NANOSECOND_MAGIC else 6
+    if link_field & FCS_IS_KNOWN:
+        interface.fcs_bytes = (link_field >> 28) * 2
     file.pos += 24
     return RECORD
 
@@ -268,13 +280,14 @@ cdef inline int next_pcap(Savefile* file, Record* record) noexcept nogil:
     record.wire_len = wire_len
     record.data = header + file.header_length
     record.interface = 0
+    drop_checksum(record, file.interfaces[0].fcs_bytes)
     return RECORD
 
 
 cdef inline bint is_plain_pcap(const Savefile* file) noexcept nogil:
-    """Whether the records have 16-byte headers in this machine's byte order, with the lengths in their usual places."""
+    """Whether the records have 16-byte headers in this machine's byte order, with the lengths as they are in most files."""
     return (file.format == FORMAT_PCAP and not file.swapped and file.header_length == 16
-            and not file.lengths_swapped and not file.lengths_maybe_swapped)
+            and not file.lengths_swapped and not file.lengths_maybe_swapped and file.interfaces[0].fcs_bytes == 0)
 
 
 cdef inline int next_snoop(Savefile* file, Record* record) noexcept nogil:

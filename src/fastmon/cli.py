@@ -1,4 +1,4 @@
-"""The command line: arguments, signals, exit codes. The only module that prints.
+"""The command line: arguments, exit codes. The only module that prints.
 
 Results go to stdout or --output, everything else to stderr. Exit codes: 0 done, also after Ctrl-C and when the reader of stdout
 has gone; 1 a capture or file failed, and what was accounted is reported; 2 wrong usage or configuration.
@@ -8,33 +8,32 @@ What it does not do: import at start what only one command needs; `fastmon --hel
 
 from __future__ import annotations
 
+import errno
 import inspect
+import io
 import os
-import signal
+import stat
 import sys
-import threading
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import fields
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
 from fastmon.config import Options, load_config
-from fastmon.errors import CaptureError, ConfigError, FastmonError
-from fastmon.report.sink import printable
+from fastmon.errors import ConfigError, FastmonError
+from fastmon.report.sink import Sink, printable
+from fastmon.signals import Signals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from types import FrameType
     from typing import TextIO
 
-    from typing_extensions import Self
-
-    from fastmon.capture import Capture
-    from fastmon.monitor import Control, Event, LiveMonitor, ReplayMonitor
-    from fastmon.report.sink import Sink
-    from fastmon.shards import SourceOpener
+    from fastmon.monitor import Event, LiveMonitor, ReplayMonitor
+    from fastmon.policy import Alert
+    from fastmon.snapshot import Snapshot
 
 __all__ = ["main"]
 
@@ -46,7 +45,34 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False, context_settings=
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's linear algebra is not used; its threads take time to start
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a file may have any name, also one that the terminal's encoding lacks
+            stream.reconfigure(errors="backslashreplace")
+    status = _status(list(sys.argv[1:] if arguments is None else arguments))
+    error = _flushed(sys.stdout, 1)
+    if error is not None and status == 0 and not isinstance(error, BrokenPipeError):
+        _say(f"cannot write to standard output: {error.strerror}")
+        status = 1
+    _flushed(sys.stderr, 2)
+    return status
+
+
+def _flushed(stream: TextIO | None, number: int) -> OSError | None:
+    """Write what is left in a stream's buffer; return why it cannot be written, then it goes nowhere."""
+    try:
+        if stream is not None:
+            stream.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), number)  # or it would fail again at exit
+        return error
+    return None
+
+
+def _status(arguments: Sequence[str]) -> int:
+    """Run the command, say in one line why it failed, if it did, and return the exit code."""
+    if sys.stdout is None and (not arguments or {"-h", "--help", "--version"}.intersection(arguments)):
+        _say("standard output is closed")
+        return 2
     try:
         status: int | None = app(arguments or ["--help"], prog_name="fastmon", standalone_mode=False)
     except _UsageError as error:
@@ -62,8 +88,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MemoryError as error:
         _say(f"out of memory: {error}")
         return 1
+    except BrokenPipeError:  # whoever read the help has gone
+        return 0
+    except OSError as error:
+        _say(f"cannot write to standard output: {error.strerror}")
+        return 1
     except (typer.Abort, KeyboardInterrupt):
-        return 128 + signal.SIGINT
+        return 0
     return status or 0
 
 
@@ -132,13 +163,14 @@ def live(
 ) -> int:
     """Account an interface's traffic until Ctrl-C; SIGUSR1 reports at once."""
     options = _options(config, given)
+    _refuse_overwriting([], options, config)
 
     from fastmon.library import live_monitor, open_captures
     from fastmon.monitor import Control
 
     control = Control()
     with ExitStack() as stack:
-        stack.enter_context(_Signals(control))
+        stack.enter_context(Signals(control))
         captures = open_captures(interface, options, stack)
         return _run(live_monitor(captures, options, control), options)
 
@@ -153,15 +185,15 @@ def replay(
 ) -> int:
     """Account capture files; the clock is the packets'."""
     options = _options(config, given)
-    _refuse_overwriting(files, options)
+    _refuse_overwriting(files, options, config)
 
     from fastmon.library import replay_monitor, source_openers
     from fastmon.monitor import Control
     from fastmon.report.progress import ProgressBar
 
     control, bar = Control(), ProgressBar(sum(map(_size_bytes, files)))
-    with _Signals(control) as signals:
-        openers = [signals.interruptible(opener) for opener in source_openers(files, options)]
+    with Signals(control):
+        openers = source_openers(files, options, control)
         names = ["standard input" if path == "-" else path for path in files]
         return _run(replay_monitor(openers, names, options, control, bar.update), options, bar.hide)
 
@@ -172,7 +204,7 @@ def interfaces() -> int:
     from fastmon.capture import interfaces as available_interfaces
     from fastmon.report.grid import Grid, open_page
 
-    grid = Grid(("interface", "state", "addresses", "description"))
+    grid = Grid(("interface", "state", "addresses", "description"), folded=frozenset({0, 2, 3}))
     for interface in available_interfaces():
         state = "up" if interface.is_up else "down"
         grid.rows.append((printable(interface.name), state, ", ".join(interface.addresses), printable(interface.description)))
@@ -181,11 +213,27 @@ def interfaces() -> int:
     return 0
 
 
-def _refuse_overwriting(files: Iterable[str], options: Options) -> None:
-    """Raise ConfigError if a file to be replayed is one to be written."""
-    for written in filter(None, (options.output, options.log)):
-        if Path(written).exists() and any(Path(file).exists() and Path(file).samefile(written) for file in files):
-            raise ConfigError(f"{written} is a capture file to replay: write the results elsewhere")
+def _refuse_overwriting(files: Iterable[str], options: Options, config: str | None) -> None:
+    """Raise ConfigError if a file to be written is one to be read, or is to be written twice."""
+    taken: dict[object, str] = {_identity(0 if file == "-" else file): "a capture file to replay" for file in files}
+    if config is not None:
+        taken[_identity(config)] = "the configuration file"
+    for name, path in ((options.output or "standard output", options.output or 1), (options.log, options.log)):
+        identity = None if path is None else _identity(path)
+        if identity is not None and identity in taken:
+            raise ConfigError(f"{name} is {taken[identity]}: write to another file")
+        taken[identity] = "the file of the results"
+
+
+def _identity(path: str | int) -> object:
+    """Return what tells a regular file, also one that is not there yet, from all others; None for anything else."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - it may be a descriptor
+    except FileNotFoundError:
+        return Path(str(path)).resolve()
+    except OSError:
+        return None
+    return (status.st_dev, status.st_ino) if stat.S_ISREG(status.st_mode) else None
 
 
 def _size_bytes(path: str) -> int:
@@ -215,8 +263,7 @@ def _output_errors() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
-        if sys.stdout is not None:  # what is left in its buffer goes nowhere, instead of failing again at exit
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        pass
     except OSError as error:
         raise FastmonError(f"cannot write the results: {error.strerror}") from error
 
@@ -242,9 +289,35 @@ def _show(event: Event, sinks: Sequence[Sink]) -> int:
     return 2 if isinstance(event.error, ConfigError) else 1
 
 
+class _LateSink(Sink):
+    """The sink of the results, opened with the first of them: a run that has none leaves a file as it was."""
+
+    def __init__(self, options: Options, stack: ExitStack) -> None:
+        self._options = options
+        self._stack = stack
+
+    @cached_property
+    def _sink(self) -> Sink:
+        path = self._options.output
+        sink = _result_sink(self._options, _stdout() if path is None else _opened(path, self._stack))
+        self._stack.callback(sink.close)
+        return sink
+
+    def snapshot(self, snapshot: Snapshot) -> None:
+        """Show a snapshot."""
+        self._sink.snapshot(snapshot)
+
+    def alert(self, alert: Alert) -> None:
+        """Show an alert."""
+        self._sink.alert(alert)
+
+
 def _open_sinks(options: Options, stack: ExitStack) -> list[Sink]:
-    stream = _stdout() if options.output is None else _opened(options.output, stack)
-    sinks = [_result_sink(options, stream)]
+    if options.output is None:
+        _stdout()
+    else:
+        _check_writable(options.output)
+    sinks: list[Sink] = [_LateSink(options, stack)]
     if options.log is not None:
         from fastmon.report.log import LogSink
 
@@ -252,9 +325,24 @@ def _open_sinks(options: Options, stack: ExitStack) -> list[Sink]:
             sinks.append(LogSink(options.log))
         except OSError as error:
             raise ConfigError(f"cannot write the log {options.log}: {error.strerror}") from error
-    for sink in sinks:
-        stack.callback(sink.close)
+        stack.callback(sinks[-1].close)
     return sinks
+
+
+def _check_writable(path: str) -> None:
+    """Raise ConfigError if a file cannot be written, and leave it as it is."""
+    try:
+        if Path(path).is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if Path(path).is_file():
+            os.close(os.open(path, os.O_WRONLY))
+            return
+        folder = Path(path).parent
+        if not Path(path).exists() and not os.access(folder, os.W_OK | os.X_OK):
+            code = errno.EACCES if folder.is_dir() else errno.ENOENT
+            raise OSError(code, os.strerror(code))
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _result_sink(options: Options, stream: TextIO) -> Sink:
@@ -284,42 +372,3 @@ def _opened(path: str, stack: ExitStack) -> TextIO:
         return stack.enter_context(Path(path).open("w", encoding="utf-8", newline=""))
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}") from error
-
-
-class _Signals:
-    """While it is entered, SIGINT and SIGTERM end the run, and SIGUSR1 asks for a snapshot; a second SIGINT or SIGTERM kills."""
-
-    def __init__(self, control: Control) -> None:
-        self._control = control
-        self._is_opening = False
-        self._handlers = {signal.SIGINT: self._stop, signal.SIGTERM: self._stop, signal.SIGUSR1: self._report}
-        self._previous: dict[signal.Signals, Any] = {}
-
-    def __enter__(self) -> Self:
-        self._previous = {number: signal.signal(number, handler) for number, handler in self._handlers.items()}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-
-    def interruptible(self, opener: SourceOpener) -> SourceOpener:
-        """Return `opener`, which SIGINT and SIGTERM end: opening a pipe waits for its first bytes, and sees no `Control`."""
-
-        def opened() -> Capture:
-            self._is_opening = threading.current_thread() is threading.main_thread()
-            try:
-                return opener()  # type: ignore[return-value]
-            finally:
-                self._is_opening = False
-
-        return opened
-
-    def _stop(self, number: int, _frame: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_DFL)
-        self._control.stop = True
-        if self._is_opening:
-            raise CaptureError("stopped before the capture began")
-
-    def _report(self, _number: int, _frame: FrameType | None) -> None:
-        self._control.snapshot_now = True

@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fastmon.addresses import parse_network
+from fastmon.bounds import DIRECTIONS, MAX_HOSTS, SNAPLENS, check_choice, check_range
 from fastmon.errors import ConfigError
 from fastmon.units import parse_duration, parse_size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
 
-__all__ = ["FORMATS", "Options", "load_config"]
+__all__ = ["FORMATS", "Options", "load_config", "make_options"]
 
 _T = TypeVar("_T")
 
 FORMATS = ("table", "jsonl", "csv")
 ENGINES = ("native", "reference")
-DIRECTIONS = ("inout", "in", "out")
 SHORTEST_INTERVAL_NS = 1_000_000
 
 
@@ -68,13 +68,19 @@ class Options:
 
     def __post_init__(self) -> None:
         """Check everything that can be told without a source."""
-        _check_choice("format", self.format, FORMATS)
-        _check_choice("engine", self.engine, ENGINES)
-        _check_choice("direction", self.direction, DIRECTIONS)
-        _check_range("top", self.top, 0)
-        _check_range("workers", self.workers, 1, 256)
-        _check_range("max-hosts", self.max_hosts, 1, (1 << 31) - 1)
-        _check_range("snaplen", self.snaplen, 1, 262_144)
+        for option in fields(self):
+            _check_type(option.name, getattr(self, option.name), str(option.type))
+        check_choice("format", self.format, FORMATS)
+        check_choice("engine", self.engine, ENGINES)
+        check_choice("direction", self.direction, DIRECTIONS)
+        check_range("top", self.top, 0)
+        check_range("workers", self.workers, 1, 256)
+        check_range("max-hosts", self.max_hosts, *MAX_HOSTS)
+        check_range("snaplen", self.snaplen, *SNAPLENS)
+        for name in ("output", "log"):
+            path = getattr(self, name)
+            if path is not None and (not path or "\0" in path):
+                raise ConfigError(f"{name}: {path!r} is no path")
         if 0 < self.interval_ns < SHORTEST_INTERVAL_NS:
             raise ConfigError(f"interval: {self.interval!r} is too short: 1ms at least, or 0")
         _ = self.duration_ns, self.limit_bytes, self.buffer_bytes
@@ -102,6 +108,12 @@ class Options:
         return None if self.buffer is None else _parsed("buffer", parse_size, self.buffer)
 
 
+def make_options(values: Mapping[str, object]) -> Options:
+    """Return the options of these values, by their names as fields of `Options`. Raises ConfigError for an unknown name."""
+    _check_names(values)
+    return Options(**values)  # type: ignore[arg-type]  # it checks the types itself
+
+
 def load_config(path: str) -> dict[str, Any]:
     """Return the options that the TOML file at `path` sets, by their name as a field of `Options`.
 
@@ -112,31 +124,41 @@ def load_config(path: str) -> dict[str, Any]:
     try:
         table = msgspec.toml.decode(Path(path).read_bytes())
         values = {key.replace("-", "_"): value for key, value in table.items()}
-        _check_keys(values)
+        _check_names(values)
         options = msgspec.convert(values, Options)
     except OSError as error:
         raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: its values are nested too deeply") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: it is no UTF-8 text, at byte {error.start}") from None
     except (msgspec.MsgspecError, ConfigError) as error:
         raise ConfigError(f"{path}: {error}") from None
+    except ValueError:  # Python refuses to make a number of thousands of digits
+        raise ConfigError(f"{path}: a number has too many digits") from None
     return {name: getattr(options, name) for name in values}
 
 
-def _check_keys(values: dict[str, object]) -> None:
+def _check_names(values: Iterable[str]) -> None:
     known = [option.name for option in fields(Options)]
     for name in values:
         if name not in known:
             raise ConfigError(f"unknown option {name!r}; known: {', '.join(known)}")
 
 
-def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise ConfigError(f"{name}: {value!r} is none of {', '.join(choices)}")
+_TYPES: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "bool": (bool,), "tuple[str, ...]": (tuple, list)}
 
 
-def _check_range(name: str, value: int | None, least: int, most: int | None = None) -> None:
-    if value is not None and (value < least or (most is not None and value > most)):
-        limits = f"{least} at least" if most is None else f"between {least} and {most}"
-        raise ConfigError(f"{name}: {value} is out of range: {limits}")
+def _check_type(name: str, value: object, wanted: str) -> None:
+    """Raise ConfigError if `value` is not of the type that an annotation says."""
+    required = wanted.removesuffix(" | None")
+    if value is None and required != wanted:
+        return
+    is_right = isinstance(value, _TYPES[required]) and isinstance(value, bool) == (required == "bool")
+    if isinstance(value, (tuple, list)):
+        is_right = is_right and all(isinstance(item, str) for item in value)
+    if not is_right:
+        raise ConfigError(f"{name} is {value!r}; {wanted} is wanted")
 
 
 def _parsed(name: str, parse: Callable[[str], _T], text: str) -> _T:

@@ -3,6 +3,7 @@
     FastmonError
     ├── CaptureError                 a source could not be opened or read
     │   ├── ClosedCaptureError       a closed source was used
+    │   ├── StoppedError             the run was stopped while a source was waited for
     │   ├── TruncatedCaptureError    a file ends in the middle of a record
     │   └── UnsupportedLinkTypeError no decoder knows the source's link type
     └── ConfigError                  an option or configuration file is wrong
@@ -18,6 +19,7 @@ __all__ = [
     "ClosedCaptureError",
     "ConfigError",
     "FastmonError",
+    "StoppedError",
     "TruncatedCaptureError",
     "UnsupportedLinkTypeError",
 ]
@@ -33,6 +35,10 @@ class CaptureError(FastmonError):
 
 class ClosedCaptureError(CaptureError):
     """A closed source was used."""
+
+
+class StoppedError(CaptureError):
+    """The run was stopped while a source was waited for."""
 
 
 class TruncatedCaptureError(CaptureError):

@@ -1,30 +1,33 @@
 """Files, pipes and compressed files as one thing to read capture data from.
 
+No read waits for a pipe longer than `WAIT_MS`: whoever reads wants to look at the clock, and at the person who wants to stop.
+
 What it does not do: understand capture formats.
 """
 
 from __future__ import annotations
 
-import gzip
-import io
 import os
+import select
 import stat
+import struct
 import sys
-from typing import TYPE_CHECKING
+import zlib
+from typing import TYPE_CHECKING, Protocol
 
-from fastmon.errors import CaptureError, TruncatedCaptureError
+from fastmon.errors import CaptureError, StoppedError, TruncatedCaptureError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Protocol
-
-    class Readable(Protocol):
-        def readinto1(self, target: memoryview, /) -> int | None: ...
-
 
 __all__ = ["Input", "open_input"]
 
+WAIT_MS = 100
+"""The longest wait for a pipe."""
+
 _MAGIC_LENGTH = 4
+_CHUNK_BYTES = 1 << 16
+"""Read and decompressed at once; what comes out together with damage is lost."""
 
 
 class Input:
@@ -36,16 +39,16 @@ class Input:
     size_bytes: the file's size; None for a pipe.
     """
 
-    def __init__(self, fd: int, name: str) -> None:
+    def __init__(self, fd: int, name: str, is_stopped: Callable[[], bool]) -> None:
         self._fd = fd
         status = os.fstat(fd)
         if stat.S_ISDIR(status.st_mode):
             raise CaptureError(f"{name}: is a directory")
         self.size_bytes = status.st_size if stat.S_ISREG(status.st_mode) else None
-        self.head = _read_up_to(fd, _MAGIC_LENGTH)
-        decompressor = _decompressor(self.head)
-        self._raw = _Raw(fd, self.head)
-        self.stream = None if decompressor is None else _Decompressed(decompressor(io.BufferedReader(self._raw)), name)
+        self._raw = _Raw(fd, may_wait=self.size_bytes is None)
+        self.head = _read_up_to(self._raw, _MAGIC_LENGTH, name, is_stopped)
+        made = _decompressor(self.head)
+        self.stream = None if made is None else _Decompressed(self._raw, self.head, made, name)
         if self.stream is not None:
             self.head = b""
         self.fd = fd if self.stream is None else -1
@@ -62,85 +65,197 @@ class Input:
             self._fd = -1
 
 
-class _Raw(io.RawIOBase):
-    """A descriptor, with the bytes that were taken from it put back in front."""
+class _Raw:
+    """A descriptor."""
 
-    def __init__(self, fd: int, head: bytes) -> None:
-        super().__init__()
+    def __init__(self, fd: int, *, may_wait: bool) -> None:
         self._fd = fd
-        self._head = head
+        self._poll = select.poll() if may_wait else None
+        if self._poll is not None:
+            self._poll.register(fd, select.POLLIN)
         self.n_bytes = 0
 
-    def readable(self) -> bool:
-        return True
+    def read(self, n_bytes: int) -> bytes | None:
+        """Return up to `n_bytes` bytes, b"" at the end; None if there are none yet."""
+        if self._poll is not None and not self._poll.poll(WAIT_MS):
+            return None
+        try:
+            data = os.read(self._fd, n_bytes)
+        except BlockingIOError:
+            return None
+        self.n_bytes += len(data)
+        return data
 
-    def readinto(self, target: memoryview) -> int:  # type: ignore[override]
-        if self._head:
-            n_bytes = min(len(target), len(self._head))
-            target[:n_bytes], self._head = self._head[:n_bytes], self._head[n_bytes:]
-        else:
-            n_bytes = os.readv(self._fd, [target])
-        self.n_bytes += n_bytes
-        return n_bytes
+
+class _Decompressor(Protocol):
+    """What decompresses one member of a gzip file, or one frame of a Zstandard file.
+
+    eof: it is complete.  needs_input: nothing comes out without more data.  unused_data: what follows it.
+    """
+
+    @property
+    def eof(self) -> bool: ...
+
+    @property
+    def needs_input(self) -> bool: ...
+
+    @property
+    def unused_data(self) -> bytes: ...
+
+    def decompress(self, data: bytes, max_length: int) -> bytes: ...
 
 
 class _Decompressed:
-    """A decompressing stream whose errors are fastmon's."""
+    """A decompressing stream: members or frames, one after the other, perhaps with zeros behind."""
 
-    def __init__(self, stream: Readable, name: str) -> None:
-        self._stream = stream
+    def __init__(self, raw: _Raw, head: bytes, made: Callable[[], _Decompressor], name: str) -> None:
+        self._raw = raw
+        self._made = made
         self._name = name
+        self._pending = head
+        self._decompressor: _Decompressor | None = made()
 
-    def readinto(self, target: memoryview) -> int:
+    def readinto(self, target: memoryview) -> int | None:
+        """Return the number of bytes put into `target`, 0 at the end; None if there are none yet."""
+        while True:
+            data: bytes | None = self._pending
+            if not data and (self._decompressor is None or self._decompressor.needs_input):
+                data = self._raw.read(_CHUNK_BYTES)
+                if data is None:
+                    return None
+                if not data:
+                    return self._end()
+            self._pending = b""
+            if self._decompressor is None:
+                data = (data or b"").lstrip(b"\0")  # the padding of tapes
+                if not data:
+                    continue
+                self._decompressor = self._made()
+            decompressed = self._decompress(self._decompressor, data or b"", min(len(target), _CHUNK_BYTES))
+            if decompressed:
+                target[: len(decompressed)] = decompressed
+                return len(decompressed)
+
+    def _decompress(self, decompressor: _Decompressor, data: bytes, max_length: int) -> bytes:
         try:
-            # In steps: filling all of `target` would lose what comes out before damage.
-            return self._stream.readinto1(target) or 0
-        except EOFError as error:
-            raise TruncatedCaptureError(f"{self._name}: the compressed data end too early") from error
+            decompressed = decompressor.decompress(data, max_length)
         except Exception as error:  # each library has its own class for damaged data
             raise CaptureError(f"{self._name}: the compressed data are damaged: {error}") from error
+        if decompressor.eof:
+            self._pending, self._decompressor = decompressor.unused_data, None
+        return decompressed
+
+    def _end(self) -> int:
+        if self._decompressor is not None:
+            raise TruncatedCaptureError(f"{self._name}: the compressed data end too early")
+        return 0
 
 
-def _open_zstd(raw: io.BufferedReader) -> Readable:
+class _Gunzip:
+    """One member of a gzip file (RFC 1952).
+
+    Not by zlib alone: it keeps back what it decompressed together with a checksum that is wrong.
+    """
+
+    def __init__(self) -> None:
+        self.eof = False
+        self.needs_input = True
+        self.unused_data = b""
+        self._pending = b""
+        self._in_header = True
+        self._inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+        self._checksum = zlib.crc32(b"")
+        self._n_bytes = 0
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        self._pending += data
+        self.needs_input = True
+        if self._in_header:
+            length = _gzip_header_length(self._pending)
+            if length is None:
+                return b""
+            self._pending, self._in_header = self._pending[length:], False
+        if self._inflate.eof:
+            self._end()
+            return b""
+        decompressed = self._inflate.decompress(self._pending, max_length)
+        self._checksum = zlib.crc32(decompressed, self._checksum)
+        self._n_bytes += len(decompressed)
+        self._pending = self._inflate.unconsumed_tail or self._inflate.unused_data
+        # At the limit something may be left inside, which comes out without more data.
+        self.needs_input = not self._pending and len(decompressed) < max_length
+        return decompressed
+
+    def _end(self) -> None:
+        if len(self._pending) < 8:
+            return
+        if self._pending[:8] != struct.pack("<II", self._checksum, self._n_bytes & 0xFFFFFFFF):
+            raise ValueError("CRC check failed")
+        self.eof, self.needs_input = True, False
+        self.unused_data = self._pending[8:]
+
+
+def _gzip_header_length(data: bytes) -> int | None:
+    """Return the length of a member's header; None if `data` does not hold all of it."""
+    if not b"\x1f\x8b\x08".startswith(data[:3]) or len(data) > 4 * _CHUNK_BYTES:  # a name without an end
+        raise ValueError("not a gzip header")
+    flags = data[3] if len(data) > 3 else 0
+    length = 10
+    if flags & 0x04:  # extra field
+        length += 2 + int.from_bytes(data[length : length + 2], "little")
+    for text in (0x08, 0x10):  # name, comment
+        if flags & text:
+            length = (data.find(b"\0", length) + 1) or len(data) + 1
+    if flags & 0x02:  # checksum of the header
+        length += 2
+    return length if length <= len(data) else None
+
+
+def _made_zstd() -> _Decompressor:
     if sys.version_info >= (3, 14):
         from compression import zstd
     else:
         from backports import zstd
 
-    return zstd.ZstdFile(raw)
+    return zstd.ZstdDecompressor()
 
 
-def _open_gzip(raw: io.BufferedReader) -> Readable:
-    return gzip.GzipFile(fileobj=raw)
-
-
-_DECOMPRESSORS: dict[bytes, Callable[[io.BufferedReader], Readable]] = {
-    b"\x1f\x8b": _open_gzip,
-    b"\x28\xb5\x2f\xfd": _open_zstd,
+_DECOMPRESSORS: dict[bytes, Callable[[], _Decompressor]] = {
+    b"\x1f\x8b": _Gunzip,
+    b"\x28\xb5\x2f\xfd": _made_zstd,
 }
 
 
-def _decompressor(head: bytes) -> Callable[[io.BufferedReader], Readable] | None:
-    return next((opener for magic, opener in _DECOMPRESSORS.items() if head.startswith(magic)), None)
+def _decompressor(head: bytes) -> Callable[[], _Decompressor] | None:
+    return next((made for magic, made in _DECOMPRESSORS.items() if head.startswith(magic)), None)
 
 
-def _read_up_to(fd: int, n_bytes: int) -> bytes:
+def _read_up_to(raw: _Raw, n_bytes: int, name: str, is_stopped: Callable[[], bool]) -> bytes:
     head = b""
-    while len(head) < n_bytes and (more := os.read(fd, n_bytes - len(head))):
-        head += more
+    while len(head) < n_bytes:
+        data = raw.read(n_bytes - len(head))
+        if data == b"":
+            break
+        if data is None and is_stopped():
+            raise StoppedError(f"{name}: stopped before it could be read")
+        head += data or b""
     return head
 
 
-def open_input(path: str, name: str) -> Input:
-    """Open a file, or standard input if `path` is "-". Raises CaptureError, saying `name`."""
+def open_input(path: str, name: str, is_stopped: Callable[[], bool] = lambda: False) -> Input:
+    """Open a file, or standard input if `path` is "-", waiting for a pipe's first bytes until `is_stopped()` is true.
+
+    Raises CaptureError, saying `name`, or StoppedError.
+    """
     fd = -1
     try:
-        fd = os.dup(0) if path == "-" else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        return Input(fd, name)
-    except (OSError, CaptureError, ValueError) as error:
+        # Without waiting for whoever writes into a named pipe: that could not be stopped.
+        fd = os.dup(0) if path == "-" else os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        return Input(fd, name, is_stopped)
+    except BaseException as error:
         if fd >= 0:
             os.close(fd)
-        if isinstance(error, CaptureError):
-            raise
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise CaptureError(f"{name}: {str(reason).lower()}") from error
+        if isinstance(error, (OSError, ValueError)):
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+            raise CaptureError(f"{name}: {str(reason).lower()}") from error
+        raise

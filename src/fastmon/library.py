@@ -6,28 +6,33 @@ What it does not do: handle signals, or show anything.
 from __future__ import annotations
 
 import os
+import time
 from contextlib import ExitStack, closing, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fastmon.accounting import make_accountant
 from fastmon.addresses import PRIVATE_NETWORKS, interface_networks
-from fastmon.capture import DEFAULT_BUFFER_BYTES, DEFAULT_SNAPLEN, open_live, open_offline
-from fastmon.config import Options
-from fastmon.monitor import LiveMonitor, Plan, Problem, ReplayMonitor
+from fastmon.capture import open_live, open_offline
+from fastmon.capture.live import DEFAULT_BUFFER_BYTES, DEFAULT_SNAPLEN
+from fastmon.config import make_options
+from fastmon.monitor import Control, LiveMonitor, Plan, Problem, ReplayMonitor
 from fastmon.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
     from fastmon.accounting import Accountant
-    from fastmon.capture import Capture
+    from fastmon.capture import Capture, LiveCapture
+    from fastmon.config import Options
     from fastmon.errors import FastmonError
-    from fastmon.monitor import Control
     from fastmon.policy import Alert
     from fastmon.shards import SourceOpener
 
 __all__ = ["live_monitor", "open_captures", "replay_monitor", "source_openers", "watch"]
+
+JOINING_S = 0.001
+"""For frames that the kernel is handing out when the last capture joins its group."""
 
 
 def watch(
@@ -50,15 +55,18 @@ def watch(
     Raises ConfigError for a wrong option and ValueError for wrong sources at once; the first CaptureError last, after the
     summary of what could be read.
     """
-    settings = Options(**{"limit": "0", **options})
+    settings = make_options({"limit": "0", **options})
+    if not all(isinstance(source, (str, os.PathLike)) or hasattr(source, "is_live") for source in sources):
+        raise ValueError("watch takes paths of capture files and open captures")
     live = [source for source in sources if not isinstance(source, (str, os.PathLike)) and source.is_live]
     if not sources or (live and len(sources) > 1):
         raise ValueError("watch takes capture files, or one live capture")
+    control = control or Control()
     monitor: LiveMonitor | ReplayMonitor
     if live:
         monitor = live_monitor(live, settings, control)
     else:
-        monitor = replay_monitor([_opener(source, settings) for source in sources], _names(sources), settings, control)
+        monitor = replay_monitor([_opener(source, settings, control) for source in sources], _names(sources), settings, control)
     return _snapshots(monitor, on_alert)
 
 
@@ -76,9 +84,9 @@ def _snapshots(monitor: LiveMonitor | ReplayMonitor, on_alert: Callable[[Alert],
         raise first_error
 
 
-def _opener(source: Capture | str | os.PathLike[str], options: Options) -> SourceOpener:
+def _opener(source: Capture | str | os.PathLike[str], options: Options, control: Control) -> SourceOpener:
     if isinstance(source, (str, os.PathLike)):
-        return lambda: open_offline(os.fspath(source), filter=options.filter)
+        return lambda: open_offline(os.fspath(source), filter=options.filter, is_stopped=lambda: control.stop)
     return lambda: nullcontext(source)
 
 
@@ -86,9 +94,9 @@ def _names(sources: Sequence[Capture | str | os.PathLike[str]]) -> list[str]:
     return [os.fspath(source) if isinstance(source, (str, os.PathLike)) else source.name for source in sources]
 
 
-def source_openers(paths: Sequence[str], options: Options) -> list[SourceOpener]:
-    """Return what opens each of some capture files."""
-    return [_opener(path, options) for path in paths]
+def source_openers(paths: Sequence[str], options: Options, control: Control) -> list[SourceOpener]:
+    """Return what opens each of some capture files, unless `control.stop` comes first."""
+    return [_opener(path, options, control) for path in paths]
 
 
 def replay_monitor(
@@ -104,11 +112,11 @@ def replay_monitor(
     return ReplayMonitor(Plan(", ".join(names), options.interval_ns, options.duration_ns), openers, accountants, control, on_gulp)
 
 
-def open_captures(interface: str, options: Options, stack: ExitStack) -> list[Capture]:
+def open_captures(interface: str, options: Options, stack: ExitStack) -> list[LiveCapture]:
     """Open an interface once for each worker, as a fanout group, for as long as `stack` is open."""
     # At random: processes of two containers may have the same number, and would share the frames.
     group = int.from_bytes(os.urandom(2), "little") if options.workers > 1 else None
-    return [
+    captures = [
         stack.enter_context(
             open_live(
                 interface,
@@ -121,6 +129,13 @@ def open_captures(interface: str, options: Options, stack: ExitStack) -> list[Ca
         )
         for _ in range(options.workers)
     ]
+    if options.workers > 1:
+        # Between its opening and its joining the group each capture got all frames: the others have them, too.
+        time.sleep(JOINING_S)
+        start_ns = time.time_ns()
+        for capture in captures:
+            capture.begin(start_ns)
+    return captures
 
 
 def live_monitor(captures: Sequence[Capture], options: Options, control: Control | None = None) -> LiveMonitor:

@@ -9,6 +9,7 @@ the first frame, a frame older than the running interval counts in it, and a lon
 from __future__ import annotations
 
 import abc
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -95,6 +96,8 @@ class _Monitor(abc.ABC, Generic[_ShardT]):
         self._control = control
         self._dropped_before = Dropped()
         self._workers = _thread_pool(len(shards)) if len(shards) > 1 else None
+        self._told = Counter[str]()
+        self._told_by: Sequence[Counter[str]] = [Counter() for _ in shards]
 
     def events(self) -> Generator[Event, None, None]:
         """Run, and yield snapshots, alerts and problems as they come; the summary is last but for problems."""
@@ -142,13 +145,24 @@ class _Monitor(abc.ABC, Generic[_ShardT]):
     def _news(self) -> Iterator[Event]:
         """Yield the alerts and problems that have come up."""
         yield from map(limit_alert, self._collector.take_limit_crossings())
-        for shard in self._shards:
+        for number, shard in enumerate(self._shards):
             while shard.warnings:
-                yield Problem(shard.warnings.popleft())
-        for shard in self._shards:  # what ends a source comes after all that led to it
+                text = shard.warnings.popleft()
+                if self._is_news(number, text):
+                    yield Problem(text)
+        for number, shard in enumerate(self._shards):  # what ends a source comes after all that led to it
             while shard.problems:
                 error = shard.problems.popleft()
-                yield Problem(str(error), error)
+                if self._is_news(number, str(error)):
+                    yield Problem(str(error), error)
+
+    def _is_news(self, number: int, text: str) -> bool:
+        """Return whether shard `number` says `text` once more than any other did: what befalls all is told once."""
+        self._told_by[number][text] += 1
+        if self._told_by[number][text] <= self._told[text]:
+            return False
+        self._told[text] += 1
+        return True
 
     def _has_ended(self) -> bool:
         return self._control.stop or all(shard.has_ended for shard in self._shards)
@@ -178,7 +192,7 @@ class ReplayMonitor(_Monitor[ReplayShard]):
     accountants: one; or a collector and one for each worker, among which the sources are dealt.
     on_gulp: called now and then with the bytes read so far, in the thread that iterates over `events`.
 
-    Nothing but problems come out if no source can be opened.
+    Nothing but problems come out if no source can be opened, unless the run is stopped before that.
     """
 
     def __init__(
@@ -206,7 +220,7 @@ class ReplayMonitor(_Monitor[ReplayShard]):
             for shard in self._shards:
                 shard.close()
         yield from self._news()
-        if any(shard.n_opened for shard in self._shards):
+        if self._control.stop or any(shard.n_opened for shard in self._shards):
             yield from self._finish(last, Interval(self._collector.first_ts_ns or 0, self._collector.last_ts_ns or 0))
 
     def _first_ts_ns(self) -> Generator[Event, None, int | None]:
@@ -227,11 +241,13 @@ class ReplayMonitor(_Monitor[ReplayShard]):
             until_ns = _earliest(end_ns, deadline_ns)
             yield from self._advance(until_ns)
             next_ns = self._next_ts_ns()
-            if self._has_ended() or _is_reached(deadline_ns, next_ns):
+            is_last = end_ns is None or _is_reached(deadline_ns, end_ns)
+            if self._has_ended() or (is_last and _is_reached(deadline_ns, next_ns)):
                 return Interval(start_ns, start_ns if until_ns is None else until_ns)
             if end_ns is not None and next_ns is not None and next_ns >= end_ns:
                 yield self._rotate(start_ns, end_ns)
-                start_ns = yield from self._silence(end_ns, next_ns)
+                # Up to the deadline and no further: its own interval is the last.
+                start_ns = yield from self._silence(end_ns, next_ns if deadline_ns is None else min(next_ns, deadline_ns - 1))
                 end_ns = start_ns + interval_ns
             else:
                 now_ns = max(start_ns, (self._collector.last_ts_ns or 0) + 1)

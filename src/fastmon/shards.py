@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Protocol
 
-from fastmon.errors import CaptureError, ConfigError
+from fastmon.capture.live import RETIRE_MS
+from fastmon.errors import CaptureError, ConfigError, StoppedError
 from fastmon.units import NS_PER_S
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ GULP_FRAMES = 1 << 16
 GATHER_NS = 50_000_000
 """Live: how long the kernel gathers frames between two gulps, to be woken up seldom."""
 
-LAST_CALL_NS = 60_000_000
-"""Live: how long to wait at the end for frames that the kernel has gathered and not handed over yet."""
+LAST_CALL_NS = 2 * RETIRE_MS * 1_000_000
+"""Live: how long to wait at the end for frames that the kernel has gathered and not handed over yet; its timer may be late."""
 
 LONGEST_WAIT_NS = 50_000_000
 """Live: the longest wait for a frame; no signal ends it."""
@@ -88,6 +89,7 @@ class ReplayShard(_Shard):
     n_opened: sources opened so far.
 
     An error ends its source, and the next is opened; a ConfigError (a wrong filter, say) would be the same in all, and ends all.
+    So does a StoppedError, which is no problem.
     """
 
     def __init__(self, accountant: Accountant, sources: Iterable[SourceOpener]) -> None:
@@ -149,6 +151,8 @@ class ReplayShard(_Shard):
     def _open_next(self) -> None:
         try:
             self._capture = self._open.enter_context(self._sources.popleft()())
+        except StoppedError:
+            self._sources.clear()
         except CaptureError as error:
             self.problems.append(error)
         except ConfigError as error:
@@ -182,40 +186,36 @@ class LiveShard(_Shard):
         left_ns = LONGEST_WAIT_NS if until_ns is None else until_ns - self._now_ns
         if self.has_ended or left_ns <= 0 or self._now_ns < before_ns:
             return False
-        if 0 < self._drain(min(left_ns, LONGEST_WAIT_NS)) < GULP_FRAMES:
+        is_there = self._capture.wait(min(left_ns, LONGEST_WAIT_NS) / NS_PER_S)
+        if 0 < (self._drain() if is_there else 0) < GULP_FRAMES:
             self._clock.sleep(min(left_ns, GATHER_NS))
         return True
 
     def last_call(self, until_ns: int) -> None:
-        """Account, until `until_ns`, what the kernel has gathered and not handed over yet; look for it once at least."""
-        left_ns = 1
-        while left_ns > 0 and not self.has_ended:
-            left_ns = max(until_ns - self._clock.now_ns(), 0)
-            self._drain(left_ns)
+        """Account, until `until_ns`, what the kernel has gathered and not handed over yet; look for it once at least.
+
+        Also that of an interface that has gone: libpcap tells the error first.
+        """
+        while True:
+            left_ns = until_ns - self._clock.now_ns()
+            may_be_more = (self.has_ended or self._capture.wait(0)) and self._drain() == GULP_FRAMES
+            if left_ns <= 0 and not (may_be_more and self.has_ended):
+                return
+            if not may_be_more:
+                self._clock.sleep(min(left_ns, GATHER_NS))
 
     def dropped(self) -> Dropped:
         """Return the frames lost since the start."""
         return self._capture.dropped()
 
-    def _drain(self, wait_ns: int) -> int:
-        """Return the number of frames accounted after a wait of at most `wait_ns` for the first."""
+    def _drain(self) -> int:
+        """Return the number of frames accounted of those that are there."""
         n_frames = 0
         try:
-            if self._capture.wait(wait_ns / NS_PER_S):
-                n_frames = self.accountant.drain(self._capture, GULP_FRAMES)
+            n_frames = self.accountant.drain(self._capture, GULP_FRAMES)
         except CaptureError as error:
-            self.problems.append(error)
+            if not self.has_ended:
+                self.problems.append(error)
             self.has_ended = True
-            n_frames = self._drain_rest()
         self._take_warnings(self._capture)
-        return n_frames
-
-    def _drain_rest(self) -> int:
-        """Account what the kernel had gathered of an interface that is gone: libpcap tells the error first."""
-        n_frames = 0
-        end_ns = self._clock.now_ns() + LAST_CALL_NS
-        while self._clock.now_ns() < end_ns:
-            self._clock.sleep(GATHER_NS)
-            with suppress(CaptureError):
-                n_frames += self.accountant.drain(self._capture, GULP_FRAMES)
         return n_frames

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import reduce
+from itertools import pairwise
 from operator import add
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -260,12 +261,19 @@ class Snapshot:
         """Return one snapshot that adds up this one and `others`, for instance several machines' of the same period.
 
         Its interval spans theirs. A host is local or flagged if it is so in one of them. Hosts are ordered by key.
+        Interval snapshots of one source that do not overlap are taken for one run's: of their totals since the start, the
+        greatest stays; others are added.
 
         Raises ValueError for a summary together with a snapshot of an interval.
         """
         parts = (self, *others)
         if len({part.is_summary for part in parts}) > 1:
             raise ValueError("a summary and a snapshot of an interval cannot be merged: their bytes are of different periods")
+        runs = _runs(parts)
+        if len(runs) > 1 and len(runs) < len(parts):
+            first, *rest = (run[0].merge(*run[1:]) for run in runs)
+            return first.merge(*rest)
+        totals = np.add if len(runs) == len(parts) else np.maximum
         hosts = np.concatenate([part.hosts for part in parts])
         words = _key_words(hosts)
         order = np.lexsort((words[:, 1], words[:, 0]))
@@ -282,8 +290,8 @@ class Snapshot:
             interval=Interval(min(part.interval.start_ns for part in parts), max(part.interval.end_ns for part in parts)),
             counters=reduce(add, (part.counters for part in parts)),
             hosts=_frozen(_merged_rows(hosts, starts)),
-            total_bytes_in=joined([part.total_bytes_in for part in parts], np.add),
-            total_bytes_out=joined([part.total_bytes_out for part in parts], np.add),
+            total_bytes_in=joined([part.total_bytes_in for part in parts], totals),
+            total_bytes_out=joined([part.total_bytes_out for part in parts], totals),
             local=joined([part.local for part in parts], np.logical_or),
             flagged=joined([part.flagged for part in parts], np.logical_or),
             dropped=reduce(add, (part.dropped for part in parts)),
@@ -387,6 +395,19 @@ def _grouped(values: NDArray[_Scalar], starts: NDArray[np.intp], operation: np.u
     """Reduce each run of `values` that begins at one of `starts`."""
     reduced: NDArray[_Scalar] = operation.reduceat(values, starts) if len(starts) else values
     return reduced
+
+
+def _runs(parts: Sequence[Snapshot]) -> list[list[Snapshot]]:
+    """Return the snapshots of each run together: successive intervals of one source. Any other is alone."""
+    by_source: dict[str, list[Snapshot]] = {}
+    for part in parts:
+        by_source.setdefault(part.source, []).append(part)
+    runs: list[list[Snapshot]] = []
+    for group in by_source.values():
+        in_order = sorted((part.interval.start_ns, part.interval.end_ns) for part in group)
+        overlap = any(after_start < before_end for (_, before_end), (after_start, _) in pairwise(in_order))
+        runs += [[part] for part in group] if overlap or group[0].is_summary else [group]
+    return runs
 
 
 def _merged_rows(hosts: NDArray[np.void], starts: NDArray[np.intp]) -> NDArray[np.void]:

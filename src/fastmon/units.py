@@ -22,6 +22,9 @@ __all__ = [
 
 NS_PER_S = 1_000_000_000
 
+LONGEST_TEXT = 100
+"""Characters of a size or duration that anybody writes."""
+
 _MAX = (1 << 63) - 1
 _PREFIXES = "kMGTPE"
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -43,6 +46,7 @@ def parse_size(text: str) -> int:
 
     Raises ConfigError if it is no size.
     """
+    _check_length(text)
     match = _SIZE.fullmatch(text.strip())
     if match is None or (match[3] and not match[2]):
         raise ConfigError(f"{text!r} is no size: write bytes, or a number with kB, MB, GB, KiB, MiB or GiB, like 1MB")
@@ -58,6 +62,7 @@ def parse_duration(text: str) -> int:
 
     Raises ConfigError if it is no duration.
     """
+    _check_length(text)
     stripped = text.strip().lower()
     if re.fullmatch(r"\d+(\.\d+)?", stripped, re.ASCII):
         stripped += "s"
@@ -68,6 +73,11 @@ def parse_duration(text: str) -> int:
     if duration_ns > _MAX:
         raise ConfigError(f"{text!r} is too long a duration: {_MAX // _UNIT_NS['d']}d at most")
     return duration_ns
+
+
+def _check_length(text: str) -> None:
+    if len(text) > LONGEST_TEXT:  # and Python refuses to make a number of thousands of digits
+        raise ConfigError(f"'{text[:20]}...' has {len(text)} characters; {LONGEST_TEXT} at most are allowed")
 
 
 def _scaled(number: str, factor: int) -> int:

@@ -23,7 +23,7 @@ from snapshot_checks import assert_conserved
 
 from fastmon.accounting import make_accountant
 from fastmon.capture import open_offline
-from fastmon.errors import CaptureError, ConfigError, UnsupportedLinkTypeError
+from fastmon.errors import CaptureError, UnsupportedLinkTypeError
 from fastmon.snapshot import Counters
 
 from .captures import CORPUS, contents, replayed
@@ -115,10 +115,9 @@ def test_filtered_as_by_tcpdump(name: str) -> None:
         n_frames = tcpdump_count(contents(name), filter)
         if n_frames is None:  # there are formats that tcpdump cannot read
             n_frames = tcpdump_sum(name, filter)
-        try:
-            summary, _ = replay(CORPUS / name, make_accountant(), filter=filter)
-        except ConfigError:
-            assert n_frames is None
+        summary, error = replay(CORPUS / name, make_accountant(), filter=filter)
+        if n_frames is None:  # libpcap compiles it for other link types
+            assert "filter" in str(error)
         else:
             assert summary.counters.frames.frames == n_frames
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import builders as b
 import pytest
 from replays import finish
+from waiting import wait_until
 
+from fastmon import library
 from fastmon.accounting import make_accountant
-from fastmon.capture import open_live
+from fastmon.capture import live, open_live
+from fastmon.config import Options
 
 from .capturing import account, drain
 from .network import CAPTURED, make_bridge, make_pair
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from fastmon.accounting import Accountant
+    from fastmon.capture import LiveCapture
 
     from .network import Namespace
 
@@ -126,3 +130,57 @@ def test_fanout_shares_every_frame_out_once(sender: Sender) -> None:
     for share in shares:
         collector.merge(share)
     assert totals_of(finish(collector)) == sent
+
+
+@pytest.mark.parametrize("engine", ["native", "reference"])
+@pytest.mark.usefixtures("namespace")
+def test_workers_count_nothing_twice_that_came_while_they_joined(sender: Sender, engine: str) -> None:
+    """Each capture gets all frames until it joins; what came before all had joined is left out, and not lost either."""
+    joining, n_opened = conversations(100), 0
+
+    def opened(*arguments: Any, **options: Any) -> LiveCapture:
+        nonlocal n_opened
+        n_opened += 1
+        capture = open_live(*arguments, **{**options, "fanout_group": None})
+        sender.send(joining)  # to all, as if none had joined yet
+        join_fanout(capture, options["fanout_group"])
+        return capture
+
+    shares = [make_accountant(engine) for _ in range(2)]
+    with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(library, "open_live", opened)
+        captures = library.open_captures(CAPTURED, Options(workers=2), stack)
+        sent = sender.send(conversations(1_000))
+        n_frames = 0
+
+        def is_all() -> bool:
+            nonlocal n_frames
+            n_frames += sum(drain(share, capture, 0) for share, capture in zip(shares, captures, strict=True))
+            return n_frames >= 1_000
+
+        wait_until(is_all, "1000 frames")
+        assert n_opened == 2
+        assert [capture.dropped().kernel for capture in captures] == [0, 0]
+    collector = make_accountant(engine)
+    for share in shares:
+        collector.merge(share)
+    assert totals_of(finish(collector)) == sent
+
+
+def join_fanout(capture: LiveCapture, group: int) -> None:
+    assert capture._source is not None
+    live._join_fanout(capture._source.fd, capture.name, group)
+
+
+@pytest.mark.parametrize("engine", ["native", "reference"])
+def test_nothing_is_taken_when_nothing_is_asked_for(sender: Sender, engine: str) -> None:
+    """To libpcap 0 means all."""
+    accountant = make_accountant(engine)
+    with open_live(CAPTURED) as capture:
+        sent = sender.send(conversations(100))
+        while not capture.wait(1):
+            pass
+        for n_frames in (0, -1):
+            assert capture.read(n_frames) == []
+            assert accountant.drain(capture, n_frames) == 0
+        assert account(accountant, capture, 100) == sent

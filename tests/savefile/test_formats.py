@@ -70,7 +70,8 @@ FILES: dict[str, Callable[[], bytes]] = {
     "pcap, nanoseconds, big-endian": lambda: b.pcap_file(FRAMES, nanoseconds=True, byte_order=">"),
     "pcap, modified": lambda: b.pcap_file(FRAMES, modified=True),
     "pcap, modified, big-endian": lambda: b.pcap_file(FRAMES, modified=True, byte_order=">"),
-    "pcap, with its FCS length": lambda: b.pcap_file(FRAMES, link_type=0x24000001),
+    "pcap, with an FCS length of 0": lambda: b.pcap_file(FRAMES, link_type=0x04000001),
+    "pcap, whose FCS length is not known": lambda: b.pcap_file(FRAMES, link_type=0x20000001),
     "pcap 2.2": lambda: old_pcap(2, 2, FRAMES, swapped=True),
     "pcap 2.3": lambda: old_pcap(2, 3, FRAMES, swapped=False),
     "pcap 2.3, lengths swapped": lambda: old_pcap(2, 3, FRAMES, swapped=True),
@@ -185,3 +186,72 @@ def test_first_frames_time_is_known_before_it_is_read(tmp_path: Path) -> None:
         (tmp_path / "x").write_bytes(build())
         with open_offline(str(tmp_path / "x")) as source:
             assert source.next_ts_ns == T0, name
+
+
+CHECKSUM = b"FCS!"
+
+
+def checked(frame: Frame, *, n_captured: int = 4) -> Frame:
+    """Return `frame` as it is captured with its checksum, of which `n_captured` bytes were captured."""
+    return replace(frame, wire_len=frame.wire_len + 4, data=frame.data + CHECKSUM[:n_captured])
+
+
+class TestChecksum:
+    """What a file says to be the frames' checksum (FCS) is no part of them."""
+
+    BARE = (FRAMES[0], FRAMES[2])
+    SHORT = Frame(T0, 0, 1, b"")
+    """Of a frame shorter than its checksum nothing is left."""
+
+    @pytest.mark.parametrize("byte_order", ["<", ">"])
+    @pytest.mark.parametrize("modified", [False, True])
+    def test_length_in_the_header_of_a_pcap_file(self, byte_order: str, modified: bool, tmp_path: Path) -> None:
+        frames = [*map(checked, self.BARE), Frame(T0, 3, 1, b"abc")]
+        file = b.pcap_file(frames, link_type=0x24000001, byte_order=byte_order, modified=modified)
+        (tmp_path / "x").write_bytes(file)
+        assert read_file(tmp_path / "x") == ([*self.BARE, self.SHORT], None)
+
+    @pytest.mark.parametrize("n_captured", [0, 2, 4])
+    def test_checksum_that_was_not_captured_whole(self, n_captured: int, tmp_path: Path) -> None:
+        cut = FRAMES[1]
+        frames = [checked(self.BARE[0], n_captured=n_captured), replace(cut, wire_len=cut.wire_len + 4)]
+        (tmp_path / "x").write_bytes(b.pcap_file(frames, link_type=0x24000001))
+        assert read_file(tmp_path / "x") == ([self.BARE[0], cut], None)
+
+    @pytest.mark.parametrize("byte_order", ["<", ">"])
+    @pytest.mark.parametrize("length", [32, 4], ids=["bits", "bytes"])
+    def test_length_of_an_interface(self, byte_order: str, length: int, tmp_path: Path) -> None:
+        file = b.PcapngFile(byte_order)
+        file.interface(fcs_length=length)
+        file.interface()
+        file.packet(checked(self.BARE[0]))
+        file.packet(self.BARE[1], interface=1)
+        file.obsolete_packet(checked(self.BARE[1]))
+        file.simple_packet(checked(self.BARE[0]))
+        (tmp_path / "x").write_bytes(bytes(file))
+        frames, error = read_file(tmp_path / "x")
+        assert ([frame.wire_len for frame in frames], error) == (
+            [frame.wire_len for frame in (*self.BARE, *self.BARE[::-1])],
+            None,
+        )
+        assert [frame.data for frame in frames] == [frame.data for frame in (*self.BARE, *self.BARE[::-1])]
+
+    @pytest.mark.parametrize("byte_order", ["<", ">"])
+    def test_length_of_a_packet_goes_before_its_interfaces(self, byte_order: str, tmp_path: Path) -> None:
+        file = b.PcapngFile(byte_order)
+        file.interface(fcs_length=16)
+        two = replace(self.BARE[0], wire_len=self.BARE[0].wire_len + 2)
+        file.packet(checked(self.BARE[0]), flags=4 << 5 | 1)
+        file.packet(two, flags=1)  # says nothing of its checksum
+        file.packet(two)
+        (tmp_path / "x").write_bytes(bytes(file))
+        assert read_file(tmp_path / "x") == ([self.BARE[0]] * 3, None)
+
+    def test_options_that_are_damaged_say_nothing(self, tmp_path: Path) -> None:
+        file = b.PcapngFile()
+        file.interface()
+        file.packet(self.BARE[0], options=b"\x01\0\xff\xff" + b"\x02\0\x04\0\x80\0\0\0")
+        file.packet(self.BARE[1], options=b"\x02\0")
+        file.packet(self.BARE[1], options=bytes(4) + b"\x02\0\x04\0\x80\0\0\0")
+        (tmp_path / "x").write_bytes(bytes(file))
+        assert read_file(tmp_path / "x") == ([self.BARE[0], self.BARE[1], self.BARE[1]], None)

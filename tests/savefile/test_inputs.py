@@ -237,3 +237,16 @@ class TestCompressed:
         frames = [Frame(T0, 1 << 18, 1, bytes(1 << 18))] * 50
         (tmp_path / "x").write_bytes(compress(b.pcap_file(frames)))
         assert read_file(tmp_path / "x") == (frames, None)
+
+
+@pytest.mark.parametrize("flags", range(32))
+def test_header_of_gzip(flags: int, tmp_path: Path) -> None:
+    """With every set of fields, in each of two members, and zeros behind."""
+    fields = {4: b"\x03\0abc", 8: b"name\0", 16: b"a comment\0", 2: b"\x12\x34"}
+    header = b"\x1f\x8b\x08" + bytes([flags]) + bytes(6) + b"".join(field for bit, field in fields.items() if flags & bit)
+    half = len(FILE) // 2
+    members = [header + gzip.compress(part, mtime=0)[10:] for part in (FILE[:half], FILE[half:])]
+    (tmp_path / "x").write_bytes(b"".join(members) + bytes(100))
+    assert read_file(tmp_path / "x") == (MANY, None)
+    (tmp_path / "x").write_bytes(header[:-1] if flags & 30 else header)
+    assert error_at(tmp_path / "x") == f"{tmp_path / 'x'}: the compressed data end too early"

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastmon.bounds import MAX_CONVERSATIONS, MAX_HOSTS, check_range
 from fastmon.conversations import CONVERSATION_DTYPE, AppTables
 from fastmon.decode import decode
-from fastmon.errors import ConfigError
 from fastmon.frames import FrameStatus
 from fastmon.reference.conversations import Conversations
 from fastmon.reference.hosts import HostTable
@@ -58,12 +58,9 @@ class ReferenceAccountant:
         applications: AppTables | None = None,
         keep_conversations: bool = False,
     ) -> None:
-        if max_hosts < 1:
-            raise ConfigError(f"max_hosts is {max_hosts}; 1 or more are allowed")
-        if limit_bytes < 0:
-            raise ConfigError(f"limit_bytes is {limit_bytes}; 0 (none) or more are allowed")
-        if max_conversations < 0:
-            raise ConfigError(f"max_conversations is {max_conversations}; 0 (none) or more are allowed")
+        check_range("max_hosts", max_hosts, *MAX_HOSTS)
+        check_range("limit_bytes", limit_bytes, 0)
+        check_range("max_conversations", max_conversations, *MAX_CONVERSATIONS)
         self.first_ts_ns: int | None = None
         self.last_ts_ns: int | None = None
         self.pauses = False
@@ -102,7 +99,8 @@ class ReferenceAccountant:
         self._see(frame.ts_ns)
         if summary.status is FrameStatus.IP:
             moved = Count(1, frame.wire_len)
-            self._hosts.add(summary.src, Traffic.of(sent=moved), frame.ts_ns, frame.ts_ns)
+            n_following = frame.wire_len if summary.src == summary.dst else 0
+            self._hosts.add(summary.src, Traffic.of(sent=moved), frame.ts_ns, frame.ts_ns, n_following)
             self._hosts.add(summary.dst, Traffic.of(received=moved), frame.ts_ns, frame.ts_ns)
             if self._has_conversations:
                 self._conversations.account(frame, summary)

@@ -57,8 +57,11 @@ class HostTable:
         self._row_of: dict[bytes, Row] = {}
         self._hand = 0
 
-    def add(self, key: bytes, traffic: Traffic, first_ns: int, last_ns: int) -> None:
-        """Add a host's traffic to its row, or to the overflow if it is unseen and does not fit."""
+    def add(self, key: bytes, traffic: Traffic, first_ns: int, last_ns: int, n_following: int = 0) -> None:
+        """Add a host's traffic to its row, or to the overflow if it is unseen and does not fit.
+
+        n_following: the bytes of the same frame or sum that are still to be added to it.
+        """
         row = self._row_of.get(key) or self._insert(key, first_ns)
         if row is None:
             self.overflow.add(traffic)
@@ -66,7 +69,7 @@ class HostTable:
         row.account.add(traffic)
         row.first_seen_ns = min(row.first_seen_ns, first_ns)
         row.last_seen_ns = max(row.last_seen_ns, last_ns)
-        self._check_limit(row, last_ns)
+        self._check_limit(row, last_ns, n_following)
 
     def find(self, key: bytes) -> Row | None:
         """Return a host's row, None if it has none."""
@@ -93,8 +96,9 @@ class HostTable:
     def absorb_interval(self, other: HostTable) -> None:
         """Add what another accountant's hosts moved in its interval."""
         for theirs in other.active_rows():
-            for half in (theirs.account.interval.sent, theirs.account.interval.received):
-                self.add(theirs.key, half, theirs.first_seen_ns, theirs.last_seen_ns)
+            sent, received = theirs.account.interval.sent, theirs.account.interval.received
+            self.add(theirs.key, sent, theirs.first_seen_ns, theirs.last_seen_ns, received.bytes_in)
+            self.add(theirs.key, received, theirs.first_seen_ns, theirs.last_seen_ns)
             row = self.find(theirs.key)
             if row is not None:
                 row.mac = theirs.mac or row.mac
@@ -138,18 +142,17 @@ class HostTable:
             else:
                 self._move_to_overflow(row)
         self.rows = kept
-        self._hand = 0
 
     def _move_to_overflow(self, row: Row) -> None:
         """Let the overflow have what a host had; what earlier intervals reported of it stays theirs."""
         self.overflow.absorb(row.account)
         del self._row_of[row.key]
 
-    def _check_limit(self, row: Row, ts_ns: int) -> None:
+    def _check_limit(self, row: Row, ts_ns: int, n_following: int) -> None:
         total_bytes = row.account.total.bytes_in + row.account.total.bytes_out
         if 0 < self._limit_bytes < total_bytes and not row.is_flagged:
             row.is_flagged = True
-            self.crossings.append(LimitCrossing(row.key, ts_ns, total_bytes, self._limit_bytes, row.is_local))
+            self.crossings.append(LimitCrossing(row.key, ts_ns, total_bytes + n_following, self._limit_bytes, row.is_local))
 
 
 def _contains(network: Network, key: bytes) -> bool:

@@ -13,18 +13,25 @@ if TYPE_CHECKING:
 
 __all__ = ["Grid", "Page", "open_page"]
 
+GAP = 2
+"""Characters between columns."""
+
 
 @dataclass(slots=True)
 class Grid:
     """A table: titles, and rows of as many cells.
 
     numbers: the columns, counted from 0, that are aligned to the right.  styles: rich's style of a row, by its number.
+    optional: sets of columns that a terminal too narrow for all does without, the first to go first.
+    folded: columns that are wrapped if that is not enough.
     """
 
     titles: Sequence[str]
     numbers: frozenset[int] = frozenset()
     rows: list[Sequence[str]] = field(default_factory=list)
     styles: dict[int, str] = field(default_factory=dict)
+    optional: Sequence[frozenset[int]] = ()
+    folded: frozenset[int] = frozenset()
 
 
 class Page(Protocol):
@@ -73,9 +80,29 @@ class _RichPage:
     def grid(self, grid: Grid) -> None:
         from rich.table import Table
 
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-        for column, title in enumerate(grid.titles):
-            table.add_column(title, justify="right" if column in grid.numbers else "left", no_wrap=True)
+        shown = _fitting_columns(grid, self._console.width)
+        table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="bold")
+        for column in shown:
+            is_folded = column in grid.folded
+            table.add_column(
+                grid.titles[column],
+                justify="right" if column in grid.numbers else "left",
+                no_wrap=not is_folded,
+                overflow="fold" if is_folded else "ellipsis",
+            )
         for number, row in enumerate(grid.rows):
-            table.add_row(*row, style=grid.styles.get(number))
+            table.add_row(*(row[column] for column in shown), style=grid.styles.get(number))
         self._console.print(table)
+
+
+def _fitting_columns(grid: Grid, width: int) -> list[int]:
+    """Return the columns that are shown in `width` characters: all, or those left without as many optional ones as need be."""
+    from rich.cells import cell_len
+
+    widths = [max(map(cell_len, cells)) for cells in zip(grid.titles, *grid.rows, strict=True)]
+    shown = list(range(len(widths)))
+    for columns in grid.optional:
+        if sum(widths[left] + GAP for left in shown) - GAP <= width:
+            break
+        shown = [column for column in shown if column not in columns]
+    return shown

@@ -6,13 +6,17 @@ What it does not do: list hosts.
 from __future__ import annotations
 
 import logging
+from contextlib import contextmanager
 from logging.handlers import RotatingFileHandler
 from typing import TYPE_CHECKING
 
+from fastmon.errors import FastmonError
 from fastmon.report.sink import Sink, alert_line, printable
 from fastmon.units import format_time
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from fastmon.policy import Alert
     from fastmon.snapshot import Snapshot
 
@@ -25,10 +29,11 @@ KEPT_FILES = 5
 class LogSink(Sink):
     """Appends to the file `path`; past `max_bytes` it becomes `path`.1, and so on, of which `kept_files` stay.
 
-    Raises OSError if it cannot be written.
+    Raises OSError if it cannot be opened; its methods raise FastmonError if it cannot be written.
     """
 
     def __init__(self, path: str, max_bytes: int = MAX_BYTES, kept_files: int = KEPT_FILES) -> None:
+        self._path = path
         self._handler = _RaisingHandler(path, maxBytes=max_bytes, backupCount=kept_files, encoding="utf-8")
         self._handler.setFormatter(_UtcFormatter("%(asctime)s %(levelname)s %(message)s"))
 
@@ -63,11 +68,20 @@ class LogSink(Sink):
 
     def close(self) -> None:
         """Close the file."""
-        self._handler.close()
+        with self._errors():
+            self._handler.close()
 
     def _write(self, level: str, text: str) -> None:
         # to the handler alone: what else logs in this process has no part in it
-        self._handler.handle(logging.makeLogRecord({"levelname": level, "msg": text}))
+        with self._errors():
+            self._handler.handle(logging.makeLogRecord({"levelname": level, "msg": text}))
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise FastmonError(f"cannot write the log {printable(self._path)}: {error.strerror}") from error
 
 
 class _RaisingHandler(RotatingFileHandler):

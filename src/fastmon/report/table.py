@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 __all__ = ["TableSink"]
 
 _TITLES = ("host", "side", "bytes in", "bytes out", "total", "packets in", "packets out", "share", "state")
+_OPTIONAL = (
+    frozenset({5, 6}),
+    frozenset({7}),
+    frozenset({1}),
+)  # in 80 columns there is room for an IPv6 address, its bytes and its state
 
 
 class TableSink(Sink):
@@ -78,7 +83,7 @@ def _totals(snapshot: Snapshot) -> str:
 
 
 def _grid(snapshot: Snapshot, top: int) -> Grid:
-    grid = Grid(_TITLES, numbers=frozenset(range(2, 8)))
+    grid = Grid(_TITLES, numbers=frozenset(range(2, 8)), optional=_OPTIONAL, folded=frozenset({0}))
     for number, row in enumerate(snapshot.top(top)):
         grid.rows.append(_cells(row, snapshot.counters.ip))
         if row.flagged:

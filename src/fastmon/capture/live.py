@@ -1,7 +1,7 @@
-"""Sources of frames: live interfaces through pypcap, capture files through the native reader.
+"""Live interfaces, through pypcap: it opens and configures a handle, which `_accounting` drains.
 
-pypcap opens and configures a live handle; `_accounting` drains it. pypcap's traps are guarded here, and only here: it takes
-a file of the interface's name for the interface, fails on libpcap's warnings, and crashes after `close()`.
+pypcap's traps are guarded here, and only here: it takes a file of the interface's name for the interface, fails on libpcap's
+warnings, and crashes after `close()`.
 
 What it does not do: decode, account, keep intervals.
 """
@@ -15,24 +15,23 @@ import struct
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from fastmon import linktypes
-from fastmon._accounting import LiveReader, SavefileReader
+from fastmon._accounting import LiveReader
+from fastmon.bounds import BUFFER_BYTES, DIRECTIONS, FANOUT_GROUPS, SNAPLENS, check_choice, check_range
+from fastmon.capture.base import Closing, check_filter
 from fastmon.errors import CaptureError, ClosedCaptureError, ConfigError, UnsupportedLinkTypeError
-from fastmon.inputs import open_input
 from fastmon.snapshot import Dropped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
 
     import pcap
-    from typing_extensions import Self
 
     from fastmon.frames import Frame
 
-__all__ = ["Capture", "FileCapture", "InterfaceInfo", "LiveCapture", "interfaces", "open_live", "open_offline"]
+__all__ = ["InterfaceInfo", "LiveCapture", "interfaces", "open_live"]
 
 DEFAULT_SNAPLEN = 128
 """Bytes captured of each frame: enough for the addresses and ports behind common encapsulations."""
@@ -43,171 +42,13 @@ DEFAULT_BUFFER_BYTES = 64 << 20
 RETIRE_MS = 50
 """After so long the kernel hands over a block of its ring that is not full."""
 
-DIRECTIONS = {"inout": 0, "in": 1, "out": 2}  # pcap_direction_t
-
 _SOL_PACKET = 263  # <linux/if_packet.h>
 _PACKET_FANOUT = 18
 _PACKET_FANOUT_HASH = 0
 _SOFTNET_STAT = Path("/proc/net/softnet_stat")
 
 
-class Capture(Protocol):
-    """A source of frames, drained by an accountant; a context manager that closes it."""
-
-    @property
-    def name(self) -> str:
-        """The interface's or file's name."""
-        ...
-
-    @property
-    def is_live(self) -> bool:
-        """Whether the clock is the wall's, and there is no end."""
-        ...
-
-    @property
-    def reader(self) -> LiveReader | SavefileReader:
-        """What an accountant drains."""
-        ...
-
-    @property
-    def warnings(self) -> list[str]:
-        """What a person should know about this source."""
-        ...
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether a file has been read to its end."""
-        ...
-
-    @property
-    def next_ts_ns(self) -> int | None:
-        """Timestamp of the next frame of a file; None at its end, while none is there yet, and for a live source."""
-        ...
-
-    @property
-    def position_bytes(self) -> int:
-        """Bytes of the file read so far, before decompression."""
-        ...
-
-    @property
-    def size_bytes(self) -> int | None:
-        """The file's size; None if it has none."""
-        ...
-
-    def read(self, max_frames: int, until_ns: int | None = None) -> list[Frame]:
-        """Return up to `max_frames` frames, the slow way, stopping before the first at or after `until_ns`."""
-        ...
-
-    def dropped(self) -> Dropped:
-        """Return the frames lost since the source was opened."""
-        ...
-
-    def wait(self, timeout_s: float) -> bool:
-        """Wait until frames can be read, or for `timeout_s`; return whether they can."""
-        ...
-
-    def close(self) -> None:
-        """Close the source; a second call does nothing."""
-        ...
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None: ...
-
-
-class _Closing:
-    """The context-manager half of both captures."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        self.close()
-
-    def close(self) -> None:
-        raise NotImplementedError
-
-
-class FileCapture(_Closing):
-    """A capture file, or standard input; made by `open_offline`."""
-
-    is_live = False
-
-    def __init__(self, path: str, filter: str | None) -> None:
-        self.name = "standard input" if path == "-" else path
-        self._input = open_input(path, self.name)
-        try:
-            self.reader = SavefileReader(
-                self._input.fd, self.name, stream=self._input.stream, head=self._input.head, filter=filter
-            )
-            self.reader.open()
-            self._refuse_unknown()
-        except BaseException:
-            self._input.close()
-            raise
-
-    def _refuse_unknown(self) -> None:
-        """Raise UnsupportedLinkTypeError if no frame of the file can be decoded."""
-        if self.size_bytes is not None:
-            _ = self.reader.next_ts_ns  # reads ahead to the first frame, past pcapng's descriptions of interfaces
-        link_types = self.reader.link_types()
-        if link_types and not any(map(linktypes.is_supported, link_types)):
-            described = ", ".join(linktypes.describe(link_type) for link_type in dict.fromkeys(link_types))
-            raise UnsupportedLinkTypeError(f"{self.name}: link type {described} is not supported")
-
-    @property
-    def warnings(self) -> list[str]:
-        """Say which interfaces of a pcapng file cannot be decoded."""
-        return [
-            f"{self.name}: link type {linktypes.describe(link_type)} is not supported; its frames count as undecoded"
-            for link_type in dict.fromkeys(self.reader.link_types())
-            if not linktypes.is_supported(link_type)
-        ]
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether the file has been read to its end, or to its damage."""
-        return self.reader.exhausted
-
-    @property
-    def next_ts_ns(self) -> int | None:
-        """Timestamp of the next frame; None at the end, and while none is there yet."""
-        return self.reader.next_ts_ns
-
-    @property
-    def position_bytes(self) -> int:
-        """Bytes of the file read so far, before decompression."""
-        return self.reader.n_input_bytes if self._input.stream is None else self._input.n_bytes
-
-    @property
-    def size_bytes(self) -> int | None:
-        """The file's size; None for a pipe."""
-        return self._input.size_bytes
-
-    def read(self, max_frames: int, until_ns: int | None = None) -> list[Frame]:
-        """Return up to `max_frames` frames, stopping before the first at or after `until_ns`.
-
-        Raises CaptureError when reading failed and no frame from before is left to return.
-        """
-        return self.reader.read(max_frames, until_ns)
-
-    def dropped(self) -> Dropped:
-        """Return no losses: what the capturing program lost is not in the file."""
-        return Dropped()
-
-    def wait(self, timeout_s: float) -> bool:  # noqa: ARG002 - a file does not need it
-        """Return at once: a file can always be read."""
-        return True
-
-    def close(self) -> None:
-        """Close the file."""
-        self.reader.close()
-        self._input.close()
-
-
-class LiveCapture(_Closing):
+class LiveCapture(Closing):
     """An interface; made by `open_live`. Frames are drained in non-blocking mode; `wait` waits for them."""
 
     is_live = True
@@ -227,14 +68,22 @@ class LiveCapture(_Closing):
         self._kernel_dropped = _Wrapping32()
         self._interface_dropped = _Wrapping32()
         self._backlog_before = _backlog_dropped()
-        self._dropped = Dropped()
+        self._dropped = self._dropped_before = Dropped()
+
+    def begin(self, start_ns: int) -> None:
+        """Leave out what was captured before `start_ns`, nanoseconds since the epoch, and what has been lost so far."""
+        self.reader.start_ns = start_ns
+        self._dropped_before = self._all_dropped()
 
     def read(self, max_frames: int, until_ns: int | None = None) -> list[Frame]:  # noqa: ARG002 - an interface does not need it
         """Return up to `max_frames` frames that are buffered; `until_ns` means nothing here."""
         return self.reader.read(max_frames)
 
     def dropped(self) -> Dropped:
-        """Return the frames lost since the interface was opened; after `close`, those lost until then."""
+        """Return the frames lost since the interface was opened, or since `begin`; after `close`, those lost until then."""
+        return self._all_dropped() - self._dropped_before
+
+    def _all_dropped(self) -> Dropped:
         if self._source is not None:
             with suppress(OSError):  # the interface has gone: what was known last stays
                 _, kernel, interface = self._source.stats()
@@ -284,18 +133,6 @@ def _backlog_dropped() -> int:
         return 0
 
 
-def open_offline(path: str, *, filter: str | None = None) -> FileCapture:
-    """Open a capture file (pcap, pcapng or snoop, plain or compressed with gzip or Zstandard); "-" is standard input.
-
-    filter: BPF expression, pcap-filter(7).
-
-    Raises CaptureError if it cannot be read or is no capture file, UnsupportedLinkTypeError if no decoder knows its link
-    type, ConfigError if the filter is wrong.
-    """
-    _check_filter(filter)
-    return FileCapture(path, filter)
-
-
 def open_live(
     interface: str,
     *,
@@ -315,7 +152,7 @@ def open_live(
     Raises CaptureError if the interface is not there or may not be captured from, UnsupportedLinkTypeError if no decoder
     knows its link type, ConfigError if an argument is wrong.
     """
-    _check_filter(filter)
+    check_filter(filter)
     _check_live_arguments(interface, snaplen, buffer_bytes, direction, fanout_group)
     source = _activate(interface, snaplen, buffer_bytes, promiscuous)
     try:
@@ -326,21 +163,11 @@ def open_live(
         raise
 
 
-def _check_filter(filter: str | None) -> None:
-    # libpcap would read up to a NUL, and pypcap crash on what is not UTF-8.
-    if filter and not "".join(filter.split()).isprintable():
-        raise ConfigError(f"filter {filter!r}: it has characters that cannot be printed")
-
-
 def _check_live_arguments(interface: str, snaplen: int, buffer_bytes: int, direction: str, fanout_group: int | None) -> None:
-    if not 1 <= snaplen <= 262144:
-        raise ConfigError(f"snaplen is {snaplen}; 1 to 262144 are allowed")
-    if not 1 << 16 <= buffer_bytes < 1 << 31:
-        raise ConfigError(f"the buffer is {buffer_bytes} bytes; {1 << 16} to {(1 << 31) - 1} are allowed")
-    if direction not in DIRECTIONS:
-        raise ConfigError(f"direction is {direction!r}; {', '.join(DIRECTIONS)} are allowed")
-    if fanout_group is not None and not 0 <= fanout_group <= 0xFFFF:
-        raise ConfigError(f"the fanout group is {fanout_group}; 0 to {0xFFFF} are allowed")
+    check_range("snaplen", snaplen, *SNAPLENS)
+    check_range("buffer", buffer_bytes, *BUFFER_BYTES)
+    check_choice("direction", direction, DIRECTIONS)
+    check_range("fanout group", fanout_group, *FANOUT_GROUPS)
     known = _interface_names()
     if interface not in known:
         raise CaptureError(f"{interface!r}: no such interface; there are {', '.join(known)}")
@@ -401,7 +228,7 @@ def _configure(source: pcap.pcap, interface: str, filter: str | None, direction:
         source.setfilter(filter or "")
     except OSError as error:
         raise ConfigError(f"filter {filter!r}: {_libpcap_text(error)}") from error
-    if direction != "inout" and not source.setdirection(DIRECTIONS[direction]):
+    if direction != "inout" and not source.setdirection(DIRECTIONS.index(direction)):
         raise CaptureError(f"{interface}: cannot capture one direction only")
     if fanout_group is not None:
         _join_fanout(source.fd, interface, fanout_group)

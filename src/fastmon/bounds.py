@@ -1,0 +1,41 @@
+"""What several modules allow and refuse alike: the bounds of options, and the words that refuse a value.
+
+What it does not do: know what an option is for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastmon.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["BUFFER_BYTES", "DIRECTIONS", "FANOUT_GROUPS", "MAX_CONVERSATIONS", "MAX_HOSTS", "SNAPLENS", "check_choice", "check_range"]
+
+SNAPLENS = (1, 262_144)
+"""The most is libpcap's."""
+
+BUFFER_BYTES = (1 << 16, (1 << 31) - 1)
+FANOUT_GROUPS = (0, 0xFFFF)
+MAX_HOSTS = (1, (1 << 31) - 1)
+
+MAX_CONVERSATIONS = (0, (1 << 31) - 1)
+"""0: none are accounted."""
+
+DIRECTIONS = ("inout", "in", "out")
+"""In the order of libpcap's pcap_direction_t."""
+
+
+def check_range(name: str, value: int | None, least: int, most: int | None = None) -> None:
+    """Raise ConfigError if `value` is below `least` or above `most`; None is allowed."""
+    if value is not None and (value < least or (most is not None and value > most)):
+        allowed = f"{least} or more" if most is None else f"{least} to {most}"
+        raise ConfigError(f"{name} is {value}; {allowed} are allowed")
+
+
+def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    """Raise ConfigError if `value` is none of `choices`."""
+    if value not in choices:
+        raise ConfigError(f"{name} is {value!r}; {', '.join(choices)} are allowed")

@@ -1,0 +1,108 @@
+"""What every source of frames is, and what both kinds share.
+
+What it does not do: open anything.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from fastmon.errors import ConfigError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from fastmon._accounting import LiveReader, SavefileReader
+    from fastmon.frames import Frame
+    from fastmon.snapshot import Dropped
+
+__all__ = ["Capture", "Closing", "check_filter"]
+
+
+class Capture(Protocol):
+    """A source of frames, drained by an accountant; a context manager that closes it."""
+
+    @property
+    def name(self) -> str:
+        """The interface's or file's name."""
+        ...
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the clock is the wall's, and there is no end."""
+        ...
+
+    @property
+    def reader(self) -> LiveReader | SavefileReader:
+        """What an accountant drains."""
+        ...
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a person should know about this source."""
+        ...
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether a file has been read to its end."""
+        ...
+
+    @property
+    def next_ts_ns(self) -> int | None:
+        """Timestamp of the next frame of a file; None at its end, while none is there yet, and for a live source."""
+        ...
+
+    @property
+    def position_bytes(self) -> int:
+        """Bytes of the file read so far, before decompression."""
+        ...
+
+    @property
+    def size_bytes(self) -> int | None:
+        """The file's size; None if it has none."""
+        ...
+
+    def read(self, max_frames: int, until_ns: int | None = None) -> list[Frame]:
+        """Return up to `max_frames` frames, the slow way, stopping before the first at or after `until_ns`."""
+        ...
+
+    def dropped(self) -> Dropped:
+        """Return the frames lost since the source was opened."""
+        ...
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until frames can be read, or for `timeout_s`; return whether they can."""
+        ...
+
+    def close(self) -> None:
+        """Close the source; a second call does nothing."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+
+class Closing:
+    """The context-manager half of both captures."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the source."""
+        raise NotImplementedError
+
+
+def check_filter(filter: str | None) -> None:
+    """Raise ConfigError if a filter has characters that no filter has."""
+    # libpcap would read up to a NUL, and pypcap crash on what is not UTF-8.
+    if filter and not "".join(filter.split()).isprintable():
+        raise ConfigError(f"filter {filter!r}: it has characters that cannot be printed")

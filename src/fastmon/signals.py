@@ -1,0 +1,62 @@
+"""Signals, from the first moment on: kept until a run can heed them, then passed on to it.
+
+What it does not do: import anything heavy; `__main__` calls it before the imports, during which signals must not kill.
+"""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from typing_extensions import Self
+
+    from fastmon.monitor import Control
+
+__all__ = ["Signals", "keep"]
+
+_ENDS = (signal.SIGINT, signal.SIGTERM)
+_ALL = (*_ENDS, signal.SIGUSR1)
+_kept: list[int] = []
+
+
+def keep() -> None:
+    """Keep signals until `Signals` are entered; a second SIGINT or SIGTERM kills."""
+    for number in _ALL:
+        signal.signal(number, _keep)
+
+
+def _keep(number: int, _frame: FrameType | None) -> None:
+    _kept.append(number)
+    if number in _ENDS:
+        signal.signal(number, signal.SIG_DFL)
+
+
+class Signals:
+    """While it is entered, SIGINT and SIGTERM end the run, and SIGUSR1 asks for a snapshot; a second SIGINT or SIGTERM kills.
+
+    Those that were kept until then are heeded at once.
+    """
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+        self._previous: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        self._previous = {number: signal.signal(number, self._heed) for number in _ALL}
+        while _kept:
+            self._heed(_kept.pop(), None)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _heed(self, number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGUSR1:
+            self._control.snapshot_now = True
+        else:
+            signal.signal(number, signal.SIG_DFL)
+            self._control.stop = True
