@@ -98,7 +98,7 @@ class Runs:
 
     @classmethod
     def of(cls, identity: Sequence[NDArray[np.generic]], preference: Sequence[NDArray[np.generic]] = ()) -> Runs:
-        """Return the runs of rows that are equal in all columns of `identity`, in their order; within, in that of `preference`."""
+        """Return the runs of rows equal in all columns of `identity`, in their order; within, in that of `preference`."""
         order = np.lexsort((*reversed(preference), *reversed(identity)))
         is_first = np.ones(len(order), np.bool_)
         sorted_columns = (column[order] for column in identity)

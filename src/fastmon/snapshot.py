@@ -184,8 +184,8 @@ class Snapshot:
     conversations: their numbers; None where only hosts are accounted.
 
     Where hosts are grouped (`grouping.group_hosts`), a row of `hosts` is a group:
-    grouping: what a row stands for; `host_texts` has its name. Keys may then repeat: of a device and a prefix; of two devices that
-        had an address one after the other, in a merged snapshot.
+    grouping: what a row stands for; `host_texts` has its name. Keys may then repeat: a device's and a prefix's; in a merged
+        snapshot, those of two devices that had an address one after the other.
     addresses: `rows.ADDRESS_DTYPE`, ordered by host: `rows.MAX_ADDRESSES` of each device at most, the most telling first.
     """
 
