@@ -150,16 +150,6 @@ def no_app_totals() -> NDArray[np.void]:
     return np.empty(0, APP_TOTAL_DTYPE)
 
 
-def apps_of_rows(apps: NDArray[np.void], rows: NDArray[np.intp]) -> NDArray[np.void]:
-    """Return the applications of some hosts, each one's `host` being its place in `rows`."""
-    starts, ends = (np.searchsorted(apps["host"], rows, side) for side in ("left", "right"))
-    lengths = ends - starts
-    n_before = np.cumsum(lengths) - lengths
-    taken: NDArray[np.void] = apps[np.repeat(starts - n_before, lengths) + np.arange(lengths.sum())]
-    taken["host"] = np.repeat(np.arange(len(rows)), lengths)
-    return taken
-
-
 def merged_apps(parts: Sequence[NDArray[np.void]], new_rows: Sequence[NDArray[np.intp]]) -> NDArray[np.void]:
     """Add up applications of hosts; `new_rows`: for each part, the new row number of each of its hosts."""
     apps = np.concatenate(parts)

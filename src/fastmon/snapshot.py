@@ -18,7 +18,6 @@ from fastmon.conversations import (
     UNKNOWN_APP,
     ConversationCounts,
     apps_by_host,
-    apps_of_rows,
     first_excess,
     merged_app_totals,
     merged_apps,
@@ -27,6 +26,18 @@ from fastmon.conversations import (
 )
 from fastmon.errors import FastmonError
 from fastmon.frames import UNDECODED
+from fastmon.rows import (
+    HOST_DTYPE,
+    UNGROUPED,
+    Grouping,
+    Runs,
+    entries_of_rows,
+    merged_addresses,
+    no_addresses,
+    ranks,
+    smallest_rows,
+    telling_first,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,19 +47,6 @@ if TYPE_CHECKING:
     from fastmon.conversations import AppTraffic
 
 __all__ = ["HOST_DTYPE", "Count", "Counters", "Dropped", "HostRow", "Interval", "LimitCrossing", "Overflow", "Snapshot"]
-
-HOST_DTYPE = np.dtype(
-    [
-        ("key", "u1", (16,)),
-        ("bytes_in", "u8"),
-        ("bytes_out", "u8"),
-        ("packets_in", "u8"),
-        ("packets_out", "u8"),
-        ("first_seen_ns", "i8"),
-        ("last_seen_ns", "i8"),
-    ]
-)
-"""One host: 64 bytes, the layout of a row of the native table."""
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
@@ -185,6 +183,11 @@ class Snapshot:
     macs: (n,) uint64, in the order of `hosts`: the big-endian value of a local host's Ethernet address, 0 where it is not known.
         None where only hosts are accounted.
     conversations: their numbers; None where only hosts are accounted.
+
+    Where hosts are grouped (`grouping.group_hosts`), a row of `hosts` is a group:
+    grouping: what a row stands for; `host_texts` has its name. Keys may then repeat: a device's and a prefix's; in a merged
+        snapshot, those of two devices that had an address one after the other.
+    addresses: `rows.ADDRESS_DTYPE`, ordered by host: `rows.MAX_ADDRESSES` of each device at most, the most telling first.
     """
 
     interval: Interval
@@ -201,6 +204,8 @@ class Snapshot:
     app_totals: NDArray[np.void] = field(default_factory=no_app_totals)
     macs: NDArray[np.uint64] | None = None
     conversations: ConversationCounts | None = None
+    addresses: NDArray[np.void] = field(default_factory=no_addresses)
+    grouping: Grouping = UNGROUPED
 
     def __len__(self) -> int:
         """Return the number of hosts."""
@@ -211,12 +216,26 @@ class Snapshot:
         for chunk in self.chunks():
             counters = (chunk.hosts[name].tolist() for name in HOST_DTYPE.names or () if name != "key")
             others = (chunk.total_bytes_in, chunk.total_bytes_out, chunk.local, chunk.flagged)
-            yield from map(HostRow, keys_to_text(chunk.hosts["key"]), *counters, *(column.tolist() for column in others))
+            yield from map(HostRow, chunk.host_texts(), *counters, *(column.tolist() for column in others))
 
     def chunks(self) -> Iterator[Snapshot]:
         """Iterate over the hosts as snapshots of consecutive rows, views into this one's arrays."""
         for start in range(0, len(self), CHUNK_ROWS):
             yield self._take(slice(start, start + CHUNK_ROWS))
+
+    def host_texts(self) -> list[str]:
+        """Return what each row is called, in the order of `hosts`: its address, or the prefix that it stands for."""
+        return self.grouping.texts(self.hosts["key"], self.macs)
+
+    def device_addresses(self) -> list[list[str]]:
+        """Return the addresses of each row that is a device, in the order of `hosts`; none for other rows.
+
+        It makes Python values of all hosts: use it on what `chunks` or `top` return.
+        """
+        by_host: list[list[str]] = [[] for _ in range(len(self))]
+        for host, text in zip(self.addresses["host"].tolist(), keys_to_text(self.addresses["key"]), strict=True):
+            by_host[host].append(text)
+        return by_host
 
     def to_dict(self) -> dict[str, dict[str, int | bool]]:
         """Return the counters of each host by its address, in the order of `hosts`."""
@@ -249,47 +268,45 @@ class Snapshot:
         if n <= 0:
             return self._take(slice(0))
         best = [
-            start + _smallest_rows(_ranks(chunk.hosts), n)
+            start + smallest_rows(ranks(chunk.hosts), n)
             for start, chunk in zip(range(0, len(self), CHUNK_ROWS), self.chunks(), strict=True)
         ]
         if not best:
             return self
         rows = np.concatenate(best)
-        return self._take(rows[_smallest_rows(_ranks(self.hosts[rows]), n)])
+        return self._take(rows[smallest_rows(ranks(self.hosts[rows]), n)])
 
     def merge(self, *others: Snapshot) -> Snapshot:
         """Return one snapshot that adds up this one and `others`, for instance several machines' of the same period.
 
-        Its interval spans theirs. A host is local or flagged if it is so in one of them. Hosts are ordered by key.
-        Interval snapshots of one source that do not overlap are taken for one run's: of their totals since the start, the
-        greatest stays; others are added.
+        Its interval spans theirs. A host is local or flagged if it is so in one of them. Hosts are ordered by key; devices come
+        after them, by MAC. Interval snapshots of one source that do not overlap are taken for one run's: of their totals since
+        the start, the greatest stays; others are added.
 
-        Raises ValueError for a summary together with a snapshot of an interval.
+        Raises ValueError for a summary together with a snapshot of an interval, and for snapshots that are grouped differently:
+        merge first, then group.
         """
         parts = (self, *others)
         if len({part.is_summary for part in parts}) > 1:
             raise ValueError("a summary and a snapshot of an interval cannot be merged: their bytes are of different periods")
-        runs = _runs(parts)
-        if len(runs) > 1 and len(runs) < len(parts):
-            first, *rest = (run[0].merge(*run[1:]) for run in runs)
+        if any(part.grouping != self.grouping for part in others):
+            raise ValueError("snapshots whose hosts are grouped differently cannot be merged")
+        sources = _by_run(parts)
+        if len(sources) > 1 and len(sources) < len(parts):
+            first, *rest = (run[0].merge(*run[1:]) for run in sources)
             return first.merge(*rest)
-        totals = np.add if len(runs) == len(parts) else np.maximum
+        totals = np.add if len(sources) == len(parts) else np.maximum
         hosts = np.concatenate([part.hosts for part in parts])
-        words = _key_words(hosts)
-        order = np.lexsort((words[:, 1], words[:, 0]))
-        hosts, words = hosts[order], words[order]
-        starts = np.flatnonzero(np.concatenate(([True], (words[1:] != words[:-1]).any(axis=1)))[: len(hosts)])
-        new_rows = np.empty(len(hosts), np.intp)
-        new_rows[order] = np.searchsorted(starts, np.arange(len(hosts)), "right") - 1
-        ends = np.cumsum([len(part) for part in parts])[:-1]
+        runs = _runs(hosts["key"], parts)
+        lengths = list(map(len, parts))
 
         def joined(columns: Sequence[NDArray[_Scalar]], operation: np.ufunc) -> NDArray[_Scalar]:
-            return _frozen(_grouped(np.concatenate(columns)[order], starts, operation))
+            return _frozen(runs.reduced(np.concatenate(columns), operation))
 
         return Snapshot(
             interval=Interval(min(part.interval.start_ns for part in parts), max(part.interval.end_ns for part in parts)),
             counters=reduce(add, (part.counters for part in parts)),
-            hosts=_frozen(_merged_rows(hosts, starts)),
+            hosts=_frozen(runs.hosts(hosts)),
             total_bytes_in=joined([part.total_bytes_in for part in parts], totals),
             total_bytes_out=joined([part.total_bytes_out for part in parts], totals),
             local=joined([part.local for part in parts], np.logical_or),
@@ -297,10 +314,12 @@ class Snapshot:
             dropped=reduce(add, (part.dropped for part in parts)),
             source=", ".join(dict.fromkeys(part.source for part in parts)),
             is_summary=self.is_summary,
-            apps=_frozen(merged_apps([part.apps for part in parts], np.split(new_rows, ends))),
+            apps=_frozen(merged_apps([part.apps for part in parts], np.split(runs.numbers(), np.cumsum(lengths)[:-1]))),
             app_totals=_frozen(merged_app_totals([part.app_totals for part in parts])),
             macs=None if all(part.macs is None for part in parts) else joined([_macs(part) for part in parts], np.maximum),
             conversations=_added_counts([part.conversations for part in parts]),
+            addresses=_frozen(merged_addresses([part.addresses for part in parts], runs, lengths)),
+            grouping=self.grouping,
         )
 
     def check_conservation(self) -> None:
@@ -338,7 +357,7 @@ class Snapshot:
         return int(self.hosts[column].sum())
 
     def _take(self, rows: slice | NDArray[np.intp]) -> Snapshot:
-        numbers = np.arange(len(self))[rows] if len(self.apps) else np.empty(0, np.intp)
+        numbers = np.arange(len(self))[rows] if len(self.apps) or len(self.addresses) else np.empty(0, np.intp)
         return replace(
             self,
             hosts=_frozen(self.hosts[rows]),
@@ -346,8 +365,9 @@ class Snapshot:
             total_bytes_out=_frozen(self.total_bytes_out[rows]),
             local=_frozen(self.local[rows]),
             flagged=_frozen(self.flagged[rows]),
-            apps=_frozen(apps_of_rows(self.apps, numbers)),
+            apps=_frozen(entries_of_rows(self.apps, numbers)),
             macs=None if self.macs is None else _frozen(self.macs[rows]),
+            addresses=_frozen(entries_of_rows(self.addresses, numbers)),
         )
 
 
@@ -360,44 +380,20 @@ def _macs(snapshot: Snapshot) -> NDArray[np.uint64]:
     return np.zeros(len(snapshot), np.uint64) if snapshot.macs is None else snapshot.macs
 
 
+def _runs(keys: NDArray[np.uint8], parts: Sequence[Snapshot]) -> Runs:
+    """Return which of the rows of all `parts` are the same host, device or prefix."""
+    by_mac = parts[0].grouping.by_mac
+    macs = np.concatenate([_macs(part) for part in parts]) if by_mac else np.empty(0, np.uint64)
+    totals = [part.total_bytes_in + part.total_bytes_out for part in parts] if by_mac else ()
+    return Runs.of(parts[0].grouping.identity(keys, macs), telling_first(keys, np.concatenate(totals)) if by_mac else ())
+
+
 def _added_counts(parts: Sequence[ConversationCounts | None]) -> ConversationCounts | None:
     counts = [part for part in parts if part is not None]
     return reduce(add, counts) if counts else None
 
 
-def _key_words(hosts: NDArray[np.void]) -> NDArray[np.uint64]:
-    """Return the keys as (n, 2) uint64, whose lexicographic order is the keys'."""
-    return np.ascontiguousarray(hosts["key"]).view(">u8").astype(np.uint64)
-
-
-def _ranks(hosts: NDArray[np.void]) -> list[NDArray[np.uint64]]:
-    """Return the columns by which hosts are ranked, smallest first: bytes descending, then the key."""
-    words = _key_words(hosts)
-    return [~(hosts["bytes_in"] + hosts["bytes_out"]), words[:, 0], words[:, 1]]
-
-
-def _smallest_rows(columns: Sequence[NDArray[np.uint64]], n: int) -> NDArray[np.intp]:
-    """Return the numbers of the `n` lexicographically smallest rows of `columns`, in order, without sorting the rest."""
-    rows = np.arange(len(columns[0]))
-    if n < len(rows):
-        chosen = []
-        for column in columns:  # each one settles all rows but those that tie with the last one that fits
-            values = column[rows]
-            last = np.partition(values, n - 1)[n - 1]
-            chosen.append(rows[values < last])
-            n -= len(chosen[-1])
-            rows = rows[values == last]
-        rows = np.concatenate([*chosen, rows[:n]])
-    return rows[np.lexsort([column[rows] for column in reversed(columns)])]
-
-
-def _grouped(values: NDArray[_Scalar], starts: NDArray[np.intp], operation: np.ufunc) -> NDArray[_Scalar]:
-    """Reduce each run of `values` that begins at one of `starts`."""
-    reduced: NDArray[_Scalar] = operation.reduceat(values, starts) if len(starts) else values
-    return reduced
-
-
-def _runs(parts: Sequence[Snapshot]) -> list[list[Snapshot]]:
+def _by_run(parts: Sequence[Snapshot]) -> list[list[Snapshot]]:
     """Return the snapshots of each run together: successive intervals of one source. Any other is alone."""
     by_source: dict[str, list[Snapshot]] = {}
     for part in parts:
@@ -408,13 +404,3 @@ def _runs(parts: Sequence[Snapshot]) -> list[list[Snapshot]]:
         overlap = any(after_start < before_end for (_, before_end), (after_start, _) in pairwise(in_order))
         runs += [[part] for part in group] if overlap or group[0].is_summary else [group]
     return runs
-
-
-def _merged_rows(hosts: NDArray[np.void], starts: NDArray[np.intp]) -> NDArray[np.void]:
-    """Return one row for each run of rows of the same host."""
-    merged = hosts[starts]
-    for name in ("bytes_in", "bytes_out", "packets_in", "packets_out"):
-        merged[name] = _grouped(hosts[name], starts, np.add)
-    merged["first_seen_ns"] = _grouped(hosts["first_seen_ns"], starts, np.minimum)
-    merged["last_seen_ns"] = _grouped(hosts["last_seen_ns"], starts, np.maximum)
-    return merged

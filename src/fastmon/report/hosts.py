@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastmon.addresses import keys_to_text
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -39,7 +37,7 @@ def host_columns(chunk: Snapshot) -> Sequence[list[object]]:
     """Return the columns named in `COLUMNS` of a snapshot's hosts; times as ISO-8601 in UTC with microseconds."""
     hosts = chunk.hosts
     return (
-        keys_to_text(hosts["key"]),
+        chunk.host_texts(),
         *(hosts[name].tolist() for name in ("bytes_in", "bytes_out", "packets_in", "packets_out")),
         *(_times(hosts[name]) for name in ("first_seen_ns", "last_seen_ns")),
         *(column.tolist() for column in (chunk.local, chunk.flagged, chunk.total_bytes_in, chunk.total_bytes_out)),

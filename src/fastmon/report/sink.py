@@ -1,4 +1,4 @@
-"""What every sink can be told, and what keeps foreign text from reaching a terminal raw.
+"""What every sink can be told, and the lines that several of them show.
 
 What it does not do: show anything.
 """
@@ -6,6 +6,8 @@ What it does not do: show anything.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from fastmon.texts import printable
 
 if TYPE_CHECKING:
     from fastmon.policy import Alert
@@ -28,11 +30,6 @@ class Sink:
 
     def close(self) -> None:
         """Finish; no event follows."""
-
-
-def printable(text: str) -> str:
-    """Return `text` with control characters, and what else does not print, escaped: a file may have any name."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def alert_line(alert: Alert) -> str:
