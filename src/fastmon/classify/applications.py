@@ -73,7 +73,7 @@ _TABLE = (
         "Hypertext Transfer Protocol 1, and the start of 2 in the clear",
         "request and status lines; the Host field is the name",
         tcp(web.http, b"GPHDOCTMLURSNBI", 5),
-        tcp=(80, 8080, 8000, 8008, 8888, 3128),
+        tcp=(80, 81, 8080, 8000, 8008, 8081, 8181, 8888, 3128),
     ),
     _app(
         "https",
@@ -100,6 +100,16 @@ _TABLE = (
     ),
     # Names and addresses
     _app(
+        "netbios",
+        "NetBIOS names, datagrams and sessions",
+        "names in first-level encoding",
+        udp(netbios.name_service, None, 21),
+        udp(netbios.datagram, range(0x10, 0x17), 11),
+        tcp(netbios.session, b"\x81\x82\x83", 4),
+        udp=(137, 138),
+        tcp=(139,),
+    ),
+    _app(
         "dns",
         "Domain Name System",
         "a plausible header, and questions and records that can be read; the name asked is the name",
@@ -111,16 +121,6 @@ _TABLE = (
     _app("mdns", "multicast DNS", "DNS to 224.0.0.251, ff02::fb, or port 5353", udp=(5353,)),
     _app(
         "llmnr", "Link-Local Multicast Name Resolution", "DNS to 224.0.0.252, ff02::1:3, or port 5355", udp=(5355,), tcp=(5355,)
-    ),
-    _app(
-        "netbios",
-        "NetBIOS names, datagrams and sessions",
-        "names in first-level encoding",
-        udp(netbios.name_service, None, 21),
-        udp(netbios.datagram, range(0x10, 0x17), 11),
-        tcp(netbios.session, b"\x81\x82\x83", 4),
-        udp=(137, 138),
-        tcp=(139,),
     ),
     _app(
         "dhcp",
@@ -176,7 +176,13 @@ _TABLE = (
         tcp=(3389,),
         udp=(3389,),
     ),
-    _app("vnc", "Virtual Network Computing", "the RFB version line", tcp(remote.rfb, b"R", 12), tcp=tuple(range(5900, 5904))),
+    _app(
+        "vnc",
+        "Virtual Network Computing",
+        "the RFB version line",
+        tcp(remote.rfb, b"R", 12),
+        tcp=(*range(5900, 5904), 5800, 5801),
+    ),
     # Networks of offices
     _app(
         "smb",
@@ -237,6 +243,7 @@ _TABLE = (
         "a code, and attributes that fill the length",
         udp(directory.radius, range(1, 46), 20),
         udp=(1812, 1813, 1645, 1646),
+        tcp=(1812, 1813, 2083),
     ),
     # Calls and media
     _app(
@@ -338,6 +345,7 @@ _TABLE = (
         udp(vpn.ike_natt, b"\0", 32),
         udp(vpn.esp_in_udp, None, 1),
         udp=(500, 4500),
+        tcp=(500, 4500),
         protocols=(50, 51),
     ),
     # Industry and buildings

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fastmon.classify.applications import APPLICATIONS, BY_NAME
-from fastmon.classify.matching import TCP, UDP, Context, Match, MatcherFunction
+from fastmon.classify.matching import NEVER, TCP, UDP, Context, Match, MatcherFunction
 from fastmon.classify.model import Conversation, Endpoint, Finding
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class _State:
     label: str = ""
     follow: MatcherFunction | None = None
     memory: dict[Hashable, Any] = field(default_factory=dict)
-    votes: list[tuple[str, Hashable]] = field(default_factory=list)
+    votes: list[tuple[str, Hashable, int]] = field(default_factory=list)
 
 
 Dispatch = dict[int, tuple[tuple[tuple[int, MatcherFunction], ...], ...]]
@@ -141,7 +141,7 @@ class Classifier:
                 return self._found(match, match.apps[0], conversation, state, ts_ns)
             unsure.append(match)
         if unsure:
-            return self._weigh(unsure, hints, conversation, state, ts_ns)
+            return self._weigh(unsure, hints, conversation, state, ts_ns, hash(payload))
         if state.memory:
             self._keep(conversation.token, state)
         return None
@@ -164,17 +164,22 @@ class Classifier:
         return hints
 
     def _weigh(
-        self, unsure: list[Match], hints: frozenset[str], conversation: Conversation, state: _State, ts_ns: int
+        self, unsure: list[Match], hints: frozenset[str], conversation: Conversation, state: _State, ts_ns: int, digest: int
     ) -> Finding | None:
-        """Take what the port agrees with, else what an earlier payload said too; else keep it as evidence."""
+        """Take what the port agrees with, else what another payload said too; else keep it as evidence."""
         for match in unsure:
             for app in match.apps:
-                if app in hints or (app, match.tag) in state.votes:
+                if app in hints or self._said_before(app, match.tag, digest, state):
                     return self._found(match, app, conversation, state, ts_ns)
-        votes = [(app, match.tag) for match in unsure for app in match.apps]
+        votes = [(app, match.tag, digest) for match in unsure for app in match.apps if match.tag is not NEVER]
         state.votes = (state.votes + votes)[-MAX_VOTES:]
         self._keep(conversation.token, state)
         return None
+
+    @staticmethod
+    def _said_before(app: str, tag: Hashable, digest: int, state: _State) -> bool:
+        """Whether another payload, not the same one sent again, was taken for `app`."""
+        return any(vote[0] == app and vote[1] == tag and vote[2] != digest for vote in state.votes)
 
     def _found(self, match: Match, app: str, conversation: Conversation, state: _State, ts_ns: int) -> Finding | None:
         for expectation in match.expects if self._use_ports else ():

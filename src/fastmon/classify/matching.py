@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "NEVER",
     "SCTP",
     "TCP",
     "UDP",
@@ -30,6 +31,7 @@ __all__ = [
     "Matcher",
     "MatcherFunction",
     "certain",
+    "hinted",
     "likely",
     "parsed",
     "reply_expected",
@@ -40,6 +42,8 @@ __all__ = [
 
 TCP, UDP, SCTP = 6, 17, 132
 V4_MAPPED = bytes(10) + b"\xff\xff"
+NEVER = "never"
+"""The tag of what a second payload does not make certain."""
 EVERY_BYTE = frozenset(range(256))
 Parsed = TypeVar("Parsed")
 
@@ -133,6 +137,11 @@ def certain(app: str, follow: MatcherFunction | None = None) -> Match:
 def likely(*apps: str, follow: MatcherFunction | None = None) -> Match:
     """Return the match of a payload that may be any of `apps`, or something else."""
     return Match(apps, certain=False, follow=follow)
+
+
+def hinted(app: str) -> Match:
+    """Return the match of a payload that means something only on the application's port, or where it was announced."""
+    return Match((app,), certain=False, tag=NEVER)
 
 
 def text(raw: bytes) -> str:

@@ -7,7 +7,7 @@ import re
 from dpkt.ntp import NTP
 from dpkt.radius import parse_attrs
 
-from fastmon.classify.matching import Context, Match, certain, likely, parsed
+from fastmon.classify.matching import Context, Match, certain, hinted, likely, parsed
 
 __all__ = ["diameter", "kerberos", "kerberos_stream", "ldap", "ntp", "radius", "snmp", "syslog"]
 
@@ -130,7 +130,7 @@ def ntp(data: bytes, context: Context) -> Match | None:
     if not 1 <= version <= 4 or not mode:
         return None
     if mode >= 6:
-        return likely("ntp", follow=ntp) if version > 1 and len(data) >= 8 and len(data) < 1000 else None
+        return hinted("ntp") if version > 1 and len(data) < 1000 else None
     if len(data) < 48:
         return likely("ntp") if len(data) >= 40 and data[1] <= 16 and data[2] <= 17 else None
     packet = parsed(NTP, data)

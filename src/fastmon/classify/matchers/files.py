@@ -13,6 +13,7 @@ __all__ = ["dce_rpc", "dce_rpc_datagram", "git", "rpc", "rpc_stream", "rsync", "
 
 NFS_PROGRAMS = {100003, 100005, 100021, 100024, 100227, 400122}
 TFTP_REQUEST = re.compile(rb"\0[\1\2][^\0]{1,255}\0(?:netascii|octet|mail)\0", re.IGNORECASE)
+TFTP_OPTIONS = re.compile(rb"\0\x06(?:(?:blksize|tsize|timeout|windowsize)\0\d+\0)+$", re.IGNORECASE)
 TFTP_CUT = re.compile(rb"\0[\1\2][ -~]{4,}\0?$")
 GIT_LINE = re.compile(rb"[0-9a-f]{4}(?:git-(?:upload|receive)-(?:pack|archive) |[0-9a-f]{40} |# service=git-|version \d\n)")
 
@@ -85,7 +86,7 @@ def tftp(data: bytes, context: Context) -> Match | None:
         return certain("tftp") if context.memory.get(("tftp", not context.from_a)) == block else likely("tftp")
     if data[1] == 5 and data[2] == 0 and data[3] <= 8 and data.endswith(b"\0") and data[4:-1].isascii():
         return likely("tftp")
-    return likely("tftp") if data[1] == 6 and re.match(rb"(?:[a-z]+\0\d+\0)+$", data[2:], re.IGNORECASE) else None
+    return certain("tftp") if data[1] == 6 and TFTP_OPTIONS.match(data) else None
 
 
 def rsync(data: bytes, context: Context) -> Match | None:  # noqa: ARG001

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from fastmon.classify.matching import Context, Match, certain, likely, text
+from fastmon.classify.matching import Context, Match, certain, hinted, likely, text
 
 __all__ = ["amqp", "coap", "mqtt", "xmpp"]
 
@@ -89,10 +89,29 @@ def amqp(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
 def coap(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
     """Requests with a path or host among options that are all known; everything else is little evidence."""
     token, code = data[0] & 0x0F, data[1]
-    if token > 8 or code not in COAP_CODES:
+    if code not in COAP_CODES:
         return None
     if not code:
-        return likely("coap") if len(data) == 4 and data[0] >= 0x60 else None
+        return hinted("coap") if len(data) == 4 and data[0] >= 0x60 else None
+    return _coap_now(data, token, code) or (_coap_draft(data, token) if code < 5 else None)
+
+
+def _coap_draft(data: bytes, n_options: int) -> Match | None:
+    """A request as drafts before the twelfth have it: a count of options instead of a token's length."""
+    option, is_path, at = 0, False, 4
+    for _ in range(n_options):
+        if at >= len(data) or data[at] >= 0xF0 or data[at] & 0x0F == 15:
+            return None
+        option += data[at] >> 4
+        value = data[at + 1 : at + 1 + (data[at] & 0x0F)]
+        is_path = is_path or (option in {5, 9} and len(value) > 3 and value.isascii() and value.decode("ascii").isprintable())
+        at += 1 + (data[at] & 0x0F)
+    return certain("coap") if is_path and at == len(data) and option < 16 else None
+
+
+def _coap_now(data: bytes, token: int, code: int) -> Match | None:
+    if token > 8:
+        return None
     option, n_options, is_path, at = 0, 0, False, 4 + token
     while at < len(data) and data[at] != 0xFF:
         delta, length, at = _coap_option(data, at)

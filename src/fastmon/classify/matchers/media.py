@@ -7,20 +7,22 @@ import re
 
 from dpkt.rtp import RTP
 
-from fastmon.classify.matching import UDP, V4_MAPPED, Context, Expectation, Match, certain, likely, parsed, text
+from fastmon.classify.matching import UDP, V4_MAPPED, Context, Expectation, Match, certain, hinted, likely, parsed, text
 from fastmon.classify.model import Endpoint
 
 __all__ = ["h323", "rtcp", "rtp", "sip", "stun", "stun_stream"]
 
 SIP_LINE = re.compile(
     rb"(?:(?:INVITE|ACK|BYE|CANCEL|REGISTER|OPTIONS|PRACK|SUBSCRIBE|NOTIFY|PUBLISH|INFO|REFER|MESSAGE|UPDATE) "
-    rb"(?:sips?|tel):[^\r\n]{1,600}?(?:SIP/2\.0|$)|SIP/2\.0 [1-6]\d\d)",
+    rb"(?:sips?|tel):[^\r\n]{1,600}?(?:SIP/|$)|SIP/2\.0 [1-6]\d\d)",
     re.IGNORECASE,
 )
+SIP_VIA = re.compile(rb"\nVia: *SIP */ *2\.0 */ *(?:UDP|TCP|TLS|WS)")
 SIP_HOST = re.compile(rb"\n(?:To|t) *: *[^\r\n<]{0,100}<?sips?:(?:[^@\r\n>]{1,100}@)?([\w.-]{1,253})", re.IGNORECASE)
 SDP_ADDRESS = re.compile(rb"\nc=IN IP[46] ([0-9a-fA-F:.]{2,45})")
 SDP_MEDIA = re.compile(rb"\nm=(?:audio|video|text|application) (\d{1,5})(?:/\d+)? RTP/")
 MAX_MEDIA = 8
+MAX_GAP = 100  # packets lost between two
 COOKIE = b"\x21\x12\xa4\x42"
 OLD_STUN_TYPES = {0x0001, 0x0101, 0x0111, 0x0002, 0x0102, 0x0112, 0x0003, 0x0103, 0x0113, 0x0004, 0x0104, 0x0115, 0x0114}
 STATIC_PAYLOADS = frozenset(range(19)) | {25, 26, 28, 31, 32, 33, 34} | frozenset(range(96, 128))
@@ -29,7 +31,9 @@ STATIC_PAYLOADS = frozenset(range(19)) | {25, 26, 28, 31, 32, 33, 34} | frozense
 def sip(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
     """A request or status line; a session description in the message announces RTP and RTCP."""
     if not SIP_LINE.match(data):
-        return likely("sip") if data in {b"\r\n\r\n", b"\r\n\r\n\0"} else None
+        if SIP_VIA.search(data) and b"\nCall-ID:" in data:
+            return certain("sip", follow=sip)  # a damaged line, or one of a method that is not known
+        return hinted("sip") if data in {b"\r\n\r\n", b"\r\n\r\n\0"} else None
     called = SIP_HOST.search(data)
     name = text(called[1]) if called else None
     return Match(("sip",), name=name, expects=tuple(_announced(data)), follow=sip)
@@ -53,14 +57,19 @@ def _announced(data: bytes) -> list[Expectation]:
     ]
 
 
-def rtp(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
-    """RTP's header is little evidence: a second packet of the same source must follow."""
+def rtp(data: bytes, context: Context) -> Match | None:
+    """RTP's header is little evidence: a second packet of the same source, with one of the next numbers, must follow."""
     if data[0] >> 6 != 2 or (data[1] & 0x7F) not in STATIC_PAYLOADS:
         return None
     packet = parsed(RTP, data)
-    if packet is None or (packet.p and not 0 < data[-1] <= len(data) - 12):
+    if packet is None or not packet.ssrc or (packet.p and not 0 < data[-1] <= len(data) - 12):
         return None
-    return Match(("rtp",), certain=False, tag=("rtp", packet.ssrc, packet.pt))
+    key = ("rtp", context.from_a, packet.ssrc)
+    earlier = context.memory.get(key)
+    context.memory[key] = packet.seq
+    if earlier is not None and 0 < (packet.seq - earlier) & 0xFFFF < MAX_GAP:
+        return certain("rtp")
+    return hinted("rtp")
 
 
 def rtcp(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
@@ -89,7 +98,8 @@ def stun(data: bytes, context: Context) -> Match | None:
     if length % 4 or length + 20 > 2048:
         return None
     if data[4:8] == COOKIE:
-        return certain("stun", follow=None) if length + 20 <= len(data) or len(data) < 100 or context.protocol != UDP else None
+        is_there = length + 20 <= len(data) or len(data) < 100 or context.protocol != UDP
+        return certain("stun", follow=_after_stun if context.protocol == UDP else None) if is_there else None
     if (data[0] << 8 | data[1]) not in OLD_STUN_TYPES or length + 20 != len(data):
         return None
     at = 20
@@ -99,6 +109,15 @@ def stun(data: bytes, context: Context) -> Match | None:
             return None
         at += 4 + ((data[at + 2] << 8 | data[at + 3]) + 3 & ~3)
     return likely("stun") if at == len(data) else None
+
+
+def _after_stun(data: bytes, context: Context) -> Match | None:
+    """What STUN has opened the way for shares its ports (RFC 7983); media then gives the conversation its name."""
+    if 0x80 <= data[0] < 0xC0 and len(data) >= 12 and (data[1] & 0x7F) in STATIC_PAYLOADS:
+        return certain("rtp")
+    if 20 <= data[0] < 64:
+        return None
+    return stun(data, context) if len(data) >= 20 else None
 
 
 def stun_stream(data: bytes, context: Context) -> Match | None:

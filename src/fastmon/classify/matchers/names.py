@@ -23,6 +23,7 @@ LLMNR_GROUPS = {V4_MAPPED + bytes([224, 0, 0, 252]), bytes.fromhex("ff0200000000
 TYPES = {*range(1, 66), *range(99, 110), *range(128, 136), *range(249, 263), 32768, 32769, 65281, 65305}
 A, AAAA, OPT = 1, 28, 41
 CLASSES = {1, 3, 4, 254, 255}
+HOST_LETTERS = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_%")
 MAX_RECORDS = 150
 MAX_LABELS = 40  # followed in one name
 
@@ -59,25 +60,25 @@ def dns(data: bytes, context: Context) -> Match | None:
     flags, codes = data[2], data[3]
     n_questions = data[4] << 8 | data[5]
     n_records = (data[6] << 8 | data[7]) + (data[8] << 8 | data[9]) + (data[10] << 8 | data[11])
-    if n_questions + n_records > MAX_RECORDS or not n_questions + n_records or n_questions > 32:
-        return None
     if flags & 0x78 not in {0, 0x10, 0x20, 0x28, 0x30} or codes & 0x40 or codes & 0x0F > 11:
         return None
-    is_response = bool(flags & 0x80)
-    if not is_response and (not n_questions or n_records > 40):
-        return None
     app = _app_of(context)
+    is_response = bool(flags & 0x80)
+    if n_questions + n_records > MAX_RECORDS or not n_questions + n_records or n_questions > 32:
+        return _damaged(data, app, n_questions)
+    if not is_response and (not n_questions or n_records > 40):
+        return _damaged(data, app, n_questions)
     if app == "dns" and (n_questions > 1 or (not is_response and flags & 4)):
-        return None
+        return _damaged(data, app, n_questions)
     asked, at, known = _questions(data, n_questions)
     if not known:
-        return None
+        return _damaged(data, app, n_questions)
     cut = at < 0
     facts: tuple[NameFact, ...] = ()
     if not cut and n_records:
         records = list(_records(data, at, n_records))
         if not _plausible(data, at, records, n_questions):
-            return None
+            return _damaged(data, app, n_questions)
         n_answers = 0 if app == "mdns" else data[6] << 8 | data[7]
         facts = tuple(_facts(records, asked, n_answers, app)) if is_response else ()
     elif not cut and at != len(data) and context.protocol != TCP and any(data[at:]):
@@ -122,6 +123,28 @@ def _cut_name(data: bytes, at: int) -> int:
     if at + 5 <= len(data):
         return 0
     return 2 if n_labels > 1 else 1
+
+
+def _damaged(data: bytes, app: str, n_questions: int) -> Match | None:
+    """A message with wrong fields is still one if a host's name stands where the first question does.
+
+    Much of the name must be there if the header is right otherwise, all of it if not.
+    """
+    n_labels = n_letters = 0
+    at = 12
+    while at < len(data) and 0 < data[at] <= 63:
+        label = data[at + 1 : at + 1 + data[at]]
+        if len(label) < data[at] or not HOST_LETTERS.issuperset(label):
+            break
+        n_labels += 1
+        n_letters += len(label)
+        at += 1 + len(label)
+    is_whole = at < len(data) and not data[at]
+    if n_letters == 32 and n_labels == 1:
+        return None  # a NetBIOS name
+    if n_labels >= 2 and n_letters >= 6 and n_questions == 1:
+        return Match((app,))
+    return Match((app,)) if n_labels >= 3 and n_letters >= 8 and is_whole else None
 
 
 def _records(data: bytes, at: int, n_records: int) -> Iterator[tuple[str, int, int, bytes, int]]:

@@ -23,14 +23,17 @@ HEX = frozenset(range(0x41, 0x51))
 
 
 def _is_encoded(data: bytes, at: int) -> bool:
-    """Whether a name in first-level encoding is at `at`, or as much of it as was captured, at least 8 bytes."""
-    letters = data[at + 1 : at + 33]
+    """Whether a name in first-level encoding is at `at`, or as much of it as was captured, at least 8 bytes.
+
+    The first 16 of its letters decide: the rest is mostly padding, and a damaged one is a name still.
+    """
+    letters = data[at + 1 : at + 17]
     return len(letters) >= 8 and data[at] == 32 and HEX.issuperset(letters)
 
 
 def _decoded(data: bytes, at: int) -> tuple[str, int]:
     """Return the name and its suffix (the 16th byte) at `at`; all 34 bytes must be there."""
-    raw = bytes((data[i] - 0x41) << 4 | (data[i + 1] - 0x41) for i in range(at + 1, at + 33, 2))
+    raw = bytes(((data[i] - 0x41) & 0x0F) << 4 | (data[i + 1] - 0x41) & 0x0F for i in range(at + 1, at + 33, 2))
     return text(raw[:15].rstrip(b" \0")), raw[15]
 
 
@@ -42,8 +45,8 @@ def name_service(data: bytes, context: Context) -> Match | None:
     if len(data) < 50:
         return certain("netbios", follow=name_service)
     kind = data[46] << 8 | data[47]
-    if kind not in {NB, NBSTAT, 0x0A, 1, 2} or data[48:50] != b"\0\1":
-        return None
+    if kind not in {NB, NBSTAT, 0x0A, 1, 2} or data[48:50] != b"\0\1" or not HEX.issuperset(data[13:45]):
+        return certain("netbios", follow=name_service)  # damaged
     name, suffix = _decoded(data, 12)
     facts: tuple[NameFact, ...] = ()
     if n_questions and data[11] and (data[2] >> 3 & 0x0F) in REGISTRATIONS and suffix in HOST_SUFFIXES:
@@ -81,10 +84,11 @@ def datagram(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
         return None
     if data[0] == 0x13:
         return certain("netbios") if len(data) == 11 and 0x82 <= data[10] <= 0x84 else None
+    is_sized = data[8:10] == b"\0\x8a" and data[0] < 0x13 and (data[10] << 8 | data[11]) + 14 == len(data)
     if not _is_encoded(data, 14 if data[0] < 0x13 else 10):
-        return None
+        return certain("netbios") if is_sized else None
     facts: tuple[NameFact, ...] = ()
-    if data[0] < 0x13 and len(data) >= 48 and any(data[4:8]):
+    if data[0] < 0x13 and len(data) >= 48 and any(data[4:8]) and HEX.issuperset(data[15:47]):
         name, suffix = _decoded(data, 14)
         if suffix in HOST_SUFFIXES:
             facts = (NameFact(V4_MAPPED + data[4:8], name, "netbios"),)

@@ -59,11 +59,11 @@ def quic(data: bytes, context: Context) -> Match | None:
     is_google = bool(GOOGLE.match(data[1:5]))
     if not is_google and not (_is_known(version) and data[0] & 0x40):
         return None
-    if is_google and data[2:5] < b"046":
-        return None
+    if is_google and data[1:4] == b"Q04":
+        return _google_match(data, context) if data[5] in {0x50, 0x05, 0x55} else None
     header = quic_initial.read_header(data)
     if header is None:
-        return certain("quic") if is_google and data[1:5] <= b"Q049" and data[5] & 0x88 else None
+        return None
     if not header.is_initial:
         return certain("quic")
     flight = context.memory.setdefault(("quic", context.from_a), _Flight(header.dcid))
@@ -159,14 +159,20 @@ def _after_ack(plain: bytes, at: int, kind: int) -> int:
 def gquic(data: bytes, context: Context) -> Match | None:
     """Google's public header (up to Q043): flags, connection, and a version in the client's packets; its CHLO is in the clear."""
     flags = data[0]
-    if not flags & 1 or flags & 0x40:
+    if flags & 0x40:
         return None
+    if not flags & 1:
+        return certain("quic") if flags & 8 and b"REJ\0" in data[20:44] else None  # the server's answer
     at = 9 if flags & 8 else 1
     version = data[at : at + 4]
     if not GOOGLE.match(version) or version[:1] != b"Q":
         return None
+    return _google_match(data, context)
+
+
+def _google_match(data: bytes, context: Context) -> Match:
     name = _google_name(data)
-    return Match(("quic",), name=name, facts=server_name_facts(name, context)) if name else certain("quic")
+    return Match(("quic",), name=name, facts=server_name_facts(name, context))
 
 
 def _google_name(data: bytes) -> str | None:

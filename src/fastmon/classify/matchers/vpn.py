@@ -39,6 +39,8 @@ def openvpn(data: bytes, context: Context) -> Match | None:
         return certain("openvpn") if is_keyed else likely("openvpn")
     if opcode not in OPENVPN_SERVER_RESETS and opcode not in {4, 5}:
         return None
+    if opcode == 8 and len(data) == 26 and data[9:14] == b"\1\0\0\0\0" and not any(data[22:26]):
+        return certain("openvpn")  # it acknowledges packet 0, and is number 0 itself
     answered = context.memory.get(("openvpn", not context.from_a))
     if answered is not None and answered in data[9:120]:
         return certain("openvpn")
