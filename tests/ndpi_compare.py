@@ -21,7 +21,7 @@ from corpus.captures import CORPUS
 
 import fastmon
 from fastmon import addresses
-from fastmon.classify import APPLICATIONS, BY_NAME, Classifier, Conversation, Endpoint, by_port, by_protocol
+from fastmon.classify import APPLICATIONS, Classifier, Conversation, Endpoint, by_port, by_protocol
 from fastmon.decode import _RULES, _after_link_layer
 from fastmon.decode.network import read_ip, read_ports
 from fastmon.decode.walk import Rule, Stop
@@ -113,7 +113,19 @@ LINE = re.compile(
     r"^\t\d+\t(?P<protocol>\S+) (?P<a>\S+) (?:<->|->) (?P<b>\S+) .*?\[proto: (?P<tunnel>\w+:)?[\d.]+/(?P<name>[^\]]+)\]"
     r".*?\[Confidence: (?P<confidence>[^\]]+)\].*?\[(?P<ab>\d+) pkts/(?P<bytes_ab>\d+) bytes (?:<->|->) (?P<ba>\d+) pkts/(?P<bytes_ba>\d+) bytes\]"
 )
-PROTOCOL_NUMBERS = {"TCP": 6, "UDP": 17, "ICMP": 1, "ICMPV6": 58, "IGMP": 2, "OSPF": 89, "SCTP": 132, "GRE": 47, "ESP": 50, "AH": 51, "VRRP": 112}
+PROTOCOL_NUMBERS = {
+    "TCP": 6,
+    "UDP": 17,
+    "ICMP": 1,
+    "ICMPV6": 58,
+    "IGMP": 2,
+    "OSPF": 89,
+    "SCTP": 132,
+    "GRE": 47,
+    "ESP": 50,
+    "AH": 51,
+    "VRRP": 112,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +167,9 @@ def verdicts(path: Path) -> Iterator[Verdict]:
         ends = frozenset(_end(found[side]) for side in ("a", "b"))
         size = int(found["bytes_ab"]) + int(found["bytes_ba"])
         text = f"{found['protocol']} {found['a']} {found['b']}"
-        yield Verdict(path.name.removesuffix(".out"), protocol, ends, text, found["name"], found["confidence"], size, bool(found["tunnel"]))
+        yield Verdict(
+            path.name.removesuffix(".out"), protocol, ends, text, found["name"], found["confidence"], size, bool(found["tunnel"])
+        )
 
 
 def _end(written: str) -> tuple[bytes, int]:
@@ -192,7 +206,7 @@ def _segment(frame: Frame) -> tuple[int, Endpoint, Endpoint, bytes] | None:
         return None
     start = step.at.start
     stated = step.at.u16(2) if step.at.u8(0) >> 4 == 4 else 40 + step.at.u16(4)
-    data = frame.data[at.start : start + stated] if stated > 40 or step.at.u8(0) >> 4 == 4 and stated else frame.data[at.start :]
+    data = frame.data[at.start : start + stated] if stated > 40 or (step.at.u8(0) >> 4 == 4 and stated) else frame.data[at.start :]
     ports = (protocol in {TCP, UDP} and read_ports(packet.upper)) or (0, 0)
     n_header = 8
     if protocol == TCP:
@@ -299,14 +313,18 @@ def main() -> int:
     options = parser.parse_args()
     total = compare(hide_ports=options.hide_ports)
     for verdict, ours, by, payloads in sorted(total.misses, key=lambda miss: miss[0].name):
-        print(f"{verdict.capture} {verdict.text} {verdict.size} bytes: nDPI {verdict.name} ({verdict.confidence}), here {ours} by {by}")
+        print(
+            f"{verdict.capture} {verdict.text} {verdict.size} bytes: nDPI {verdict.name} ({verdict.confidence}), here {ours} by {by}"
+        )
         if options.verbose:
             for payload in payloads:
                 print(f"    {len(payload)}: {payload[:48].hex(' ')} {payload[:48]!r}")
     if options.verbose:
         for (theirs, ours), count in sorted(total.extra.items()):
             print(f"out of scope: nDPI {theirs}, here {ours}: {count}")
-    print(f"conversations: {total.n_right} of {total.n_all} = {total.n_right / total.n_all:.2%}; not in the capture: {total.n_missing}")
+    print(
+        f"conversations: {total.n_right} of {total.n_all} = {total.n_right / total.n_all:.2%}; not in the capture: {total.n_missing}"
+    )
     print(f"bytes: {total.bytes_right} of {total.bytes_all} = {total.bytes_right / total.bytes_all:.2%}")
     print(f"decided by payload in nDPI: {total.n_dpi_right} of {total.n_dpi} = {total.n_dpi_right / total.n_dpi:.2%}")
     return 0

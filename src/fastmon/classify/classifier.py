@@ -6,7 +6,7 @@ the conversation's port, another conversation that announced it, or a second pay
 Cost: each matcher reads a payload once, at most MAX_PAYLOAD bytes of it, and at most MAX_MATCHERS are tried; besides, an
 Initial of QUIC is decrypted, at most once for each payload. State: at most `max_pending` undecided or followed conversations and
 `max_expected` announced endpoints, the oldest given up first; a conversation keeps at most MAX_VOTES pieces of evidence,
-and no more than two payloads' worth of bytes of each side that it follows.
+MAX_MEMORY notes of matchers, and of a hello that it follows some 8 KiB, or 16 KiB of QUIC's.
 
 What it does not do: capture, count, or sanitise names.
 """
@@ -30,6 +30,7 @@ MAX_PAYLOAD = 1500
 MAX_PENDING = 4096
 MAX_EXPECTED = 4096
 MAX_VOTES = 8
+MAX_MEMORY = 32
 MAX_MATCHERS = 24
 EXPECTED_FOR_NS = 300 * 10**9
 
@@ -104,7 +105,8 @@ class Classifier:
     def inspect(self, conversation: Conversation, payload: bytes, from_a: bool, ts_ns: int) -> Finding | None:
         """Look at one more payload of a conversation; return what is now known of it, if that is something new.
 
-        payload: its first MAX_PAYLOAD bytes count, and it may have been cut by the capture.  Never raises.
+        payload: its first MAX_PAYLOAD bytes count, and it may have been cut by the capture.
+        Once a finding wants no more, further payloads of that conversation are not to be given.  Never raises.
         """
         table = _DISPATCH.get(conversation.protocol)
         if table is None or not payload:
@@ -196,6 +198,8 @@ class Classifier:
         return Finding(BY_NAME[app].id, match.name, match.facts, match.follow is not None) if is_news else None
 
     def _keep(self, token: int, state: _State) -> None:
+        if len(state.memory) > MAX_MEMORY:
+            state.memory.clear()
         self._pending.pop(token, None)
         while len(self._pending) >= self._max_pending:
             del self._pending[next(iter(self._pending))]

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import dpkt
 
-from fastmon.classify.model import Endpoint, NameFact
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from fastmon.classify.model import Endpoint, NameFact
 
 __all__ = [
     "NEVER",

@@ -33,9 +33,9 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True)
 class NameFact:
-    """A host was seen to have a name.
+    r"""A host was seen to have a name.
 
-    key: the 16-byte host key.  name: as it was sent, as text, NOT sanitised (bytes that are no UTF-8 stand as \\xNN).
+    key: the 16-byte host key.  name: as it was sent, as text, NOT sanitised (bytes that are no UTF-8 stand as \xNN).
     source: who said so: "dns", "mdns", "llmnr", "netbios", "dhcp", "dhcpv6", "sni", "http".
     """
 

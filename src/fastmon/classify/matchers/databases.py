@@ -45,7 +45,7 @@ def mysql(data: bytes, context: Context) -> Match | None:
     return likely("mysql") if number in {1, 2} and data[4] in {0, 0xFF} and length >= 7 and context.memory else None
 
 
-def postgresql(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def postgresql(data: bytes, context: Context) -> Match | None:
     """The startup packet, requests for encryption or to cancel, and messages that fill the segment."""
     if data[0] == 0:
         length = int.from_bytes(data[:4], "big")
@@ -65,14 +65,14 @@ def postgresql(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
     return likely("postgresql") if at > len(data) and n_messages > 2 else None
 
 
-def redis(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def redis(data: bytes, context: Context) -> Match | None:
     """Arrays of bulk strings, which is how clients ask; single replies are little evidence."""
     if REDIS_COMMAND.match(data):
         return certain("redis")
     return likely("redis") if REDIS_REPLY.match(data) or REDIS_INLINE.match(data) else None
 
 
-def mongodb(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def mongodb(data: bytes, context: Context) -> Match | None:
     """A message's header: length, numbers, operation; then BSON or flags."""
     if data[12:16] not in MONGO_BYTES:
         return None
@@ -80,7 +80,7 @@ def mongodb(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
     return certain("mongodb") if 16 <= length <= 48_000_000 and (length == len(data) or length > len(data)) else None
 
 
-def mssql(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def mssql(data: bytes, context: Context) -> Match | None:
     """A packet of TDS (MS-TDS, section 2.2.3): type, status, its length, window 0."""
     if data[0] not in {1, 2, 3, 4, 6, 7, 14, 16, 17, 18} or data[1] & 0xE0 or data[7]:
         return None
@@ -92,14 +92,14 @@ def mssql(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
     return certain("mssql") if data[0] == 16 and length > 40 else likely("mssql")
 
 
-def oracle(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def oracle(data: bytes, context: Context) -> Match | None:
     """Oracle's TNS: a connect packet with its description, an accept, a refusal, a redirection."""
     if (data[0] << 8 | data[1]) != len(data) or data[2] or data[3] or data[5] or not 1 <= data[4] <= 14:
         return None
     return certain("oracle") if b"(DESCRIPTION=" in data[8:200] or b"(CONNECT_DATA=" in data else likely("oracle")
 
 
-def cassandra(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def cassandra(data: bytes, context: Context) -> Match | None:
     """A frame of the native protocol, versions 1 to 5: version, flags, stream, operation, length."""
     version = data[0] & 0x7F
     if not 1 <= version <= 5 or data[1] > 0x1F:
@@ -112,7 +112,7 @@ def cassandra(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
     return certain("cassandra") if b"CQL_VERSION" in data else likely("cassandra")
 
 
-def memcached(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def memcached(data: bytes, context: Context) -> Match | None:
     """Commands and answers in text; the binary protocol's header."""
     if data[0] in {0x80, 0x81}:
         n_extra, total = data[4], int.from_bytes(data[8:12], "big")

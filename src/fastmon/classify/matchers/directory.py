@@ -14,6 +14,7 @@ __all__ = ["diameter", "kerberos", "kerberos_stream", "ldap", "ntp", "radius", "
 LDAP_OPERATIONS = {0x42, 0x4A, 0x50, *range(0x60, 0x6A), *range(0x6B, 0x6F), 0x6F, 0x73, 0x77, 0x78, 0x79}
 LDAP_BODIES = {0x60: {2}, 0x61: {0x0A}, 0x63: {4}, 0x64: {4}, 0x65: {0x0A}, 0x77: {0x80}, 0x78: {0x0A}}
 KERBEROS_TYPES = {0x6A: 10, 0x6B: 11, 0x6C: 12, 0x6D: 13, 0x6E: 14, 0x6F: 15, 0x74: 20, 0x75: 21, 0x76: 22, 0x7E: 30}
+RADIUS_TYPES = frozenset(range(1, 192)) | frozenset(range(241, 247))
 RADIUS_CODES = {1, 2, 3, 4, 5, 11, 12, 13, 40, 41, 42, 43, 44, 45}
 SYSLOG_OLD = re.compile(rb"<\d{1,3}>(?:\d{1,8}: )?\*?(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) [ \d]?\d ")
 SYSLOG_NEW = re.compile(rb"<\d{1,3}>1 (?:\d{4}-\d\d-\d\dT|- )")
@@ -33,7 +34,7 @@ def _ber(data: bytes, at: int) -> tuple[int, int]:
     return at + 2 + size, int.from_bytes(data[at + 2 : at + 2 + size], "big")
 
 
-def ldap(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def ldap(data: bytes, context: Context) -> Match | None:
     """A message of LDAP (RFC 4511), over UDP too (CLDAP): its number, then an operation."""
     at, length = _ber(data, 0)
     if at < 0 or length < 5 or length > 1 << 24 or data[at : at + 1] != b"\2":
@@ -53,7 +54,7 @@ def ldap(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
     return certain("ldap") if expected and body < len(data) else likely("ldap")
 
 
-def snmp(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def snmp(data: bytes, context: Context) -> Match | None:
     """SNMP 1, 2c and 3 (RFC 3416, RFC 3412): a version, then a community and a PDU, or the header of version 3."""
     at, length = _ber(data, 0)
     if at < 0 or length < 10 or data[at : at + 2] != b"\2\1" or at + 4 > len(data):
@@ -72,7 +73,7 @@ def snmp(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
     return certain("snmp") if 0xA0 <= data[pdu] <= 0xA8 else None
 
 
-def kerberos(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def kerberos(data: bytes, context: Context) -> Match | None:
     """A message of Kerberos 5 (RFC 4120): version 5 and the type that its tag stands for."""
     kind = KERBEROS_TYPES.get(data[0])
     if kind is None:
@@ -91,7 +92,7 @@ def kerberos_stream(data: bytes, context: Context) -> Match | None:
     return kerberos(data[4:], context) if len(data) > 16 else None
 
 
-def radius(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def radius(data: bytes, context: Context) -> Match | None:
     """RADIUS (RFC 2865, RFC 2866): a code, the length, and attributes that fill it."""
     length = data[2] << 8 | data[3]
     if data[0] not in RADIUS_CODES or not 20 <= length <= 4096:
@@ -102,12 +103,12 @@ def radius(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
         return None
     attributes = parsed(parse_attrs, data[20:length])
     filled = attributes is not None and sum(2 + len(value) for _, value in attributes) == length - 20
-    if not filled or not attributes or any(not kind for kind, _ in attributes):
+    if not filled or not attributes or not RADIUS_TYPES.issuperset(kind for kind, _ in attributes):
         return likely("radius") if length == 20 else None
     return certain("radius") if len(attributes) > 1 else likely("radius")
 
 
-def diameter(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def diameter(data: bytes, context: Context) -> Match | None:
     """Diameter (RFC 6733): version 1, length, flags, and an attribute's header."""
     length = int.from_bytes(data[1:4], "big")
     if length % 4 or not 20 <= length < 1 << 20 or data[4] & 0x0F or data[8] or len(data) > 65000:
@@ -116,7 +117,7 @@ def diameter(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
     return certain("diameter") if known and (length == len(data) or (data[24:25] and data[24] & 0x1F == 0)) else None
 
 
-def syslog(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def syslog(data: bytes, context: Context) -> Match | None:
     """A priority, and a time as RFC 3164 or RFC 5424 has it; other text behind a priority is little evidence."""
     if SYSLOG_OLD.match(data) or SYSLOG_NEW.match(data):
         return certain("syslog")

@@ -18,7 +18,7 @@ TFTP_CUT = re.compile(rb"\0[\1\2][ -~]{4,}\0?$")
 GIT_LINE = re.compile(rb"[0-9a-f]{4}(?:git-(?:upload|receive)-(?:pack|archive) |[0-9a-f]{40} |# service=git-|version \d\n)")
 
 
-def smb(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def smb(data: bytes, context: Context) -> Match | None:
     """SMB 1, 2 and 3, encrypted and compressed too, behind the 4 bytes of a NetBIOS session message (MS-SMB2, 2.1)."""
     if data[5:8] == b"SMB" and data[4] >= 0xFC:
         return certain("smb")
@@ -47,7 +47,7 @@ def rpc_stream(data: bytes, context: Context) -> Match | None:
     return rpc(data[4:], context)
 
 
-def dce_rpc(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def dce_rpc(data: bytes, context: Context) -> Match | None:
     """Connection-oriented DCE/RPC (C706, chapter 12)."""
     if data[1] > 1 or data[2] > 20 or data[4] & 0xEF or data[5] > 3 or data[6] or data[7]:
         return None
@@ -56,7 +56,7 @@ def dce_rpc(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
     return certain("dcerpc") if length == len(data) or (length > len(data) and data[2] in {0, 2, 11, 12}) else None
 
 
-def dce_rpc_datagram(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def dce_rpc_datagram(data: bytes, context: Context) -> Match | None:
     """Connectionless DCE/RPC, as PROFINET uses it (C706, chapter 12)."""
     if data[1] > 10 or data[4] & 0xEF or data[5] > 3 or data[6] or data[7] or data[2] & 0x81:
         return None
@@ -89,11 +89,11 @@ def tftp(data: bytes, context: Context) -> Match | None:
     return certain("tftp") if data[1] == 6 and TFTP_OPTIONS.match(data) else None
 
 
-def rsync(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def rsync(data: bytes, context: Context) -> Match | None:
     """The daemon's greeting."""
     return certain("rsync") if data.startswith(b"@RSYNCD: ") else None
 
 
-def git(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def git(data: bytes, context: Context) -> Match | None:
     """A packet line of git's own transport."""
     return certain("git") if GIT_LINE.match(data) else None

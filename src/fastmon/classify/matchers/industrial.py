@@ -11,7 +11,7 @@ ENCAPSULATION_COMMANDS = {0x00, 0x01, 0x04, 0x63, 0x64, 0x65, 0x66, 0x6F, 0x70, 
 OPCUA_TYPES = {b"HELF", b"ACKF", b"ERRF", b"RHEF", b"OPNF", b"CLOF", b"MSGF", b"MSGC", b"MSGA"}
 
 
-def modbus(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def modbus(data: bytes, context: Context) -> Match | None:
     """The MBAP header of Modbus/TCP: protocol 0, its length, a public function. A second message must agree."""
     if data[2] or data[3] or data[4] or len(data) < 8 or (data[7] & 0x7F) not in MODBUS_FUNCTIONS:
         return None
@@ -23,7 +23,7 @@ def modbus(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
     return likely("modbus") if data[7] < 0x80 or length == 3 else None
 
 
-def bacnet(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def bacnet(data: bytes, context: Context) -> Match | None:
     """BACnet/IP's virtual link: its function and length, and a network header of version 1 (ASHRAE 135, annex J)."""
     if data[1] > 0x0C:
         return None
@@ -36,7 +36,7 @@ def bacnet(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
     return certain("bacnet") if length >= 6 and data[1] else likely("bacnet")
 
 
-def dnp3(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def dnp3(data: bytes, context: Context) -> Match | None:
     """A link frame (IEEE 1815): start bytes, length, and the checksum of its header."""
     if data[1] != 0x64 or data[2] < 5:
         return None
@@ -52,19 +52,17 @@ def _dnp3_crc(data: bytes) -> int:
     return crc ^ 0xFFFF
 
 
-def ethernet_ip(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def ethernet_ip(data: bytes, context: Context) -> Match | None:
     """EtherNet/IP's encapsulation: command, length, status, and options 0 (ODVA volume 2, chapter 2)."""
     if data[1] or data[0] not in ENCAPSULATION_COMMANDS or data[20:24] != b"\0\0\0\0" or data[9] or data[10] or data[11]:
         return None
     length = data[2] | data[3] << 8
-    if 24 + length != len(data) and not (24 + length > len(data) and len(data) < 100):
+    if 24 + length != len(data) and not (24 + length > len(data) and len(data) < 100 and data[0] >= 0x63):
         return None
-    if not data[0] and not length:
-        return None
-    return certain("ethernet-ip") if data[0] > 4 or length else likely("ethernet-ip")
+    return certain("ethernet-ip") if data[0] >= 0x63 else likely("ethernet-ip")
 
 
-def s7(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def s7(data: bytes, context: Context) -> Match | None:
     """S7 and S7-plus within ISO-on-TCP (RFC 1006), or a connection request with both ends' TSAP."""
     if data[1] or len(data) < 11:
         return None
@@ -79,7 +77,7 @@ def s7(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
     return None
 
 
-def opcua(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def opcua(data: bytes, context: Context) -> Match | None:
     """A message of OPC UA's TCP transport (part 6, section 7.1.2): a type of four letters, and its length."""
     if data[:4] not in OPCUA_TYPES:
         return None
@@ -87,7 +85,7 @@ def opcua(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
     return certain("opcua") if 8 <= length <= 1 << 26 and length + 20 >= len(data) // 8 else None
 
 
-def iec104(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def iec104(data: bytes, context: Context) -> Match | None:
     """Frames of IEC 60870-5-104 that fill the segment: a start byte, a length, control fields."""
     at = n_frames = 0
     while at + 6 <= len(data) and n_frames < 64:

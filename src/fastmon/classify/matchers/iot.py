@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from fastmon.classify.matching import Context, Match, certain, hinted, likely, text
+from fastmon.classify.matching import Context, Match, certain, hinted, likely, reply_expected, text
 
 __all__ = ["amqp", "coap", "mqtt", "xmpp"]
 
@@ -33,7 +33,7 @@ def _variable_length(data: bytes) -> tuple[int, int]:
     return -1, 0
 
 
-def mqtt(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def mqtt(data: bytes, context: Context) -> Match | None:
     """CONNECT by the protocol's name; other packets that fill the segment are little evidence."""
     length, at = _variable_length(data)
     if length < 0:
@@ -53,13 +53,13 @@ def mqtt(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
         name = data[at + 2 : at + 2 + topic]
         return likely("mqtt") if 0 < topic <= length - 2 and name.isascii() and name.decode("ascii").isprintable() else None
     if kind in {12, 13, 14}:
-        return likely("mqtt") if length == 0 and not data[0] & 0x0F and len(data) == 2 else None
+        return hinted("mqtt") if length == 0 and not data[0] & 0x0F and len(data) == 2 else None
     if kind in {4, 5, 7, 11}:
-        return likely("mqtt") if length == 2 and not data[0] & 0x0F else None
+        return hinted("mqtt") if length == 2 and not data[0] & 0x0F else None
     return likely("mqtt") if kind in {8, 9, 10} and length > 2 and (data[0] & 0x0F) == (0 if kind == 9 else 2) else None
 
 
-def amqp(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def amqp(data: bytes, context: Context) -> Match | None:
     """The protocol header, or a frame of 0-9-1 that ends with its mark."""
     if data[0] == 0x41:
         is_header = data[:4] == b"AMQP" and data[4:8] in {
@@ -86,14 +86,18 @@ def amqp(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
     return None
 
 
-def coap(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
-    """Requests with a path or host among options that are all known; everything else is little evidence."""
+def coap(data: bytes, context: Context) -> Match | None:
+    """Requests with a path or host among options that are all known; an answer with the token of a request."""
     token, code = data[0] & 0x0F, data[1]
     if code not in COAP_CODES:
         return None
     if not code:
         return hinted("coap") if len(data) == 4 and data[0] >= 0x60 else None
-    return _coap_now(data, token, code) or (_coap_draft(data, token) if code < 5 else None)
+    match = _coap_now(data, token, code) or (_coap_draft(data, token) if code < 5 else None)
+    if match is None or match.certain:
+        return match
+    key = data[4 : 4 + token] or data[2:4]
+    return reply_expected(certain("coap"), context, "coap", key) or match
 
 
 def _coap_draft(data: bytes, n_options: int) -> Match | None:
@@ -126,7 +130,7 @@ def _coap_now(data: bytes, token: int, code: int) -> Match | None:
         return None
     if at < len(data) and at + 1 == len(data):
         return None  # a payload marker without a payload
-    return certain("coap", follow=None) if is_path and code < 8 and data[0] < 0x60 else likely("coap")
+    return certain("coap") if is_path and code < 8 and data[0] < 0x60 else hinted("coap")
 
 
 def _coap_option(data: bytes, at: int) -> tuple[int, int, int]:
@@ -144,7 +148,7 @@ def _coap_option(data: bytes, at: int) -> tuple[int, int, int]:
     return values[0], values[1], at
 
 
-def xmpp(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def xmpp(data: bytes, context: Context) -> Match | None:
     """A stream's opening, or a stanza."""
     if not XMPP_STREAM.match(data):
         return likely("xmpp") if XMPP_STANZA.match(data) else None

@@ -129,7 +129,7 @@ def ftp(data: bytes, context: Context) -> Match | None:
     return Match(("ftp",), expects=tuple(Expectation("ftp-data", TCP, e, outright=True) for e in endpoints), follow=ftp)
 
 
-def imap(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def imap(data: bytes, context: Context) -> Match | None:
     """A greeting, or a tagged command or response."""
     if data[:1] == b"*":
         return certain("imap") if IMAP_GREETING.match(data) else None
@@ -139,7 +139,7 @@ def imap(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
     return certain("imap") if line[1] else likely("imap")
 
 
-def pop3(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def pop3(data: bytes, context: Context) -> Match | None:
     """A server's answer."""
     if data.startswith(b"+OK"):
         if POP3_BANNER.match(data):
@@ -148,6 +148,6 @@ def pop3(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
     return likely("pop3", "redis") if data.startswith(b"-ERR") else None
 
 
-def irc(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def irc(data: bytes, context: Context) -> Match | None:
     """A line of IRC (RFC 2812)."""
     return certain("irc") if IRC_LINE.match(data) else None

@@ -28,7 +28,7 @@ OLD_STUN_TYPES = {0x0001, 0x0101, 0x0111, 0x0002, 0x0102, 0x0112, 0x0003, 0x0103
 STATIC_PAYLOADS = frozenset(range(19)) | {25, 26, 28, 31, 32, 33, 34} | frozenset(range(96, 128))
 
 
-def sip(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def sip(data: bytes, context: Context) -> Match | None:
     """A request or status line; a session description in the message announces RTP and RTCP."""
     if not SIP_LINE.match(data):
         if SIP_VIA.search(data) and b"\nCall-ID:" in data:
@@ -72,7 +72,7 @@ def rtp(data: bytes, context: Context) -> Match | None:
     return hinted("rtp")
 
 
-def rtcp(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def rtcp(data: bytes, context: Context) -> Match | None:
     """Reports that fill the datagram; with something behind them (SRTCP's index and tag) they are little evidence."""
     at = n_reports = 0
     while at + 4 <= len(data) and data[at] >> 6 == 2 and 200 <= data[at + 1] <= 207 and n_reports < 32:
@@ -127,7 +127,7 @@ def stun_stream(data: bytes, context: Context) -> Match | None:
     return stun(data[2:], context) if data[6:10] == COOKIE and len(data) >= 22 else None
 
 
-def h323(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def h323(data: bytes, context: Context) -> Match | None:
     """H.225.0 call signalling: Q.931's messages behind a TPKT header (RFC 1006), with a user-user element of H.225.0."""
     if data[1] or len(data) < 10 or data[4] != 8 or data[5] > 2:
         return None

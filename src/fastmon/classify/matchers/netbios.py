@@ -25,10 +25,10 @@ HEX = frozenset(range(0x41, 0x51))
 def _is_encoded(data: bytes, at: int) -> bool:
     """Whether a name in first-level encoding is at `at`, or as much of it as was captured, at least 8 bytes.
 
-    The first 16 of its letters decide: the rest is mostly padding, and a damaged one is a name still.
+    With one in eight of its letters damaged it is a name still.
     """
-    letters = data[at + 1 : at + 17]
-    return len(letters) >= 8 and data[at] == 32 and HEX.issuperset(letters)
+    letters = data[at + 1 : at + 33]
+    return len(letters) >= 8 and data[at] == 32 and 8 * sum(byte in HEX for byte in letters) >= 7 * len(letters)
 
 
 def _decoded(data: bytes, at: int) -> tuple[str, int]:
@@ -78,7 +78,7 @@ def _own_names(data: bytes, context: Context) -> Iterator[NameFact]:
             return
 
 
-def datagram(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def datagram(data: bytes, context: Context) -> Match | None:
     """The datagram service, port 138 (RFC 1002, section 4.4)."""
     if not 0x10 <= data[0] <= 0x16 or data[1] > 0x0F:
         return None
@@ -95,7 +95,7 @@ def datagram(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
     return Match(("netbios",), facts=facts)
 
 
-def session(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def session(data: bytes, context: Context) -> Match | None:
     """The session service's request and its answers, port 139 (RFC 1002, section 4.3)."""
     if data[0] == 0x81:
         return certain("netbios", follow=_after_session) if data[1:4] == b"\0\0\x44" and _is_encoded(data, 4) else None
@@ -104,7 +104,7 @@ def session(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
     return None
 
 
-def _after_session(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def _after_session(data: bytes, context: Context) -> Match | None:
     """What a session carries is SMB: that is what it is called then."""
     if len(data) >= 8 and data[0] == 0 and data[5:8] == b"SMB" and data[4] >= 0xFC:
         return certain("smb")

@@ -10,22 +10,23 @@ __all__ = ["bittorrent", "dht", "tracker", "utp"]
 
 DHT = re.compile(rb"d(?:\d+:[a-z]{1,10}){1,2}")
 DHT_KIND = re.compile(rb"1:y1:[qre]")
+MAX_HEARD = 16
 TRACKER = b"\0\0\x04\x17\x27\x10\x19\x80"
 
 
-def bittorrent(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def bittorrent(data: bytes, context: Context) -> Match | None:
     """The handshake of peers."""
     return certain("bittorrent") if data.startswith(b"\x13BitTorrent protocol") else None
 
 
-def dht(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def dht(data: bytes, context: Context) -> Match | None:
     """A query, response or error, in bencoding."""
     if data.startswith((b"d1:ad2:id20:", b"d1:rd2:id20:", b"d2:ip6:", b"d1:el")):
         return certain("bittorrent")
     return certain("bittorrent") if DHT.match(data) and DHT_KIND.search(data) else None
 
 
-def tracker(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def tracker(data: bytes, context: Context) -> Match | None:
     """A request to connect to a tracker."""
     return certain("bittorrent") if len(data) == 16 and data.startswith(TRACKER) and not any(data[8:12]) else None
 
@@ -53,7 +54,8 @@ def utp(data: bytes, context: Context) -> Match | None:
         return None
     heard: set[int] = context.memory.setdefault("utp", set())
     related = number in heard or number - 1 in heard or number + 1 in heard
-    heard.add(number)
+    if len(heard) < MAX_HEARD:
+        heard.add(number)
     plausible_window = int.from_bytes(data[12:16], "big") < 1 << 24
     if related and plausible_window:
         return certain("bittorrent")

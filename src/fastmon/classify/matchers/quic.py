@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass, field
 
 from fastmon.classify.matchers import quic_initial
-from fastmon.classify.matchers.tls import APPS_BY_ALPN, read_client_hello, server_name_facts
+from fastmon.classify.matchers.tls import read_client_hello, server_name_facts
 from fastmon.classify.matching import Context, Match, certain, text
 
 __all__ = ["gquic", "quic"]
@@ -97,11 +97,8 @@ def _initial(data: bytes, header: quic_initial.Header, flight: _Flight, context:
     hello = read_client_hello(stream) if len(stream) > 4 else None
     done = hello is not None and hello.whole
     name = hello.server_name if hello else None
-    is_dns = (
-        bool(hello) and any(alpn.startswith("doq") or APPS_BY_ALPN.get(alpn) == "dns" for alpn in hello.alpn) if hello else False
-    )
     return Match(
-        ("dns" if is_dns else "quic",),
+        ("quic",),
         name=name,
         facts=server_name_facts(name, context),
         follow=None if done or flight.n_initials >= MAX_INITIALS else _more_initials,

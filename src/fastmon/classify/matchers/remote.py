@@ -15,7 +15,7 @@ IAC, SB, SE, WILL, DONT = 255, 250, 240, 251, 254
 LOGIN = re.compile(rb"(?:[ -~\r\n]{0,200}\n)?[ -~]{0,40}(?:login|username|password): ?$", re.IGNORECASE)
 
 
-def ssh(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def ssh(data: bytes, context: Context) -> Match | None:
     """The identification line, or a key exchange's first message."""
     if data[0] == 0x53:
         return certain("ssh") if SSH_BANNER.match(data) else None
@@ -24,7 +24,7 @@ def ssh(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
     return None
 
 
-def telnet(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def telnet(data: bytes, context: Context) -> Match | None:
     """Negotiations: IAC, a verb, an option. One alone is little evidence."""
     n_found, at = 0, 0
     while at + 2 < len(data) and data[at] == IAC and n_found < 8:
@@ -40,12 +40,12 @@ def telnet(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
     return likely("telnet") if n_found == 1 and (at == len(data) or data[at] < 0x80) else None
 
 
-def rfb(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def rfb(data: bytes, context: Context) -> Match | None:
     """The version line that both sides of VNC send first."""
     return certain("vnc") if RFB_VERSION.match(data) else None
 
 
-def rdp(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def rdp(data: bytes, context: Context) -> Match | None:
     """X.224 connection requests and confirms with RDP's cookie or negotiation, and T.125's first messages."""
     if len(data) < 7 or data[1] or not 7 <= (data[2] << 8 | data[3]) <= 8192:
         return None
@@ -66,7 +66,7 @@ def rdp(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
     return None
 
 
-def rdp_udp(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def rdp_udp(data: bytes, context: Context) -> Match | None:
     """MS-RDPEUDP: a SYN datagram, padded to 1232 bytes; snSourceAck is -1."""
     is_syn = data[:4] == b"\xff\xff\xff\xff" and data[6] & 0x0F <= 0x0D and data[7] & 1
     return certain("rdp") if is_syn and 1128 <= len(data) <= 1280 else None

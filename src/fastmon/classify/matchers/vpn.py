@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from fastmon.classify.matching import TCP, Context, Match, certain, likely
+from fastmon.classify.matching import TCP, Context, Match, certain, hinted, likely
 
 __all__ = ["esp_in_udp", "gtp", "ike", "ike_natt", "l2tp", "openvpn", "openvpn_stream", "pptp", "socks", "vxlan", "wireguard"]
 
 WIREGUARD_SIZES = {1: 148, 2: 92, 3: 64}
 EXCHANGES = {2, 4, 5, 6, 32, 33, 34, 35, 36, 37, 38, 43}
-OPENVPN_CLIENT_RESETS, OPENVPN_SERVER_RESETS = {1, 7, 10}, {2, 8}
+OPENVPN_CLIENT_RESETS, SERVER_RESET = {1, 7, 10}, 8
 
 
-def wireguard(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def wireguard(data: bytes, context: Context) -> Match | None:
     """Handshakes by type and size; transport data, padded to 16 bytes, when two are for the same receiver."""
     if data[1] or data[2] or data[3]:
         return None
@@ -25,29 +25,28 @@ def wireguard(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
 
 
 def openvpn(data: bytes, context: Context) -> Match | None:
-    """A client's reset, and a server's answer, which repeats the client's session number."""
+    """A client's reset, and a server's answer, which repeats the client's session number unless that is encrypted."""
     opcode = data[0] >> 3
     if data[0] & 7 or len(data) < 14:
         return None
-    session = data[1:9]
     if opcode in OPENVPN_CLIENT_RESETS:
-        context.memory["openvpn", context.from_a] = session
+        context.memory["openvpn", context.from_a] = data[1:9], len(data)
         if len(data) == 14 and not any(data[9:14]):
             return certain("openvpn")
         n_digest = len(data) - 22  # of tls-auth: a digest, a packet's number, a time, then no acknowledgements and number 0
         is_keyed = n_digest in {16, 20, 28, 32, 48, 64} and not any(data[-5:]) and data[9 + n_digest : 12 + n_digest] == b"\0\0\0"
-        return certain("openvpn") if is_keyed else likely("openvpn")
-    if opcode not in OPENVPN_SERVER_RESETS and opcode not in {4, 5}:
-        return None
-    if opcode == 8 and len(data) == 26 and data[9:14] == b"\1\0\0\0\0" and not any(data[22:26]):
+        return certain("openvpn") if is_keyed else hinted("openvpn")
+    session, size = context.memory.get(("openvpn", not context.from_a), (None, 0))
+    if session is not None and opcode in {2, 4, 5, 8} and session in data[9:120]:
+        return certain("openvpn")
+    if opcode == SERVER_RESET and len(data) == 66 and size >= 54:
+        return certain("openvpn")  # tls-crypt, which hides all but the session
+    if opcode == SERVER_RESET and len(data) == 26 and data[9:14] == b"\1\0\0\0\0" and not any(data[22:26]):
         return certain("openvpn")  # it acknowledges packet 0, and is number 0 itself
-    answered = context.memory.get(("openvpn", not context.from_a))
-    if answered is not None and answered in data[9:120]:
+    own, _ = context.memory.get(("openvpn", context.from_a), (None, 0))
+    if opcode in {4, 5} and own == data[1:9]:
         return certain("openvpn")
-    earlier = context.memory.get(("openvpn", context.from_a))
-    if opcode in {4, 5} and earlier == session:
-        return certain("openvpn")
-    return likely("openvpn") if opcode in OPENVPN_SERVER_RESETS else None
+    return hinted("openvpn") if opcode in {2, 4, 5, 8} else None
 
 
 def openvpn_stream(data: bytes, context: Context) -> Match | None:
@@ -58,7 +57,7 @@ def openvpn_stream(data: bytes, context: Context) -> Match | None:
     return openvpn(data[2 : 2 + length], context)
 
 
-def ike(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def ike(data: bytes, context: Context) -> Match | None:
     """IKE 1 and 2: the header, of the length that it says."""
     if data[17] not in {0x10, 0x20} or data[18] not in EXCHANGES or (data[16] > 54 and not 128 <= data[16] <= 140):
         return None
@@ -79,10 +78,10 @@ def esp_in_udp(data: bytes, context: Context) -> Match | None:
     """ESP on port 4500, or a keepalive of one byte: anything, so only with that port."""
     if 4500 not in context.ports:
         return None
-    return likely("ipsec") if (len(data) >= 16 and any(data[:4])) or data == b"\xff" else None
+    return hinted("ipsec") if (len(data) >= 16 and any(data[:4])) or data == b"\xff" else None
 
 
-def l2tp(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def l2tp(data: bytes, context: Context) -> Match | None:
     """A control message of L2TP 2 (RFC 2661): its length, and a message type first."""
     if data[0] & 0xCB != 0xC8 or data[1] & 0x0F != 2:
         return None
@@ -90,19 +89,19 @@ def l2tp(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
     return certain("l2tp") if is_sized and (len(data) == 12 or data[14:18] == b"\0\0\0\0") else None
 
 
-def pptp(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def pptp(data: bytes, context: Context) -> Match | None:
     """PPTP's control messages by their cookie (RFC 2637)."""
     return certain("pptp") if data[2:4] == b"\0\1" and data[4:8] == b"\x1a\x2b\x3c\x4d" else None
 
 
-def vxlan(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def vxlan(data: bytes, context: Context) -> Match | None:
     """VXLAN (RFC 7348) around an Ethernet frame with IP, ARP or a VLAN."""
     if data[1] or data[2] or data[3] or data[7]:
         return None
     return certain("vxlan") if data[20:22] in {b"\x08\0", b"\x08\6", b"\x86\xdd", b"\x81\0"} else likely("vxlan")
 
 
-def gtp(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def gtp(data: bytes, context: Context) -> Match | None:
     """GTP 1 (3GPP TS 29.281, 29.060): its length, and IP within where it carries data."""
     length = data[2] << 8 | data[3]
     if length + 8 != len(data):

@@ -78,7 +78,7 @@ def _is_address(name: str) -> bool:
     return True
 
 
-def ssdp(data: bytes, context: Context) -> Match | None:  # noqa: ARG001
+def ssdp(data: bytes, context: Context) -> Match | None:
     """UPnP's discovery: HTTP's lines in datagrams."""
     if not SSDP_LINE.match(data):
         return certain("bittorrent") if data.startswith(b"BT-SEARCH * HTTP/1") else None
