@@ -1,0 +1,212 @@
+"""Says what a conversation is from its first payloads.
+
+Matchers are tried by the payload's protocol and first byte. One that is certain decides. Evidence that is not needs a second:
+the conversation's port, another conversation that announced it, or a second payload that says the same.
+
+Cost: each matcher reads a payload once, at most MAX_PAYLOAD bytes of it, and at most MAX_MATCHERS are tried; besides, an
+Initial of QUIC is decrypted, at most once for each payload. State: at most `max_pending` undecided or followed conversations and
+`max_expected` announced endpoints, the oldest given up first; a conversation keeps at most MAX_VOTES pieces of evidence,
+MAX_MEMORY notes of matchers, and of a hello that it follows some 8 KiB, or 16 KiB of QUIC's.
+
+What it does not do: capture, count, or sanitise names.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from fastmon.classify.applications import APPLICATIONS, BY_NAME
+from fastmon.classify.matching import NEVER, TCP, UDP, Context, Match, MatcherFunction
+from fastmon.classify.model import Conversation, Endpoint, Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+__all__ = ["MAX_EXPECTED", "MAX_MATCHERS", "MAX_PAYLOAD", "MAX_PENDING", "MAX_VOTES", "Classifier"]
+
+MAX_PAYLOAD = 1500
+MAX_PENDING = 4096
+MAX_EXPECTED = 4096
+MAX_VOTES = 8
+MAX_MEMORY = 32
+MAX_MATCHERS = 24
+EXPECTED_FOR_NS = 300 * 10**9
+
+
+@dataclass(slots=True)
+class _State:
+    """What is known of a conversation that is not done with."""
+
+    label: str = ""
+    follow: MatcherFunction | None = None
+    memory: dict[Hashable, Any] = field(default_factory=dict)
+    votes: list[tuple[str, Hashable, int]] = field(default_factory=list)
+
+
+Dispatch = dict[int, tuple[tuple[tuple[int, MatcherFunction], ...], ...]]
+
+
+def _dispatch() -> Dispatch:
+    """Return, for each protocol and first byte, the matchers worth a call with the fewest bytes that they need."""
+    tables: Dispatch = {}
+    for protocol in (TCP, UDP):
+        matchers = [m for application in APPLICATIONS for m in application.matchers if m.protocol == protocol]
+        matchers.sort(key=lambda matcher: len(matcher.first))
+        tables[protocol] = tuple(tuple((m.least, m.function) for m in matchers if byte in m.first) for byte in range(256))
+    return tables
+
+
+def _port_apps() -> dict[tuple[int, int], frozenset[str]]:
+    found: dict[tuple[int, int], frozenset[str]] = {}
+    for application in APPLICATIONS:
+        for protocol, ports in ((TCP, application.tcp), (UDP, application.udp)):
+            for port in ports:
+                found[protocol, port] = found.get((protocol, port), frozenset()) | {application.name}
+    return found
+
+
+_DISPATCH = _dispatch()
+_PORT_APPS = _port_apps()
+_NONE: frozenset[str] = frozenset()
+
+
+class Classifier:
+    """Labels conversations.
+
+    use_ports: False hides every port from the matchers, and takes no hint from ports or announcements.
+    max_pending, max_expected: bounds of what is kept.
+    n_failed: payloads on which a matcher failed, which would be a fault of the matcher.
+    """
+
+    def __init__(self, *, use_ports: bool = True, max_pending: int = MAX_PENDING, max_expected: int = MAX_EXPECTED) -> None:
+        self.n_failed = 0
+        self._use_ports = use_ports
+        self._max_pending = max_pending
+        self._max_expected = max_expected
+        self._pending: dict[int, _State] = {}
+        self._expected: dict[tuple[int, Endpoint], tuple[str, bool, int]] = {}
+
+    @property
+    def n_pending(self) -> int:
+        """Conversations that something is kept of."""
+        return len(self._pending)
+
+    @property
+    def n_expected(self) -> int:
+        """Endpoints that other conversations announced."""
+        return len(self._expected)
+
+    def forget(self, token: int) -> None:
+        """Drop what is kept of a conversation that ended."""
+        self._pending.pop(token, None)
+
+    def inspect(self, conversation: Conversation, payload: bytes, from_a: bool, ts_ns: int) -> Finding | None:
+        """Look at one more payload of a conversation; return what is now known of it, if that is something new.
+
+        payload: its first MAX_PAYLOAD bytes count, and it may have been cut by the capture.
+        Once a finding wants no more, further payloads of that conversation are not to be given.  Never raises.
+        """
+        table = _DISPATCH.get(conversation.protocol)
+        if table is None or not payload:
+            return None
+        try:
+            return self._inspect(conversation, payload[:MAX_PAYLOAD], from_a, ts_ns)
+        except (IndexError, ValueError, KeyError, TypeError, AttributeError, OverflowError, struct.error):
+            self.n_failed += 1
+            return None
+
+    def _inspect(self, conversation: Conversation, payload: bytes, from_a: bool, ts_ns: int) -> Finding | None:
+        state = self._pending.get(conversation.token)
+        if state is None:
+            state = _State()
+        context = self._context(conversation, from_a, state)
+        if state.follow is not None:
+            match = state.follow(payload, context)
+            if match is not None and match.certain:
+                return self._found(match, match.apps[0], conversation, state, ts_ns)
+            return None
+        hints = self._hints(conversation, ts_ns) if self._use_ports else _NONE
+        outright = next((hint[1:] for hint in hints if hint[0] == "!"), None)
+        if outright is not None:
+            return self._found(Match((outright,)), outright, conversation, state, ts_ns)
+        unsure = []
+        size = len(payload)
+        for least, matcher in _DISPATCH[conversation.protocol][payload[0]]:
+            if size < least:
+                continue
+            match = matcher(payload, context)
+            if match is None:
+                continue
+            if match.certain:
+                return self._found(match, match.apps[0], conversation, state, ts_ns)
+            unsure.append(match)
+        if unsure:
+            return self._weigh(unsure, hints, conversation, state, ts_ns, hash(payload))
+        if state.memory:
+            self._keep(conversation.token, state)
+        return None
+
+    def _context(self, conversation: Conversation, from_a: bool, state: _State) -> Context:
+        src, dst = (conversation.a, conversation.b) if from_a else (conversation.b, conversation.a)
+        if not self._use_ports:
+            src, dst = Endpoint(src.host, 0), Endpoint(dst.host, 0)
+        return Context(conversation.protocol, src, dst, from_a, state.memory)
+
+    def _hints(self, conversation: Conversation, ts_ns: int) -> frozenset[str]:
+        """Return what the ports stand for, and what was announced; "!" before what was announced outright."""
+        protocol, a, b = conversation.protocol, conversation.a, conversation.b
+        hints = _PORT_APPS.get((protocol, a.port), _NONE) | _PORT_APPS.get((protocol, b.port), _NONE)
+        if self._expected:
+            for endpoint in (b, a):
+                expected = self._expected.get((protocol, endpoint))
+                if expected is not None and abs(ts_ns - expected[2]) <= EXPECTED_FOR_NS:
+                    hints |= {f"!{expected[0]}" if expected[1] else expected[0]}
+        return hints
+
+    def _weigh(
+        self, unsure: list[Match], hints: frozenset[str], conversation: Conversation, state: _State, ts_ns: int, digest: int
+    ) -> Finding | None:
+        """Take what the port agrees with, else what another payload said too; else keep it as evidence."""
+        for match in unsure:
+            for app in match.apps:
+                if app in hints or self._said_before(app, match.tag, digest, state):
+                    return self._found(match, app, conversation, state, ts_ns)
+        votes = [(app, match.tag, digest) for match in unsure for app in match.apps if match.tag is not NEVER]
+        state.votes = (state.votes + votes)[-MAX_VOTES:]
+        self._keep(conversation.token, state)
+        return None
+
+    @staticmethod
+    def _said_before(app: str, tag: Hashable, digest: int, state: _State) -> bool:
+        """Whether another payload, not the same one sent again, was taken for `app`."""
+        return any(vote[0] == app and vote[1] == tag and vote[2] != digest for vote in state.votes)
+
+    def _found(self, match: Match, app: str, conversation: Conversation, state: _State, ts_ns: int) -> Finding | None:
+        for expectation in match.expects if self._use_ports else ():
+            self._expect(expectation.protocol, expectation.endpoint, expectation.app, expectation.outright, ts_ns)
+        is_news = app != state.label or bool(match.name or match.facts) or (state.follow is not None and match.follow is None)
+        state.label = app
+        state.follow = match.follow
+        state.votes = []
+        if match.follow is None:
+            self._pending.pop(conversation.token, None)
+            state.memory.clear()
+        else:
+            self._keep(conversation.token, state)
+        return Finding(BY_NAME[app].id, match.name, match.facts, match.follow is not None) if is_news else None
+
+    def _keep(self, token: int, state: _State) -> None:
+        if len(state.memory) > MAX_MEMORY:
+            state.memory.clear()
+        self._pending.pop(token, None)
+        while len(self._pending) >= self._max_pending:
+            del self._pending[next(iter(self._pending))]
+        self._pending[token] = state
+
+    def _expect(self, protocol: int, endpoint: Endpoint, app: str, outright: bool, ts_ns: int) -> None:
+        self._expected.pop((protocol, endpoint), None)
+        while len(self._expected) >= self._max_expected:
+            del self._expected[next(iter(self._expected))]
+        self._expected[protocol, endpoint] = (app, outright, ts_ns)

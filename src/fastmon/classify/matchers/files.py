@@ -1,0 +1,99 @@
+"""Files and calls to remote procedures: SMB, ONC RPC and NFS, DCE/RPC, TFTP, rsync, git."""
+
+from __future__ import annotations
+
+import re
+
+from dpkt.tftp import TFTP
+
+from fastmon.classify.matching import UDP, Context, Expectation, Match, certain, likely, parsed
+from fastmon.classify.model import Endpoint
+
+__all__ = ["dce_rpc", "dce_rpc_datagram", "git", "rpc", "rpc_stream", "rsync", "smb", "tftp"]
+
+NFS_PROGRAMS = {100003, 100005, 100021, 100024, 100227, 400122}
+TFTP_REQUEST = re.compile(rb"\0[\1\2][^\0]{1,255}\0(?:netascii|octet|mail)\0", re.IGNORECASE)
+TFTP_OPTIONS = re.compile(rb"\0\x06(?:(?:blksize|tsize|timeout|windowsize)\0\d+\0)+$", re.IGNORECASE)
+TFTP_CUT = re.compile(rb"\0[\1\2][ -~]{4,}\0?$")
+GIT_LINE = re.compile(rb"[0-9a-f]{4}(?:git-(?:upload|receive)-(?:pack|archive) |[0-9a-f]{40} |# service=git-|version \d\n)")
+
+
+def smb(data: bytes, context: Context) -> Match | None:
+    """SMB 1, 2 and 3, encrypted and compressed too, behind the 4 bytes of a NetBIOS session message (MS-SMB2, 2.1)."""
+    if data[5:8] == b"SMB" and data[4] >= 0xFC:
+        return certain("smb")
+    return None
+
+
+def rpc(data: bytes, context: Context) -> Match | None:
+    """A call or reply of ONC RPC (RFC 5531). A reply does not say of which program it is: the call before it does."""
+    if data[4:7] != b"\0\0\0" or len(data) < 24:
+        return None
+    if data[7] == 0:
+        program = int.from_bytes(data[12:16], "big")
+        if data[8:12] != b"\0\0\0\2" or not 99999 < program < 0x60000000 or data[16:18] != b"\0\0" or data[20:22] != b"\0\0":
+            return None
+        return certain("nfs" if program in NFS_PROGRAMS else "rpc")
+    if data[7] == 1:
+        accepted = data[8:12] == b"\0\0\0\0" and data[12:15] == b"\0\0\0" and data[15] <= 6 and data[16:18] == b"\0\0"
+        denied = data[8:12] == b"\0\0\0\1" and data[12:15] == b"\0\0\0" and data[15] <= 1
+        if accepted or denied:
+            return certain(context.by_port({2049: "nfs"}) or "rpc")
+    return None
+
+
+def rpc_stream(data: bytes, context: Context) -> Match | None:
+    """ONC RPC behind a record mark (RFC 5531, section 11)."""
+    return rpc(data[4:], context)
+
+
+def dce_rpc(data: bytes, context: Context) -> Match | None:
+    """Connection-oriented DCE/RPC (C706, chapter 12)."""
+    if data[1] > 1 or data[2] > 20 or data[4] & 0xEF or data[5] > 3 or data[6] or data[7]:
+        return None
+    order = "little" if data[4] & 0x10 else "big"
+    length = int.from_bytes(data[8:10], "little" if order == "little" else "big")
+    return certain("dcerpc") if length == len(data) or (length > len(data) and data[2] in {0, 2, 11, 12}) else None
+
+
+def dce_rpc_datagram(data: bytes, context: Context) -> Match | None:
+    """Connectionless DCE/RPC, as PROFINET uses it (C706, chapter 12)."""
+    if data[1] > 10 or data[4] & 0xEF or data[5] > 3 or data[6] or data[7] or data[2] & 0x81:
+        return None
+    order = data[4] & 0x10
+    length = int.from_bytes(data[74:76], "little" if order else "big")
+    version = int.from_bytes(data[60:64], "little" if order else "big")
+    return certain("dcerpc") if 80 + length == len(data) and version < 256 else None
+
+
+def tftp(data: bytes, context: Context) -> Match | None:
+    """Requests (RFC 1350, RFC 2347) by their mode; data, acknowledgements and errors are little evidence."""
+    if data[0] or not 1 <= data[1] <= 6:
+        return None
+    if data[1] <= 2:
+        if not TFTP_REQUEST.match(data):
+            return likely("tftp") if len(data) < 60 and TFTP_CUT.match(data) else None
+        request = parsed(TFTP, data)
+        name = request.filename.decode("utf-8", "backslashreplace") if request is not None else None
+        # The server answers from a port of its own.
+        expected = Expectation("tftp", UDP, Endpoint(context.src.host, context.src.port), outright=True)
+        return Match(("tftp",), name=name, expects=(expected,))
+    block = data[2:4]
+    if data[1] == 3:
+        context.memory["tftp", context.from_a] = block
+        return likely("tftp") if len(data) <= 516 else None
+    if data[1] == 4 and len(data) == 4:
+        return certain("tftp") if context.memory.get(("tftp", not context.from_a)) == block else likely("tftp")
+    if data[1] == 5 and data[2] == 0 and data[3] <= 8 and data.endswith(b"\0") and data[4:-1].isascii():
+        return likely("tftp")
+    return certain("tftp") if data[1] == 6 and TFTP_OPTIONS.match(data) else None
+
+
+def rsync(data: bytes, context: Context) -> Match | None:
+    """The daemon's greeting."""
+    return certain("rsync") if data.startswith(b"@RSYNCD: ") else None
+
+
+def git(data: bytes, context: Context) -> Match | None:
+    """A packet line of git's own transport."""
+    return certain("git") if GIT_LINE.match(data) else None

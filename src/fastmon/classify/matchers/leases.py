@@ -1,0 +1,73 @@
+"""DHCP (RFC 2131, RFC 2132) and DHCPv6 (RFC 8415): addresses on lease, and the names that devices give themselves."""
+
+from __future__ import annotations
+
+from dpkt.dhcp import DHCP
+
+from fastmon.classify.matching import V4_MAPPED, Context, Match, certain, likely, parsed, text
+from fastmon.classify.model import NameFact
+
+__all__ = ["dhcp", "dhcpv6"]
+
+MAGIC = b"\x63\x82\x53\x63"
+HOST_NAME, REQUESTED_ADDRESS, CLIENT_FQDN = 12, 50, 81
+V6_CLIENT_ID, V6_SERVER_ID, V6_IA_NA, V6_ADDRESS, V6_RELAY, V6_FQDN = 1, 2, 3, 5, 9, 39
+MAX_OPTIONS = 64
+
+
+def dhcp(data: bytes, context: Context) -> Match | None:
+    """BOOTP's layout with DHCP's cookie; without the cookie (cut) the fixed fields are little evidence."""
+    if len(data) < 28 or data[1] not in {1, 6, 7} or data[2] > 16 or data[3] > 16 or data[10] & 0x7F or data[11]:
+        return None
+    if len(data) < 240:
+        return likely("dhcp", follow=dhcp) if data[2] == 6 else None
+    if data[236:240] != MAGIC:
+        return None
+    message = parsed(DHCP, data)
+    if message is None:
+        return certain("dhcp", follow=dhcp)
+    options = dict(message.opts)
+    name = options.get(HOST_NAME, b"").rstrip(b"\0") or options.get(CLIENT_FQDN, b"")[3:]
+    address = message.yiaddr or message.ciaddr
+    key = address.to_bytes(4, "big") if address else options.get(REQUESTED_ADDRESS, b"")
+    memory = context.memory
+    if name and data[0] == 1:
+        memory["dhcp", data[4:8]] = name  # the server's answer, with the address, seldom repeats the name
+    name = name or memory.get(("dhcp", data[4:8]), b"")
+    facts = (NameFact(V4_MAPPED + key, text(name), "dhcp"),) if name and len(key) == 4 and any(key) else ()
+    return Match(("dhcp",), name=text(name) or None, facts=facts, follow=dhcp)
+
+
+def dhcpv6(data: bytes, context: Context) -> Match | None:
+    """A message whose options fill it exactly, with a client's or server's identifier, or a relayed message."""
+    if not 1 <= data[0] <= 36:
+        return None
+    at = 34 if data[0] in {12, 13} else 4
+    options: dict[int, bytes] = {}
+    while at + 4 <= len(data) and len(options) < MAX_OPTIONS:
+        kind, length = data[at] << 8 | data[at + 1], data[at + 2] << 8 | data[at + 3]
+        if not 1 <= kind <= 150:
+            return None
+        options[kind] = data[at + 4 : at + 4 + length]
+        at += 4 + length
+    if not {V6_CLIENT_ID, V6_SERVER_ID, V6_RELAY} & options.keys():
+        return None
+    if at != len(data):
+        return likely("dhcpv6", follow=dhcpv6)
+    name = _fqdn(options.get(V6_FQDN, b"")) or context.memory.get("dhcpv6", "")
+    context.memory["dhcpv6"] = name
+    lease = options.get(V6_IA_NA, b"")
+    facts: tuple[NameFact, ...] = ()
+    if name and lease[12:14] == b"\0\5" and len(lease) >= 32:
+        facts = (NameFact(lease[16:32], name, "dhcpv6"),)
+    return Match(("dhcpv6",), name=name or None, facts=facts, follow=dhcpv6)
+
+
+def _fqdn(option: bytes) -> str:
+    """Return the name in a client FQDN option (RFC 4704): labels, perhaps without the final empty one."""
+    labels = []
+    at = 1
+    while at < len(option) and option[at]:
+        labels.append(option[at + 1 : at + 1 + option[at]])
+        at += 1 + option[at]
+    return text(b".".join(labels))

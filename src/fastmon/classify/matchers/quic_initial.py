@@ -1,0 +1,129 @@
+"""QUIC's long header, and the decryption of an Initial packet (RFC 9000, section 17.2; RFC 9001, section 5).
+
+Needs the optional library `cryptography` for AES, imported at the first Initial; without it nothing is decrypted.
+
+What it does not do: know frames, or keep anything but that library's presence.
+"""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+__all__ = ["Header", "decrypt", "initial_keys", "read_header", "varint"]
+
+V2 = 0x6B3343CF
+SALT_V1 = bytes.fromhex("38762cf7f55934b34d179ae6a4c80cadccbb7f0a")
+SALT_V2 = bytes.fromhex("0dede3def700a6db819381be6e269dcbf9bd2ed9")
+SALT_DRAFT_29 = bytes.fromhex("afbfec289993d24c9e9786f19c6111e04390a899")
+SALT_DRAFT_23 = bytes.fromhex("c3eef712c72ebb5a11a7d2432bb46365bef9f502")
+SALT_Q050 = bytes.fromhex("504574efd066fe2f9d945cfcdbd3a7f0d3b56b45")
+SALT_T050 = bytes.fromhex("7ff579e5acd072915580304c43a2367c60488310")
+SALT_T051 = bytes.fromhex("7a4edef4e7ccee5fa4506c19124fc8ccda6e033d")
+SAMPLE = 16
+MAX_PACKET = 1500
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A long header.  payload_at: where the packet's number begins.  end: where the packet ends, captured or not."""
+
+    version: int
+    is_initial: bool
+    dcid: bytes
+    payload_at: int
+    end: int
+
+
+def varint(data: bytes, at: int) -> tuple[int, int]:
+    """Return a variable-length integer and where it ends; -1 if it is not there."""
+    if not 0 <= at < len(data):
+        return 0, -1
+    size = 1 << (data[at] >> 6)
+    if at + size > len(data):
+        return 0, -1
+    return int.from_bytes(data[at : at + size], "big") & ((1 << (8 * size - 2)) - 1), at + size
+
+
+def read_header(data: bytes) -> Header | None:
+    """Read a long header; None if its fields contradict each other or are cut before the packet's number."""
+    version = int.from_bytes(data[1:5], "big")
+    if data[5] > 20:
+        return None
+    at = 6 + data[5]
+    dcid = data[6:at]
+    if at >= len(data) or data[at] > 20:
+        return None
+    at += 1 + data[at]
+    kind = data[0] >> 4 & 3
+    if kind != (1 if version == V2 else 0):
+        return Header(version, False, dcid, at, len(data)) if at <= len(data) else None
+    n_token, at = varint(data, at)
+    length, at = varint(data, at + n_token if at > 0 else -1)
+    if at < 0 or not 20 <= length <= 65535:
+        return None
+    return Header(version, True, dcid, at, at + length)
+
+
+def _salt(version: int) -> bytes | None:
+    if version == V2:
+        return SALT_V2
+    if version == 1 or 0xFF000021 <= version <= 0xFF000022:
+        return SALT_V1
+    if 0xFF00001D <= version <= 0xFF000020 or version in {0xFACEB00D, 0xFACEB00E}:
+        return SALT_DRAFT_29
+    if 0xFF000017 <= version <= 0xFF00001C or version == 0xFACEB002:
+        return SALT_DRAFT_23
+    return {0x51303530: SALT_Q050, 0x54303530: SALT_T050, 0x54303531: SALT_T051}.get(version)
+
+
+def _expand(secret: bytes, label: str, length: int) -> bytes:
+    """HKDF-Expand-Label with an empty context (RFC 8446, section 7.1), for at most one block."""
+    full = b"tls13 " + label.encode("ascii")
+    info = length.to_bytes(2, "big") + bytes([len(full)]) + full + b"\0"
+    return hmac.digest(secret, info + b"\1", "sha256")[:length]
+
+
+def initial_keys(version: int, dcid: bytes) -> tuple[bytes, bytes, bytes] | None:
+    """Return the client's key, iv and header protection key; None for versions whose salt is not known."""
+    salt = _salt(version)
+    if salt is None:
+        return None
+    secret = _expand(hmac.digest(salt, dcid, "sha256"), "client in", 32)
+    prefix = "quicv2" if version == V2 else "quic"
+    return _expand(secret, f"{prefix} key", 16), _expand(secret, f"{prefix} iv", 12), _expand(secret, f"{prefix} hp", 16)
+
+
+@cache
+def _library() -> Any:
+    """Return AES as `cryptography` has it: the block cipher, ECB, AES-GCM and its exception; None without that library."""
+    try:
+        from cryptography.exceptions import InvalidTag
+        from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+    except ImportError:
+        return None
+    return Cipher, algorithms.AES, modes.ECB, AESGCM, InvalidTag
+
+
+def decrypt(data: bytes, header: Header, dcid: bytes) -> bytes | None:
+    """Return the frames of a client's Initial, whose keys come from `dcid`; None if that is not possible."""
+    library, keys = _library(), initial_keys(header.version, dcid)
+    at = header.payload_at
+    if library is None or keys is None or header.end > min(len(data), MAX_PACKET) or at + 4 + SAMPLE > header.end:
+        return None
+    cipher, aes, ecb, aes_gcm, invalid_tag = library
+    key, iv, protection = keys
+    mask = cipher(aes(protection), ecb()).encryptor().update(data[at + 4 : at + 4 + SAMPLE])
+    first = data[0] ^ mask[0] & 0x0F
+    size = (first & 3) + 1
+    number = bytes(byte ^ mask[1 + index] for index, byte in enumerate(data[at : at + size]))
+    nonce = (int.from_bytes(iv, "big") ^ int.from_bytes(number, "big")).to_bytes(12, "big")
+    associated = bytes([first]) + data[1:at] + number
+    try:
+        plain: bytes = aes_gcm(key).decrypt(nonce, data[at + size : header.end], associated)
+    except invalid_tag:
+        return None
+    return plain

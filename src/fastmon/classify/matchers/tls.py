@@ -1,0 +1,229 @@
+"""TLS (RFC 8446, RFC 5246), SSL 2.0's hello, and DTLS (RFC 6347, RFC 9147).
+
+A ClientHello is read by a walk of our own, not by dpkt.ssl: dpkt needs all of it, while captures cut it, and post-quantum
+key shares spread it over segments with the server's name in the second.
+
+What it does not do: read certificates, or anything after the ClientHello.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fastmon.classify.matching import Context, Match, certain, likely, text
+from fastmon.classify.model import NameFact
+
+__all__ = ["APPS_BY_ALPN", "ClientHello", "dtls", "read_client_hello", "server_name_facts", "ssl2", "tls"]
+
+APPS_BY_ALPN = {
+    "h2": "https",
+    "http/1.1": "https",
+    "http/1.0": "https",
+    "imap": "imap",
+    "pop3": "pop3",
+    "smtp": "smtp",
+    "ftp": "ftp",
+    "dot": "dns",
+    "mqtt": "mqtt",
+    "x-amzn-mqtt-ca": "mqtt",
+    "sip/2": "sip",
+    "stun.turn": "stun",
+    "stun.nat-discovery": "stun",
+    "xmpp-client": "xmpp",
+    "xmpp-server": "xmpp",
+    "coap": "coap",
+    "irc": "irc",
+    "nntp": "nntp",
+    "postgresql": "postgresql",
+    "tds/8.0": "mssql",
+}
+APPS_BY_PORT = {
+    443: "https",
+    465: "smtp",
+    563: "nntp",
+    636: "ldap",
+    853: "dns",
+    989: "ftp-data",
+    990: "ftp",
+    992: "telnet",
+    993: "imap",
+    995: "pop3",
+    3269: "ldap",
+    3389: "rdp",
+    5061: "sip",
+    5223: "xmpp",
+    5349: "stun",
+    5671: "amqp",
+    5684: "coap",
+    6697: "irc",
+    8443: "https",
+    8883: "mqtt",
+}
+HANDSHAKE, APPLICATION_DATA = 22, 23
+MAX_RECORD = 16384 + 2048
+MAX_HELLO = 8192
+HANDSHAKE_TYPES = {0, 1, 2, 3, 4, 5, 6, 8, 11, 12, 13, 14, 15, 16, 20, 21, 22, 23, 24, 25, 67}
+SERVER_NAME, ALPN = 0, 16
+
+
+@dataclass(slots=True)
+class ClientHello:
+    """What a ClientHello says.  whole: nothing of it was missing."""
+
+    server_name: str | None = None
+    alpn: tuple[str, ...] = ()
+    whole: bool = False
+
+
+def read_client_hello(hello: bytes) -> ClientHello:
+    """Read a handshake message that begins as a ClientHello, as far as it is there. At most one step for each 4 bytes."""
+    found = ClientHello()
+    end = min(len(hello), 4 + int.from_bytes(hello[1:4], "big"))
+    at = 38
+    for size in (1, 2, 1):  # session id, cipher suites, compression methods
+        if at + size > end:
+            return found
+        at += size + int.from_bytes(hello[at : at + size], "big")
+    found.whole = end == 4 + int.from_bytes(hello[1:4], "big")
+    at += 2
+    while at + 4 <= end:
+        kind = hello[at] << 8 | hello[at + 1]
+        length = hello[at + 2] << 8 | hello[at + 3]
+        at += 4
+        body = hello[at : min(at + length, end)]
+        if kind == SERVER_NAME and length == len(body) > 5 and body[2] == 0:
+            found.server_name = text(body[5 : 5 + (body[3] << 8 | body[4])])
+        elif kind == ALPN and length == len(body):
+            found.alpn = _protocol_names(body)
+        at += length
+    return found
+
+
+def _protocol_names(body: bytes) -> tuple[str, ...]:
+    names = []
+    at = 2
+    while at < len(body):
+        length = body[at]
+        names.append(text(body[at + 1 : at + 1 + length]))
+        at += 1 + length
+    return tuple(names)
+
+
+def server_name_facts(name: str | None, context: Context, source: str = "sni") -> tuple[NameFact, ...]:
+    """Return that who this payload is sent to was reached by `name`."""
+    return (NameFact(context.dst.host, name, source),) if name else ()
+
+
+def tls(data: bytes, context: Context) -> Match | None:
+    """TLS and SSL 3.0 records, from any point of a connection at which a record begins."""
+    if len(data) < 5 or data[1] != 3 or data[2] > 4:
+        return None
+    length = data[3] << 8 | data[4]
+    if not 0 < length <= MAX_RECORD or not _records_follow(data, 5 + length):
+        return None
+    kind = data[0]
+    if kind == HANDSHAKE:
+        if length < 4:
+            return None
+        if len(data) > 5 and data[5] == 1:
+            return _client_hello(data, context)
+        if len(data) > 5 and data[5] not in HANDSHAKE_TYPES and (length < 40 or length > 100):
+            return None  # neither a known message nor an encrypted Finished
+    elif kind == APPLICATION_DATA:
+        if length < 16:
+            return None
+    elif (kind == 20 and length != 1) or (kind == 21 and length != 2 and not 16 <= length <= 80) or kind == 24:
+        return None
+    return certain(_app((), context))
+
+
+def _records_follow(data: bytes, at: int) -> bool:
+    """Whether what begins at `at`, if it is there, begins like a record."""
+    return at >= len(data) or (20 <= data[at] <= 24 and data[at + 1 : at + 2] in {b"\x03", b""})
+
+
+def _app(alpn: tuple[str, ...], context: Context) -> str:
+    for protocol in alpn:
+        if protocol in APPS_BY_ALPN:
+            return APPS_BY_ALPN[protocol]
+    return context.by_port(APPS_BY_PORT) or "tls"
+
+
+def _client_hello(data: bytes, context: Context) -> Match | None:
+    """Read the hello out of its records; it may go on in later segments."""
+    if len(data) >= 11 and not (data[9] == 3 and data[10] <= 4):
+        return None
+    context.memory["hello", context.from_a] = data
+    return _hello_match(data, context)
+
+
+def _more_of_hello(data: bytes, context: Context) -> Match | None:
+    key = ("hello", context.from_a)
+    earlier = context.memory.get(key)
+    if not isinstance(earlier, bytes) or len(earlier) > MAX_HELLO:
+        return None
+    joined = earlier + data
+    context.memory[key] = joined
+    return _hello_match(joined, context)
+
+
+def _hello_match(stream: bytes, context: Context) -> Match:
+    hello = read_client_hello(_handshake_bytes(stream))
+    return Match(
+        (_app(hello.alpn, context),),
+        name=hello.server_name,
+        facts=server_name_facts(hello.server_name, context),
+        follow=None if hello.whole else _more_of_hello,
+    )
+
+
+def _handshake_bytes(stream: bytes) -> bytes:
+    """Return the handshake records' contents, put together."""
+    if len(stream) <= 5 + (stream[3] << 8 | stream[4]):
+        return stream[5:]
+    parts = []
+    at = 0
+    while at + 5 <= len(stream) and stream[at] == HANDSHAKE:
+        length = stream[at + 3] << 8 | stream[at + 4]
+        parts.append(stream[at + 5 : at + 5 + length])
+        at += 5 + length
+    return b"".join(parts)
+
+
+def ssl2(data: bytes, context: Context) -> Match | None:
+    """SSL 2.0's CLIENT-HELLO, also as the first message of SSL 3.0 and TLS 1.0 (RFC 2246, appendix E)."""
+    if data[2] != 1 or not (data[3:5] == b"\0\2" or (data[3] == 3 and data[4] <= 3)):
+        return None
+    ciphers, session, challenge = (int.from_bytes(data[at : at + 2], "big") for at in (5, 7, 9))
+    total = 9 + ciphers + session + challenge
+    if (data[0] & 0x7F) << 8 | data[1] != total or ciphers % 3 or not ciphers or session not in {0, 16}:
+        return None
+    return certain(_app((), context)) if 16 <= challenge <= 32 else None
+
+
+def dtls(data: bytes, context: Context) -> Match | None:
+    """DTLS 1.0 and 1.2 records; DTLS 1.3's begin the same while the handshake is in the clear."""
+    if data[1:3] not in {b"\xfe\xff", b"\xfe\xfd", b"\x01\0"} or data[0] not in {20, 21, 22, 23, 25}:
+        return None
+    length = data[11] << 8 | data[12]
+    if not length or length > MAX_RECORD:
+        return None
+    end = 13 + length
+    if end < len(data) and data[end + 1 : end + 2] not in {b"\xfe", b"\x01", b""}:
+        return None
+    if data[0] == HANDSHAKE and data[3:5] == b"\0\0" and len(data) > 13:
+        if data[13] not in HANDSHAKE_TYPES:
+            return None
+        return _dtls_hello(data, context) if data[13] == 1 else certain("dtls")
+    return certain("dtls") if end <= len(data) else likely("dtls")
+
+
+def _dtls_hello(data: bytes, context: Context) -> Match:
+    """Read a ClientHello that is not fragmented: DTLS has 8 more header bytes, and a cookie after the session id."""
+    body = data[25:]
+    at = 35 + (body[34] if len(body) > 34 else 0)
+    if data[19:22] != b"\0\0\0" or len(body) <= at:
+        return certain("dtls")
+    body = body[:at] + body[at + 1 + body[at] :]
+    hello = read_client_hello(b"\1" + len(body).to_bytes(3, "big") + body)
+    return Match(("dtls",), name=hello.server_name, facts=server_name_facts(hello.server_name, context))

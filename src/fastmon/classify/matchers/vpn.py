@@ -1,0 +1,127 @@
+"""Tunnels and private networks: WireGuard, OpenVPN, IKE (RFC 7296) and ESP in UDP (RFC 3948), L2TP, VXLAN, GTP, Teredo, SOCKS."""
+
+from __future__ import annotations
+
+from fastmon.classify.matching import TCP, Context, Match, certain, hinted, likely
+
+__all__ = ["esp_in_udp", "gtp", "ike", "ike_natt", "l2tp", "openvpn", "openvpn_stream", "pptp", "socks", "vxlan", "wireguard"]
+
+WIREGUARD_SIZES = {1: 148, 2: 92, 3: 64}
+EXCHANGES = {2, 4, 5, 6, 32, 33, 34, 35, 36, 37, 38, 43}
+OPENVPN_CLIENT_RESETS, SERVER_RESET = {1, 7, 10}, 8
+
+
+def wireguard(data: bytes, context: Context) -> Match | None:
+    """Handshakes by type and size; transport data, padded to 16 bytes, when two are for the same receiver."""
+    if data[1] or data[2] or data[3]:
+        return None
+    if WIREGUARD_SIZES.get(data[0]) == len(data):
+        return certain("wireguard")
+    if data[0] != 4 or len(data) < 32:
+        return None
+    if len(data) % 16 and len(data) > 60:
+        return None
+    return Match(("wireguard",), certain=False, tag=("wireguard", data[4:8]))
+
+
+def openvpn(data: bytes, context: Context) -> Match | None:
+    """A client's reset, and a server's answer, which repeats the client's session number unless that is encrypted."""
+    opcode = data[0] >> 3
+    if data[0] & 7 or len(data) < 14:
+        return None
+    if opcode in OPENVPN_CLIENT_RESETS:
+        context.memory["openvpn", context.from_a] = data[1:9], len(data)
+        if len(data) == 14 and not any(data[9:14]):
+            return certain("openvpn")
+        n_digest = len(data) - 22  # of tls-auth: a digest, a packet's number, a time, then no acknowledgements and number 0
+        is_keyed = n_digest in {16, 20, 28, 32, 48, 64} and not any(data[-5:]) and data[9 + n_digest : 12 + n_digest] == b"\0\0\0"
+        return certain("openvpn") if is_keyed else hinted("openvpn")
+    session, size = context.memory.get(("openvpn", not context.from_a), (None, 0))
+    if session is not None and opcode in {2, 4, 5, 8} and session in data[9:120]:
+        return certain("openvpn")
+    if opcode == SERVER_RESET and len(data) == 66 and size >= 54:
+        return certain("openvpn")  # tls-crypt, which hides all but the session
+    if opcode == SERVER_RESET and len(data) == 26 and data[9:14] == b"\1\0\0\0\0" and not any(data[22:26]):
+        return certain("openvpn")  # it acknowledges packet 0, and is number 0 itself
+    own, _ = context.memory.get(("openvpn", context.from_a), (None, 0))
+    if opcode in {4, 5} and own == data[1:9]:
+        return certain("openvpn")
+    return hinted("openvpn") if opcode in {2, 4, 5, 8} else None
+
+
+def openvpn_stream(data: bytes, context: Context) -> Match | None:
+    """OpenVPN over TCP: packets behind their length."""
+    length = data[0] << 8 | data[1]
+    if length < 14 or length + 2 > len(data) + 1500 or (length + 2 < len(data) and length > 120):
+        return None
+    return openvpn(data[2 : 2 + length], context)
+
+
+def ike(data: bytes, context: Context) -> Match | None:
+    """IKE 1 and 2: the header, of the length that it says."""
+    if data[17] not in {0x10, 0x20} or data[18] not in EXCHANGES or (data[16] > 54 and not 128 <= data[16] <= 140):
+        return None
+    if data[19] & (0xF8 if data[17] == 0x10 else 0xC7) or not any(data[:8]):
+        return None
+    length = int.from_bytes(data[24:28], "big")
+    if length == len(data):
+        return certain("ipsec")
+    return likely("ipsec") if 28 <= length < 65536 and (length > len(data)) else None
+
+
+def ike_natt(data: bytes, context: Context) -> Match | None:
+    """IKE on port 4500, behind four zeros (RFC 3948, section 2.2)."""
+    return ike(data[4:], context)
+
+
+def esp_in_udp(data: bytes, context: Context) -> Match | None:
+    """ESP on port 4500, or a keepalive of one byte: anything, so only with that port."""
+    if 4500 not in context.ports:
+        return None
+    return hinted("ipsec") if (len(data) >= 16 and any(data[:4])) or data == b"\xff" else None
+
+
+def l2tp(data: bytes, context: Context) -> Match | None:
+    """A control message of L2TP 2 (RFC 2661): its length, and a message type first."""
+    if data[0] & 0xCB != 0xC8 or data[1] & 0x0F != 2:
+        return None
+    is_sized = (data[2] << 8 | data[3]) == len(data)
+    return certain("l2tp") if is_sized and (len(data) == 12 or data[14:18] == b"\0\0\0\0") else None
+
+
+def pptp(data: bytes, context: Context) -> Match | None:
+    """PPTP's control messages by their cookie (RFC 2637)."""
+    return certain("pptp") if data[2:4] == b"\0\1" and data[4:8] == b"\x1a\x2b\x3c\x4d" else None
+
+
+def vxlan(data: bytes, context: Context) -> Match | None:
+    """VXLAN (RFC 7348) around an Ethernet frame with IP, ARP or a VLAN."""
+    if data[1] or data[2] or data[3] or data[7]:
+        return None
+    return certain("vxlan") if data[20:22] in {b"\x08\0", b"\x08\6", b"\x86\xdd", b"\x81\0"} else likely("vxlan")
+
+
+def gtp(data: bytes, context: Context) -> Match | None:
+    """GTP 1 (3GPP TS 29.281, 29.060): its length, and IP within where it carries data."""
+    length = data[2] << 8 | data[3]
+    if length + 8 != len(data):
+        return None
+    if data[1] == 0xFF:
+        at = 12 if data[0] & 7 else 8
+        return certain("gtp") if len(data) > at + 20 and data[at] >> 4 in {4, 6} else likely("gtp")
+    return likely("gtp") if data[1] in {1, 2, 16, 17, 18, 19, 20, 21, 26, 27, 31} else None
+
+
+def socks(data: bytes, context: Context) -> Match | None:
+    """SOCKS 4 and 5 (RFC 1928): the request and the answer to it."""
+    if data[0] == 4:
+        ends = data.endswith(b"\0") and data.count(b"\0", 8) <= 2
+        is_request = context.protocol == TCP and len(data) >= 9 and data[1] in {1, 2} and ends and data[8:-1].isascii()
+        return likely("socks") if is_request else None
+    if data[0] == 0:
+        return likely("socks") if len(data) == 8 and 90 <= data[1] <= 93 else None
+    if len(data) == 2:
+        return likely("socks") if data[1] in {0, 1, 2, 0xFF} else None
+    if len(data) == 2 + data[1] and data[1] <= 8 and all(method < 10 for method in data[2:]):
+        return likely("socks")
+    return likely("socks") if data[1] <= 8 and data[2] == 0 and data[3:4] in {b"\1", b"\3", b"\4"} and len(data) >= 10 else None

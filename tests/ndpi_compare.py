@@ -1,0 +1,334 @@
+"""Compares what fastmon says of conversations with what nDPI says of them: python tests/ndpi_compare.py [--hide-ports] [--verbose]
+
+The corpus has nDPI's own expected results beside its captures. A conversation counts if nDPI's protocol is one that fastmon
+knows by a name in OURS; where nDPI names a service within a protocol (TLS.Amazon), the protocol counts. Disagreements are
+listed, each with its reason where one is known.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from corpus.captures import CORPUS
+
+import fastmon
+from fastmon import addresses
+from fastmon.classify import APPLICATIONS, Classifier, Conversation, Endpoint, by_port, by_protocol
+from fastmon.decode import _RULES, _after_link_layer
+from fastmon.decode.network import read_ip, read_ports
+from fastmon.decode.walk import Rule, Stop
+from fastmon.frames import Frame
+
+TCP, UDP = 6, 17
+IP_IN_IP = {4, 41}
+MAX_PAYLOADS, MAX_PAYLOAD = 4, 1500
+
+_TLS = ("tls", "https", "dns", "imap", "pop3", "smtp", "ldap", "ftp", "rdp", "mqtt", "amqp", "xmpp", "irc", "sip", "coap", "stun")
+_RPC = ("rpc", "nfs")
+
+OURS: dict[str, tuple[str, ...]] = {
+    "HTTP": ("http",),
+    "HTTP_Proxy": ("http",),
+    "HTTP_Connect": ("http",),
+    "HTTP2": ("http",),
+    "TLS": _TLS,
+    "QUIC": ("quic",),
+    "DNS": ("dns",),
+    "MDNS": ("mdns",),
+    "LLMNR": ("llmnr",),
+    "NetBIOS": ("netbios",),
+    "DHCP": ("dhcp",),
+    "DHCPV6": ("dhcpv6",),
+    "NTP": ("ntp",),
+    "FTP_CONTROL": ("ftp",),
+    "FTP_DATA": ("ftp-data",),
+    "FTPS": ("ftp",),
+    "TFTP": ("tftp",),
+    "SMTP": ("smtp",),
+    "SMTPS": ("smtp", "tls"),
+    "IMAP": ("imap",),
+    "IMAPS": ("imap", "tls"),
+    "POP3": ("pop3",),
+    "POPS": ("pop3", "tls"),
+    "SSH": ("ssh",),
+    "Telnet": ("telnet",),
+    "RDP": ("rdp",),
+    "VNC": ("vnc",),
+    "SMBv1": ("smb",),
+    "SMBv23": ("smb",),
+    "RPC": _RPC,
+    "NFS": _RPC,
+    "LDAP": ("ldap",),
+    "Kerberos": ("kerberos",),
+    "SNMP": ("snmp",),
+    "Syslog": ("syslog",),
+    "Radius": ("radius",),
+    "SIP": ("sip",),
+    "RTP": ("rtp",),
+    "SRTP": ("rtp",),
+    "RTCP": ("rtcp",),
+    "RTSP": ("rtsp",),
+    "STUN": ("stun",),
+    "MQTT": ("mqtt",),
+    "AMQP": ("amqp",),
+    "COAP": ("coap",),
+    "SSDP": ("ssdp",),
+    "MySQL": ("mysql",),
+    "PostgreSQL": ("postgresql",),
+    "Redis": ("redis",),
+    "MongoDB": ("mongodb",),
+    "BitTorrent": ("bittorrent",),
+    "WireGuard": ("wireguard",),
+    "OpenVPN": ("openvpn",),
+    "IPSec": ("ipsec",),
+    "Modbus": ("modbus",),
+    "BACnet": ("bacnet",),
+    "DNP3": ("dnp3",),
+    "EthernetIP": ("ethernet-ip",),
+    "S7Comm": ("s7",),
+    "S7CommPlus": ("s7",),
+    "OPC-UA": ("opcua",),
+    "BGP": ("bgp",),
+    "ICMP": ("icmp",),
+    "ICMPV6": ("icmpv6",),
+    "IGMP": ("igmp",),
+    "GRE": ("gre",),
+    "OSPF": ("ospf",),
+    "VRRP": ("vrrp",),
+    "SCTP": ("sctp",),
+}
+"""nDPI's names, and ours of the same. TLS is named by us for what its port or ALPN says is within."""
+
+OUT_OF_SCOPE: dict[str, str] = {}
+
+LINE = re.compile(
+    r"^\t\d+\t(?P<protocol>\S+) (?P<a>\S+) (?:<->|->) (?P<b>\S+) .*?\[proto: (?P<tunnel>\w+:)?[\d.]+/(?P<name>[^\]]+)\]"
+    r".*?\[Confidence: (?P<confidence>[^\]]+)\].*?\[(?P<ab>\d+) pkts/(?P<bytes_ab>\d+) bytes (?:<->|->) (?P<ba>\d+) pkts/(?P<bytes_ba>\d+) bytes\]"
+)
+PROTOCOL_NUMBERS = {
+    "TCP": 6,
+    "UDP": 17,
+    "ICMP": 1,
+    "ICMPV6": 58,
+    "IGMP": 2,
+    "OSPF": 89,
+    "SCTP": 132,
+    "GRE": 47,
+    "ESP": 50,
+    "AH": 51,
+    "VRRP": 112,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What nDPI says of a conversation."""
+
+    capture: str
+    protocol: int
+    ends: frozenset[tuple[bytes, int]]
+    text: str
+    name: str
+    confidence: str
+    size: int
+    is_tunnelled: bool
+
+    @property
+    def master(self) -> str:
+        return self.name.partition(".")[0]
+
+
+@dataclass(slots=True)
+class Assembled:
+    """What a capture has of a conversation."""
+
+    conversation: Conversation
+    n_payloads: int = 0
+    payload_app: int = 0
+    is_done: bool = False
+    payloads: list[bytes] = field(default_factory=list)
+
+
+def verdicts(path: Path) -> Iterator[Verdict]:
+    """Yield the conversations of one of nDPI's results."""
+    for line in path.read_text(errors="replace").splitlines():
+        found = LINE.match(line)
+        if found is None:
+            continue
+        protocol = PROTOCOL_NUMBERS.get(found["protocol"], -1)
+        ends = frozenset(_end(found[side]) for side in ("a", "b"))
+        size = int(found["bytes_ab"]) + int(found["bytes_ba"])
+        text = f"{found['protocol']} {found['a']} {found['b']}"
+        yield Verdict(
+            path.name.removesuffix(".out"), protocol, ends, text, found["name"], found["confidence"], size, bool(found["tunnel"])
+        )
+
+
+def _end(written: str) -> tuple[bytes, int]:
+    if written.startswith("["):
+        host, _, port = written[1:].partition("]:")
+    elif written.count(":") == 1:
+        host, _, port = written.partition(":")
+    else:
+        host, port = written, "0"
+    return addresses.key_from_text(host), int(port or 0)
+
+
+def segments(path: Path) -> Iterator[tuple[int, int, Endpoint, Endpoint, bytes]]:
+    """Yield time, IP protocol, source, destination and payload of a capture's packets that are no later fragments."""
+    with fastmon.open_offline(str(path)) as capture:
+        while frames := capture.read(1000):
+            for frame in frames:
+                if found := _segment(frame):
+                    yield frame.ts_ns, *found
+
+
+def _segment(frame: Frame) -> tuple[int, Endpoint, Endpoint, bytes] | None:
+    try:
+        step = _after_link_layer(frame)
+        while step.rule is not Rule.IP:
+            step = _RULES[step.rule](step.at)
+        packet = read_ip(step.at)
+        while packet.upper.protocol in IP_IN_IP and packet.upper.at is not None:
+            packet = read_ip(packet.upper.at)  # as nDPI does, and fastmon with --inner
+    except Stop:
+        return None
+    at, protocol = packet.upper.at, packet.upper.protocol
+    if at is None or protocol is None:
+        return None
+    start = step.at.start
+    stated = step.at.u16(2) if step.at.u8(0) >> 4 == 4 else 40 + step.at.u16(4)
+    data = frame.data[at.start : start + stated] if stated > 40 or (step.at.u8(0) >> 4 == 4 and stated) else frame.data[at.start :]
+    ports = (protocol in {TCP, UDP} and read_ports(packet.upper)) or (0, 0)
+    n_header = 8
+    if protocol == TCP:
+        n_header = (data[12] >> 4) * 4 if len(data) > 12 else len(data)
+    payload = data[n_header:] if protocol in {TCP, UDP} else b""
+    return protocol, Endpoint(packet.src, ports[0]), Endpoint(packet.dst, ports[1]), payload[:MAX_PAYLOAD]
+
+
+def conversations(path: Path, classifier: Classifier) -> dict[tuple[int, frozenset[tuple[bytes, int]]], Assembled]:
+    """Classify a capture's conversations by their first payloads."""
+    found: dict[tuple[int, frozenset[tuple[bytes, int]]], Assembled] = {}
+    for ts_ns, protocol, src, dst, payload in segments(path):
+        key = (protocol, frozenset({(src.host, src.port), (dst.host, dst.port)}))
+        if key not in found:
+            found[key] = Assembled(Conversation(len(found) + 1, protocol, src, dst))
+        one = found[key]
+        if not payload or one.n_payloads >= MAX_PAYLOADS or one.is_done:
+            continue
+        one.n_payloads += 1
+        one.payloads.append(payload)
+        finding = classifier.inspect(one.conversation, payload, src == one.conversation.a, ts_ns)
+        if finding is not None:
+            one.payload_app = finding.app
+            one.is_done = not finding.wants_more
+    return found
+
+
+_PORTS = {TCP: by_port(TCP), UDP: by_port(UDP)}
+_PROTOCOLS = by_protocol()
+
+
+def label(one: Assembled, *, hide_ports: bool) -> tuple[str, str]:
+    """Return the application of a conversation, and what says so."""
+    conversation = one.conversation
+    if _PROTOCOLS[conversation.protocol]:
+        return APPLICATIONS[_PROTOCOLS[conversation.protocol]].name, "protocol"
+    if one.payload_app:
+        return APPLICATIONS[one.payload_app].name, "payload"
+    if hide_ports or conversation.protocol not in _PORTS:
+        return "unknown", "nothing"
+    apps = [_PORTS[conversation.protocol][port] for port in (conversation.b.port, conversation.a.port)]
+    return APPLICATIONS[apps[0] or apps[1]].name, "port"
+
+
+@dataclass(slots=True)
+class Comparison:
+    """The sums over all captures.  misses: disagreements as (verdict, our label, by what, its first payloads)."""
+
+    n_all: int = 0
+    n_right: int = 0
+    bytes_all: int = 0
+    bytes_right: int = 0
+    n_dpi: int = 0
+    n_dpi_right: int = 0
+    n_missing: int = 0
+    out_of_scope: Counter[str] = field(default_factory=Counter)
+    extra: Counter[tuple[str, str]] = field(default_factory=Counter)
+    misses: list[tuple[Verdict, str, str, list[bytes]]] = field(default_factory=list)
+
+    def add(self, verdict: Verdict, one: Assembled | None, *, hide_ports: bool) -> None:
+        accepted = OURS.get(verdict.master)
+        if verdict.is_tunnelled:
+            accepted = None
+        ours, by = label(one, hide_ports=hide_ports) if one else ("missing", "nothing")
+        if accepted is None:
+            self.out_of_scope[verdict.master] += 1
+            self.extra[verdict.name, ours] += 1
+            return
+        if one is None:
+            self.n_missing += 1
+        right = ours in accepted or (verdict.protocol == TCP and ".SMB" in verdict.name and ours == "smb")
+        is_dpi = verdict.confidence.startswith("DPI")
+        self.n_all += 1
+        self.n_right += right
+        self.bytes_all += verdict.size
+        self.bytes_right += verdict.size * right
+        self.n_dpi += is_dpi
+        self.n_dpi_right += is_dpi and right
+        if not right:
+            self.misses.append((verdict, ours, by, one.payloads if one else []))
+
+
+def captures() -> list[tuple[Path, Path]]:
+    """Return the captures that nDPI's results are there for, with those."""
+    expected = {path.name.removesuffix(".out"): path for path in (CORPUS / "expected" / "ndpi").glob("*.out")}
+    folders = [folder for folder in sorted(CORPUS.iterdir()) if folder.is_dir() and folder.name not in {"expected"}]
+    return [(path, expected[path.name]) for folder in folders for path in sorted(folder.iterdir()) if path.name in expected]
+
+
+def compare(*, hide_ports: bool) -> Comparison:
+    """Compare all captures."""
+    total = Comparison()
+    for capture, expected in captures():
+        found = conversations(capture, Classifier(use_ports=not hide_ports))
+        for verdict in verdicts(expected):
+            total.add(verdict, found.get((verdict.protocol, verdict.ends)), hide_ports=hide_ports)
+    return total
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--hide-ports", action="store_true", help="from the classifier: only payloads decide")
+    parser.add_argument("--verbose", action="store_true", help="show first payloads, and what is out of scope")
+    options = parser.parse_args()
+    total = compare(hide_ports=options.hide_ports)
+    for verdict, ours, by, payloads in sorted(total.misses, key=lambda miss: miss[0].name):
+        print(
+            f"{verdict.capture} {verdict.text} {verdict.size} bytes: nDPI {verdict.name} ({verdict.confidence}), here {ours} by {by}"
+        )
+        if options.verbose:
+            for payload in payloads:
+                print(f"    {len(payload)}: {payload[:48].hex(' ')} {payload[:48]!r}")
+    if options.verbose:
+        for (theirs, ours), count in sorted(total.extra.items()):
+            print(f"out of scope: nDPI {theirs}, here {ours}: {count}")
+    print(
+        f"conversations: {total.n_right} of {total.n_all} = {total.n_right / total.n_all:.2%}; not in the capture: {total.n_missing}"
+    )
+    print(f"bytes: {total.bytes_right} of {total.bytes_all} = {total.bytes_right / total.bytes_all:.2%}")
+    print(f"decided by payload in nDPI: {total.n_dpi_right} of {total.n_dpi} = {total.n_dpi_right / total.n_dpi:.2%}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
