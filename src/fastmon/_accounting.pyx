@@ -887,6 +887,12 @@ cdef class Accountant:
             last = replace(summary, interval=interval, is_summary=False)
         return last, summary
 
+    def end_conversations(self):
+        """End all conversations that are running."""
+        self.check_usable()
+        with nogil:
+            end_all(&self.engine)
+
     @property
     def payload_allowance(self):
         """Further payloads that may be kept for `take_payloads`; nobody looks at them unless this is set."""

@@ -92,6 +92,10 @@ class Accountant(Protocol):
         """
         ...
 
+    def end_conversations(self) -> None:
+        """End all conversations that are running: what is accounted afterwards is of new ones. `finish` does it itself."""
+        ...
+
     def take_conversations(self) -> NDArray[np.void]:
         """Return the conversations that have ended since the last call, in that order, as `conversations.CONVERSATION_DTYPE`.
 

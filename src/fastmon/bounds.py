@@ -12,7 +12,16 @@ from fastmon.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["BUFFER_BYTES", "DIRECTIONS", "FANOUT_GROUPS", "MAX_CONVERSATIONS", "MAX_HOSTS", "SNAPLENS", "check_choice", "check_range"]
+__all__ = [
+    "BUFFER_BYTES",
+    "DIRECTIONS",
+    "FANOUT_GROUPS",
+    "MAX_CONVERSATIONS",
+    "MAX_HOSTS",
+    "SNAPLENS",
+    "check_choice",
+    "check_range",
+]
 
 SNAPLENS = (1, 262_144)
 """The most is libpcap's."""

@@ -218,11 +218,12 @@ def _refuse_overwriting(files: Iterable[str], options: Options, config: str | No
     taken: dict[object, str] = {_identity(0 if file == "-" else file): "a capture file to replay" for file in files}
     if config is not None:
         taken[_identity(config)] = "the configuration file"
-    for name, path in ((options.output or "standard output", options.output or 1), (options.log, options.log)):
+    written = ((options.output or "standard output", options.output or 1), (options.log, options.log))
+    for name, path in (*written, (options.conversations, options.conversations)):
         identity = None if path is None else _identity(path)
         if identity is not None and identity in taken:
             raise ConfigError(f"{name} is {taken[identity]}: write to another file")
-        taken[identity] = "the file of the results"
+        taken[identity] = "another file to be written"
 
 
 def _identity(path: str | int) -> object:
@@ -270,6 +271,7 @@ def _output_errors() -> Iterator[None]:
 
 def _show(event: Event, sinks: Sequence[Sink]) -> int:
     """Show an event in all sinks; return the exit code that it asks for."""
+    from fastmon.conversations import EndedConversations
     from fastmon.policy import Alert
     from fastmon.snapshot import Snapshot
 
@@ -280,6 +282,10 @@ def _show(event: Event, sinks: Sequence[Sink]) -> int:
     if isinstance(event, Alert):
         for sink in sinks:
             sink.alert(event)
+        return 0
+    if isinstance(event, EndedConversations):
+        for sink in sinks:
+            sink.conversations(event)
         return 0
     _say(event.text)
     for sink in sinks:
@@ -326,6 +332,11 @@ def _open_sinks(options: Options, stack: ExitStack) -> list[Sink]:
         except OSError as error:
             raise ConfigError(f"cannot write the log {options.log}: {error.strerror}") from error
         stack.callback(sinks[-1].close)
+    if options.conversations is not None:
+        from fastmon.report.conversations import ConversationSink
+
+        stream = _opened(options.conversations, stack)
+        sinks.append(ConversationSink(stream, is_csv=options.conversations.endswith(".csv")))
     return sinks
 
 

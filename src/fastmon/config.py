@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fastmon.addresses import parse_network
-from fastmon.bounds import DIRECTIONS, MAX_HOSTS, SNAPLENS, check_choice, check_range
+from fastmon.bounds import DIRECTIONS, MAX_CONVERSATIONS, MAX_HOSTS, SNAPLENS, check_choice, check_range
 from fastmon.errors import ConfigError
 from fastmon.units import parse_duration, parse_size
 
@@ -24,6 +24,7 @@ _T = TypeVar("_T")
 
 FORMATS = ("table", "jsonl", "csv")
 ENGINES = ("native", "reference")
+GROUPS = ("host", "mac")
 SHORTEST_INTERVAL_NS = 1_000_000
 
 
@@ -58,7 +59,23 @@ class Options:
         "0", "--duration", metavar="DUR", about="Stop after this time, in replay of the packets' clock; 0: never."
     )
     inner: bool = _option(False, "--inner", metavar="", about="Account the innermost IP header of tunnels, not the outermost.")
-    hosts_only: bool = _option(False, "--hosts-only", metavar="", about="Account hosts only, which is all there is so far.")
+    hosts_only: bool = _option(
+        False, "--hosts-only", metavar="", about="No conversations, applications or names: the fastest way."
+    )
+    conversations: str | None = _option(
+        None,
+        "--conversations",
+        metavar="PATH",
+        about="Write a record of each conversation, as CSV if the name ends so, else JSON lines.",
+    )
+    by: str = _option("host", "--by", metavar="|".join(GROUPS), about="Rows: hosts, or devices with all their addresses.")
+    v6_prefix: int = _option(128, "--v6-prefix", metavar="N", about="Report IPv6 hosts with so many equal bits as one.")
+    classify_budget: int = _option(
+        20, "--classify-budget", metavar="PERCENT", about="Time for looking at payloads; 0: none, 100: without limit."
+    )
+    max_conversations: int = _option(
+        1 << 20, "--max-conversations", metavar="N", about="Conversations kept; of more, the most silent end early."
+    )
     max_hosts: int = _option(1 << 20, "--max-hosts", metavar="N", about="Hosts kept; the traffic of further ones is summed up.")
     workers: int = _option(1, "--workers", metavar="N", about="Threads that account at once: files, or shares of an interface.")
     engine: str = _option("native", "--engine", metavar="|".join(ENGINES), about="The reference engine is slow, for comparison.")
@@ -77,7 +94,13 @@ class Options:
         check_range("workers", self.workers, 1, 256)
         check_range("max-hosts", self.max_hosts, *MAX_HOSTS)
         check_range("snaplen", self.snaplen, *SNAPLENS)
-        for name in ("output", "log"):
+        check_choice("by", self.by, GROUPS)
+        check_range("v6-prefix", self.v6_prefix, 1, 128)
+        check_range("classify-budget", self.classify_budget, 0, 100)
+        check_range("max-conversations", self.max_conversations, 1, MAX_CONVERSATIONS[1])
+        if self.hosts_only and (self.conversations or self.by != "host"):
+            raise ConfigError("hosts-only: conversations and devices cannot be told then")
+        for name in ("output", "log", "conversations"):
             path = getattr(self, name)
             if path is not None and (not path or "\0" in path):
                 raise ConfigError(f"{name}: {path!r} is no path")

@@ -28,6 +28,7 @@ __all__ = [
     "AppTables",
     "AppTraffic",
     "ConversationCounts",
+    "EndedConversations",
     "Payload",
 ]
 
@@ -116,6 +117,16 @@ class AppTraffic(NamedTuple):
     bytes_out: int
     packets_in: int
     packets_out: int
+
+
+class EndedConversations(NamedTuple):
+    """Conversations that have ended.
+
+    rows: `CONVERSATION_DTYPE`, in the order of their ends.  names: whom each reached, by what it said itself; not cleaned.
+    """
+
+    rows: NDArray[np.void]
+    names: Sequence[str | None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
-from fastmon.classify import Conversation, Endpoint
+from fastmon.classify.model import Conversation, Endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastmon.accounting import Accountant
-    from fastmon.classify import Classifier, Finding, NameFact
+    from fastmon.classify import Classifier, Finding
     from fastmon.conversations import Payload
+    from fastmon.names import NameBook
 
 __all__ = ["Budget", "Inspector", "LiveBudget", "ReplayBudget"]
 
@@ -118,8 +119,8 @@ class LiveBudget:
 class Inspector:
     """Shows the payloads that one accountant keeps to a classifier.
 
-    tell: takes what is learnt about hosts' names; may be called from several inspectors' threads.
-    keeps_names: remember the names of conversations for `take_name`, which is called when they have ended.
+    names: takes what is learnt of hosts' names; it may be shared with other inspectors.
+    keeps_names: remember the names of conversations for `take_names`.
     """
 
     def __init__(
@@ -127,14 +128,14 @@ class Inspector:
         accountant: Accountant,
         classifier: Classifier,
         budget: Budget,
-        tell: Callable[[NameFact], None],
+        names: NameBook,
         *,
         keeps_names: bool = False,
     ) -> None:
         self._accountant = accountant
         self._classifier = classifier
         self._budget = budget
-        self._tell = tell
+        self._book = names
         self._names: dict[int, str] | None = {} if keeps_names else None
         self._waiting: deque[Payload] = deque()
         accountant.pauses = budget.pauses
@@ -175,5 +176,5 @@ class Inspector:
         is_running = self._accountant.label(token, finding.app, WANTED_AFTER_LABEL if finding.wants_more else 0)
         if finding.name and self._names is not None and is_running:
             self._names[token] = finding.name
-        for fact in finding.facts:
-            self._tell(fact)
+        if finding.facts:
+            self._book.tell(finding.facts)

@@ -6,6 +6,7 @@ What it does not do: handle signals, or show anything.
 from __future__ import annotations
 
 import os
+import socket
 import time
 from contextlib import ExitStack, closing, nullcontext
 from functools import partial
@@ -16,7 +17,10 @@ from fastmon.addresses import PRIVATE_NETWORKS, interface_networks
 from fastmon.capture import open_live, open_offline
 from fastmon.capture.live import DEFAULT_BUFFER_BYTES, DEFAULT_SNAPLEN
 from fastmon.config import make_options
+from fastmon.conversations import AppTables, EndedConversations
 from fastmon.monitor import Control, LiveMonitor, Plan, Problem, ReplayMonitor
+from fastmon.names import NameBook
+from fastmon.rows import Grouping
 from fastmon.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     from fastmon.capture import Capture, LiveCapture
     from fastmon.config import Options
     from fastmon.errors import FastmonError
+    from fastmon.inspection import Inspector
     from fastmon.policy import Alert
     from fastmon.shards import SourceOpener
 
@@ -38,6 +43,7 @@ JOINING_S = 0.001
 def watch(
     *sources: Capture | str | os.PathLike[str],
     on_alert: Callable[[Alert], None] | None = None,
+    on_conversations: Callable[[EndedConversations], None] | None = None,
     control: Control | None = None,
     **options: Any,
 ) -> Generator[Snapshot, None, None]:
@@ -46,6 +52,7 @@ def watch(
     sources: paths of capture files, in order, "-" for standard input; or captures from `open_offline`, which stay open; or one
         capture from `open_live`, with which it goes on until `control.stop` is set, a duration has passed or the loop is left.
     on_alert: called with each alert, before the snapshot of its interval comes.
+    on_conversations: called with the conversations that have ended, now and then.
     options: the command line's, as fields of `config.Options`: interval="60s", limit="1MB" (here none by default),
         local=("192.168.0.0/16",), filter="tcp", inner=True, max_hosts=1_000_000, workers=4, ...
 
@@ -55,6 +62,8 @@ def watch(
     Raises ConfigError for a wrong option and ValueError for wrong sources at once; the first CaptureError last, after the
     summary of what could be read.
     """
+    if on_conversations is not None:
+        options.setdefault("conversations", "-")  # to nowhere but there
     settings = make_options({"limit": "0", **options})
     if not all(isinstance(source, (str, os.PathLike)) or hasattr(source, "is_live") for source in sources):
         raise ValueError("watch takes paths of capture files and open captures")
@@ -67,10 +76,14 @@ def watch(
         monitor = live_monitor(live, settings, control)
     else:
         monitor = replay_monitor([_opener(source, settings, control) for source in sources], _names(sources), settings, control)
-    return _snapshots(monitor, on_alert)
+    return _snapshots(monitor, on_alert, on_conversations)
 
 
-def _snapshots(monitor: LiveMonitor | ReplayMonitor, on_alert: Callable[[Alert], None] | None) -> Generator[Snapshot, None, None]:
+def _snapshots(
+    monitor: LiveMonitor | ReplayMonitor,
+    on_alert: Callable[[Alert], None] | None,
+    on_conversations: Callable[[EndedConversations], None] | None,
+) -> Generator[Snapshot, None, None]:
     first_error: FastmonError | None = None
     with closing(monitor.events()) as events:
         for event in events:
@@ -78,6 +91,9 @@ def _snapshots(monitor: LiveMonitor | ReplayMonitor, on_alert: Callable[[Alert],
                 yield event
             elif isinstance(event, Problem):
                 first_error = first_error or event.error
+            elif isinstance(event, EndedConversations):
+                if on_conversations is not None:
+                    on_conversations(event)
             elif on_alert is not None:
                 on_alert(event)
     if first_error is not None:
@@ -109,7 +125,9 @@ def replay_monitor(
     """Return the monitor that replays sources."""
     networks = options.local or PRIVATE_NETWORKS
     accountants = _accountants(options, networks, min(options.workers, len(openers)))
-    return ReplayMonitor(Plan(", ".join(names), options.interval_ns, options.duration_ns), openers, accountants, control, on_gulp)
+    plan = _plan(", ".join(names), options)
+    inspectors = _inspectors(options, accountants, plan.names, is_live=False)
+    return ReplayMonitor(plan, openers, accountants, control, on_gulp, inspectors)
 
 
 def open_captures(interface: str, options: Options, stack: ExitStack) -> list[LiveCapture]:
@@ -142,11 +160,47 @@ def live_monitor(captures: Sequence[Capture], options: Options, control: Control
     """Return the monitor that accounts an interface through its captures."""
     networks = options.local or interface_networks(captures[0].name) or PRIVATE_NETWORKS
     accountants = _accountants(options, networks, len(captures))
-    return LiveMonitor(Plan(captures[0].name, options.interval_ns, options.duration_ns), captures, accountants, control)
+    plan = _plan(captures[0].name, options)
+    inspectors = _inspectors(options, accountants, plan.names, is_live=True)
+    return LiveMonitor(plan, captures, accountants, control, inspectors=inspectors)
+
+
+def _plan(source: str, options: Options) -> Plan:
+    grouping = Grouping(by_mac=options.by == "mac", v6_prefix=options.v6_prefix)
+    return Plan(source, options.interval_ns, options.duration_ns, grouping, None if options.hosts_only else NameBook())
 
 
 def _accountants(options: Options, networks: Sequence[str], n_workers: int) -> list[Accountant]:
     """Return one accountant; for several workers a collector and one for each, whose limits only the collector can tell."""
     make = partial(make_accountant, options.engine, inner=options.inner, max_hosts=options.max_hosts, local_networks=networks)
-    collector = make(limit_bytes=options.limit_bytes)
-    return [collector] if n_workers <= 1 else [collector, *(make() for _ in range(n_workers))]
+    if not options.hosts_only:
+        make = partial(make, max_conversations=options.max_conversations, applications=_app_tables())
+    collector = make(limit_bytes=options.limit_bytes, keep_conversations=options.conversations is not None and n_workers <= 1)
+    if n_workers <= 1:
+        return [collector]
+    return [collector, *(make(keep_conversations=options.conversations is not None) for _ in range(n_workers))]
+
+
+def _app_tables() -> AppTables:
+    from fastmon.classify import by_port, by_protocol
+
+    return AppTables(by_protocol(), by_port(socket.IPPROTO_TCP), by_port(socket.IPPROTO_UDP))
+
+
+def _inspectors(options: Options, accountants: Sequence[Accountant], names: NameBook | None, *, is_live: bool) -> list[Inspector]:
+    """Return who looks at the payloads of each accountant that drains; nobody where there are no conversations."""
+    if names is None:
+        return []
+    from fastmon.classify import Classifier
+    from fastmon.inspection import Inspector, LiveBudget, ReplayBudget
+
+    return [
+        Inspector(
+            accountant,
+            Classifier(),
+            LiveBudget(options.classify_budget) if is_live else ReplayBudget(options.classify_budget),
+            names,
+            keeps_names=options.conversations is not None,
+        )
+        for accountant in accountants[1:] or accountants
+    ]

@@ -11,9 +11,12 @@ from __future__ import annotations
 import abc
 from collections import Counter
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from fastmon.grouping import group_hosts
 from fastmon.policy import limit_alert
+from fastmon.rows import UNGROUPED
 from fastmon.shards import LAST_CALL_NS, LiveShard, ReplayShard, WallClock
 from fastmon.snapshot import Dropped, Interval
 from fastmon.units import NS_PER_S, format_duration
@@ -25,12 +28,16 @@ if TYPE_CHECKING:
 
     from fastmon.accounting import Accountant
     from fastmon.capture import Capture
+    from fastmon.conversations import EndedConversations
     from fastmon.errors import FastmonError
+    from fastmon.inspection import Inspector
+    from fastmon.names import NameBook
     from fastmon.policy import Alert
+    from fastmon.rows import Grouping
     from fastmon.shards import Clock, SourceOpener
     from fastmon.snapshot import Snapshot
 
-    Event: TypeAlias = "Snapshot | Alert | Problem"
+    Event: TypeAlias = "Snapshot | Alert | Problem | EndedConversations"
 
 __all__ = ["Control", "LiveMonitor", "Plan", "Problem", "ReplayMonitor"]
 
@@ -76,11 +83,14 @@ class Plan:
     """What a run is to do.
 
     source: its name in every snapshot.  interval_ns: 0: only the summary.  duration_ns: 0: to the end.
+    grouping: what a row of a snapshot stands for.  names: where what is learnt of hosts' names is.
     """
 
     source: str
     interval_ns: int = 0
     duration_ns: int = 0
+    grouping: Grouping = UNGROUPED
+    names: NameBook | None = None
 
 
 _ShardT = TypeVar("_ShardT", LiveShard, ReplayShard)
@@ -122,15 +132,16 @@ class _Monitor(abc.ABC, Generic[_ShardT]):
                 self._after_gulp()
                 yield from self._news()
         else:
-            self._advance_in_threads(self._workers, until_ns)
+            yield from self._advance_in_threads(self._workers, until_ns)
         yield from self._news()
 
-    def _advance_in_threads(self, workers: ThreadPoolExecutor, until_ns: int | None) -> None:
+    def _advance_in_threads(self, workers: ThreadPoolExecutor, until_ns: int | None) -> Iterator[Event]:
         from concurrent.futures import wait
 
         futures = [workers.submit(self._drain, shard, until_ns) for shard in self._shards]
         while wait(futures, timeout=PROGRESS_S).not_done:
             self._after_gulp()
+            yield from self._ended()
         for future, shard in zip(futures, self._shards, strict=True):
             future.result()
             self._collector.merge(shard.accountant)
@@ -143,7 +154,8 @@ class _Monitor(abc.ABC, Generic[_ShardT]):
             pass
 
     def _news(self) -> Iterator[Event]:
-        """Yield the alerts and problems that have come up."""
+        """Yield the conversations that ended, and the alerts and problems that have come up."""
+        yield from self._ended()
         yield from map(limit_alert, self._collector.take_limit_crossings())
         for number, shard in enumerate(self._shards):
             while shard.warnings:
@@ -155,6 +167,11 @@ class _Monitor(abc.ABC, Generic[_ShardT]):
                 error = shard.problems.popleft()
                 if self._is_news(number, str(error)):
                     yield Problem(str(error), error)
+
+    def _ended(self) -> Iterator[Event]:
+        for shard in self._shards:
+            while shard.ended:
+                yield shard.ended.popleft()
 
     def _is_news(self, number: int, text: str) -> bool:
         """Return whether shard `number` says `text` once more than any other did: what befalls all is told once."""
@@ -174,15 +191,26 @@ class _Monitor(abc.ABC, Generic[_ShardT]):
     def _completed(self, snapshot: Snapshot) -> Snapshot:
         """Return an interval's snapshot with what the accountant does not know."""
         before, self._dropped_before = self._dropped_before, self._dropped()
-        return replace(snapshot, source=self._plan.source, dropped=self._dropped_before - before)
+        return self._described(snapshot, self._dropped_before - before)
+
+    def _described(self, snapshot: Snapshot, dropped: Dropped) -> Snapshot:
+        snapshot = replace(snapshot, source=self._plan.source, dropped=dropped, names=self._plan.names)
+        return snapshot if self._plan.grouping == UNGROUPED else group_hosts(snapshot, self._plan.grouping)
 
     def _finish(self, last: Interval | None, whole: Interval) -> Iterator[Event]:
         """Yield the last interval's snapshot, if intervals are reported and one is running, and the summary."""
+        if self._workers is not None:
+            for shard in self._shards:
+                shard.accountant.end_conversations()
+                self._collector.merge(shard.accountant)
         last_snapshot, summary = self._collector.finish(last or whole, whole)
+        for shard in self._shards:
+            shard.take_ended()
+        yield from self._ended()
         if last is not None and self._plan.interval_ns:
             yield self._completed(last_snapshot)
         del last_snapshot
-        yield replace(summary, source=self._plan.source, dropped=self._dropped(), is_summary=True)
+        yield self._described(replace(summary, is_summary=True), self._dropped())
 
 
 class ReplayMonitor(_Monitor[ReplayShard]):
@@ -190,6 +218,7 @@ class ReplayMonitor(_Monitor[ReplayShard]):
 
     sources: functions that open one each, in the order of the run.
     accountants: one; or a collector and one for each worker, among which the sources are dealt.
+    inspectors: one for each worker, or none.
     on_gulp: called now and then with the bytes read so far, in the thread that iterates over `events`.
 
     Nothing but problems come out if no source can be opened, unless the run is stopped before that.
@@ -202,9 +231,13 @@ class ReplayMonitor(_Monitor[ReplayShard]):
         accountants: Sequence[Accountant],
         control: Control | None = None,
         on_gulp: Callable[[int], None] | None = None,
+        inspectors: Sequence[Inspector] = (),
     ) -> None:
         workers = accountants[1:] or accountants
-        shards = [ReplayShard(worker, sources[number :: len(workers)]) for number, worker in enumerate(workers)]
+        shards = [
+            ReplayShard(worker, sources[number :: len(workers)], inspector)
+            for number, (worker, inspector) in enumerate(zip_longest(workers, inspectors))
+        ]
         super().__init__(plan, shards, accountants[0], control or Control())
         self._on_gulp = on_gulp
 
@@ -283,7 +316,7 @@ class LiveMonitor(_Monitor[LiveShard]):
     """Accounts an interface until it is stopped, a duration has passed, or the interface is gone.
 
     captures: open, and left open; several of one interface share its frames (a fanout group).
-    accountants: one for one capture; for several, a collector and one for each.
+    accountants: one for one capture; for several, a collector and one for each.  inspectors: one for each capture, or none.
     """
 
     def __init__(
@@ -293,10 +326,14 @@ class LiveMonitor(_Monitor[LiveShard]):
         accountants: Sequence[Accountant],
         control: Control | None = None,
         clock: Clock | None = None,
+        inspectors: Sequence[Inspector] = (),
     ) -> None:
         self._clock = clock or WallClock()
         workers = accountants[1:] or accountants
-        shards = [LiveShard(worker, capture, self._clock) for worker, capture in zip(workers, captures, strict=True)]
+        shards = [
+            LiveShard(worker, capture, self._clock, inspector)
+            for worker, capture, inspector in zip_longest(workers, captures, inspectors)
+        ]
         super().__init__(plan, shards, accountants[0], control or Control())
 
     def _run(self) -> Iterator[Event]:

@@ -27,7 +27,7 @@ __all__ = ["MAX_NAME_BYTES", "NAME_SOURCES", "NameBook", "NameFact", "clean_name
 MAX_NAME_BYTES = 253
 """RFC 1035: 255 octets on the wire, which is 253 of text."""
 
-_ANNOUNCED = ("dhcp", "mdns", "netbios", "llmnr", "ssdp")
+_ANNOUNCED = ("dhcp", "dhcpv6", "mdns", "netbios", "llmnr", "ssdp")
 _REACHED_BY = ("sni", "http", "quic", "dns")
 
 NAME_SOURCES: tuple[str, ...] = (*_ANNOUNCED, *_REACHED_BY)

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Protocol
 
 from fastmon.capture.live import RETIRE_MS
+from fastmon.conversations import EndedConversations
 from fastmon.errors import CaptureError, ConfigError, StoppedError
 from fastmon.units import NS_PER_S
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from fastmon.accounting import Accountant
     from fastmon.capture import Capture
     from fastmon.errors import FastmonError
+    from fastmon.inspection import Inspector
     from fastmon.snapshot import Dropped
 
     SourceOpener: TypeAlias = Callable[[], AbstractContextManager[Capture]]
@@ -70,10 +72,14 @@ class _Shard:
 
     problems: what went wrong with the sources, in order; whoever shows them takes them out.
     warnings: what a person should know about the sources, likewise.
+    ended: conversations, likewise.
+    inspector: who looks at the payloads of conversations, if anybody does.
     """
 
-    def __init__(self, accountant: Accountant) -> None:
+    def __init__(self, accountant: Accountant, inspector: Inspector | None) -> None:
         self.accountant = accountant
+        self.ended: deque[EndedConversations] = deque()
+        self._inspector = inspector
         self.problems: deque[FastmonError] = deque()
         self.warnings: deque[str] = deque()
         self._warned = 0
@@ -81,6 +87,19 @@ class _Shard:
     def _take_warnings(self, capture: Capture) -> None:
         self.warnings.extend(capture.warnings[self._warned :])
         self._warned = len(capture.warnings)
+
+    def _look(self, n_frames: int) -> None:
+        """Let the inspector look at what came with the last `n_frames` frames."""
+        if self._inspector is not None:
+            self._inspector.look(n_frames)
+            self.take_ended()
+
+    def take_ended(self) -> None:
+        """Put the conversations that have ended into `ended`."""
+        if self._inspector is not None:
+            rows = self.accountant.take_conversations()
+            if len(rows):
+                self.ended.append(EndedConversations(rows, self._inspector.take_names(rows)))
 
 
 class ReplayShard(_Shard):
@@ -92,8 +111,8 @@ class ReplayShard(_Shard):
     So does a StoppedError, which is no problem.
     """
 
-    def __init__(self, accountant: Accountant, sources: Iterable[SourceOpener]) -> None:
-        super().__init__(accountant)
+    def __init__(self, accountant: Accountant, sources: Iterable[SourceOpener], inspector: Inspector | None = None) -> None:
+        super().__init__(accountant, inspector)
         self.n_opened = 0
         self._sources = deque(sources)
         self._open = ExitStack()
@@ -131,8 +150,9 @@ class ReplayShard(_Shard):
                 return True
             if next_ns is not None and until_ns is not None and next_ns >= until_ns:
                 return False
-            self.accountant.drain(self._capture, GULP_FRAMES, until_ns)
+            self._look(self.accountant.drain(self._capture, GULP_FRAMES, until_ns))
         except (CaptureError, ConfigError) as error:
+            self._look(0)
             self.problems.append(error)
             self.close()
         else:
@@ -170,8 +190,8 @@ class LiveShard(_Shard):
     has_ended: nothing more can be read (the interface went away).
     """
 
-    def __init__(self, accountant: Accountant, capture: Capture, clock: Clock) -> None:
-        super().__init__(accountant)
+    def __init__(self, accountant: Accountant, capture: Capture, clock: Clock, inspector: Inspector | None = None) -> None:
+        super().__init__(accountant, inspector)
         self.has_ended = False
         self._capture = capture
         self._clock = clock
@@ -217,5 +237,6 @@ class LiveShard(_Shard):
             if not self.has_ended:
                 self.problems.append(error)
             self.has_ended = True
+        self._look(n_frames)
         self._take_warnings(self._capture)
         return n_frames

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastmon.conversations import AppTraffic
+    from fastmon.names import NameBook
 
 __all__ = ["HOST_DTYPE", "Count", "Counters", "Dropped", "HostRow", "Interval", "LimitCrossing", "Overflow", "Snapshot"]
 
@@ -183,6 +184,7 @@ class Snapshot:
     macs: (n,) uint64, in the order of `hosts`: the big-endian value of a local host's Ethernet address, 0 where it is not known.
         None where only hosts are accounted.
     conversations: their numbers; None where only hosts are accounted.
+    names: what the run has learnt of hosts' names, and goes on to learn; None where nobody listens.
 
     Where hosts are grouped (`grouping.group_hosts`), a row of `hosts` is a group:
     grouping: what a row stands for; `host_texts` has its name. Keys may then repeat: a device's and a prefix's; in a merged
@@ -204,6 +206,7 @@ class Snapshot:
     app_totals: NDArray[np.void] = field(default_factory=no_app_totals)
     macs: NDArray[np.uint64] | None = None
     conversations: ConversationCounts | None = None
+    names: NameBook | None = None
     addresses: NDArray[np.void] = field(default_factory=no_addresses)
     grouping: Grouping = UNGROUPED
 
@@ -320,6 +323,7 @@ class Snapshot:
             conversations=_added_counts([part.conversations for part in parts]),
             addresses=_frozen(merged_addresses([part.addresses for part in parts], runs, lengths)),
             grouping=self.grouping,
+            names=self.names,
         )
 
     def check_conservation(self) -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fastmon.names import NameFact
+
 __all__ = ["Conversation", "Endpoint", "Finding", "NameFact"]
 
 
@@ -29,19 +31,6 @@ class Conversation:
     protocol: int
     a: Endpoint
     b: Endpoint
-
-
-@dataclass(frozen=True, slots=True)
-class NameFact:
-    r"""A host was seen to have a name.
-
-    key: the 16-byte host key.  name: as it was sent, as text, NOT sanitised (bytes that are no UTF-8 stand as \xNN).
-    source: who said so: "dns", "mdns", "llmnr", "netbios", "dhcp", "dhcpv6", "sni", "http".
-    """
-
-    key: bytes
-    name: str
-    source: str
 
 
 @dataclass(frozen=True, slots=True)

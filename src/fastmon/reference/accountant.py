@@ -136,6 +136,10 @@ class ReferenceAccountant:
         counters = counters_of(self._counts_before, self._hosts.overflow.total)
         return last, self._snapshot(whole, counters, is_summary=True)
 
+    def end_conversations(self) -> None:
+        """End all conversations."""
+        self._conversations.end_all()
+
     def take_limit_crossings(self) -> list[LimitCrossing]:
         """Return the limit crossings since the last call, in the order of their frames."""
         crossings, self._hosts.crossings = self._hosts.crossings, []

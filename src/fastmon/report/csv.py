@@ -10,15 +10,24 @@ from contextlib import suppress
 from itertools import repeat
 from typing import TYPE_CHECKING, TextIO
 
+from fastmon.report.details import host_details
 from fastmon.report.hosts import COLUMNS, host_columns
 from fastmon.report.sink import Sink, alert_line, printable
 from fastmon.units import format_time
 
 if TYPE_CHECKING:
     from fastmon.policy import Alert
+    from fastmon.report.details import HostDetails
     from fastmon.snapshot import Snapshot
 
 __all__ = ["CsvSink"]
+
+
+DETAILS = ("name", "mac", "vendor", "app", "apps", "addresses")
+"""Columns that are empty where only hosts are accounted. app: the one with most bytes.
+
+apps: "name:bytes_in:bytes_out:packets_in:packets_out" of each, with ";" between.
+"""
 
 
 class CsvSink(Sink):
@@ -28,7 +37,7 @@ class CsvSink(Sink):
         self._stream = stream
         self._alerts = alerts
         self._writer = csv.writer(stream, lineterminator="\n")
-        self._writer.writerow(("type", "source", "start", "end", *COLUMNS))
+        self._writer.writerow(("type", "source", "start", "end", *COLUMNS, *DETAILS))
 
     def snapshot(self, snapshot: Snapshot) -> None:
         """Write a row for each host."""
@@ -41,7 +50,8 @@ class CsvSink(Sink):
         for chunk in snapshot.chunks():
             *texts, local, flagged, total_in, total_out = host_columns(chunk)
             columns = (*texts, map(_boolean, local), map(_boolean, flagged), total_in, total_out)
-            self._writer.writerows(zip(*map(repeat, head), *columns, strict=False))
+            details = zip(*map(_details, host_details(chunk)), strict=True)
+            self._writer.writerows(zip(*map(repeat, head), *columns, *details, strict=False))
         self._stream.flush()
 
     def alert(self, alert: Alert) -> None:
@@ -50,6 +60,12 @@ class CsvSink(Sink):
             with suppress(OSError):
                 self._alerts.write(alert_line(alert) + "\n")
                 self._alerts.flush()
+
+
+def _details(details: HostDetails) -> tuple[str, ...]:
+    apps = ("{}:{}:{}:{}:{}".format(app, *traffic) for app, traffic in details.apps.items())
+    app = next(iter(details.apps), "")
+    return details.name, details.mac, details.vendor, app, ";".join(apps), ";".join(details.addresses)
 
 
 def _boolean(value: object) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from fastmon.snapshot import Snapshot
 
-__all__ = ["COLUMNS", "host_columns"]
+__all__ = ["COLUMNS", "host_columns", "time_texts"]
 
 COLUMNS = (
     "host",
@@ -39,11 +39,12 @@ def host_columns(chunk: Snapshot) -> Sequence[list[object]]:
     return (
         chunk.host_texts(),
         *(hosts[name].tolist() for name in ("bytes_in", "bytes_out", "packets_in", "packets_out")),
-        *(_times(hosts[name]) for name in ("first_seen_ns", "last_seen_ns")),
+        *(time_texts(hosts[name]) for name in ("first_seen_ns", "last_seen_ns")),
         *(column.tolist() for column in (chunk.local, chunk.flagged, chunk.total_bytes_in, chunk.total_bytes_out)),
     )
 
 
-def _times(ts_ns: NDArray[np.int64]) -> list[str]:
+def time_texts(ts_ns: NDArray[np.int64]) -> list[str]:
+    """Return times as ISO-8601 in UTC with microseconds."""
     texts: list[str] = np.datetime_as_string((ts_ns // 1000).astype("M8[us]"), timezone="UTC").tolist()
     return texts

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
+from fastmon.report.details import host_details, network_apps
 from fastmon.report.hosts import host_columns
 from fastmon.report.sink import Sink
 from fastmon.units import format_time
@@ -42,6 +43,17 @@ class _IntervalHost(_Host, frozen=True, gc=False):
     total_bytes_out: int
 
 
+class _Apps(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What is known of a host beside its counters, where conversations are accounted; the fields join those of the host."""
+
+    apps: dict[str, dict[str, int]]
+    name: str = ""
+    name_from: str = ""
+    mac: str = ""
+    vendor: str = ""
+    addresses: list[str] = []
+
+
 class JsonlSink(Sink):
     """Writes snapshots, the summary and alerts to a binary stream, and flushes after each."""
 
@@ -56,11 +68,32 @@ class JsonlSink(Sink):
         self._stream.write(head[:-1] + b',"hosts":[')
         separator = b""
         for chunk in snapshot.chunks():
-            records = self._encode(list(map(record_type, *host_columns(chunk)[:columns])))
-            self._stream.write(separator + records[1:-1])
+            hosts = list(map(record_type, *host_columns(chunk)[:columns]))
+            self._stream.write(
+                separator + (self._encode(hosts)[1:-1] if snapshot.conversations is None else self._detailed(hosts, chunk))
+            )
             separator = b","
         self._stream.write(b"]}\n")
         self._stream.flush()
+
+    def _detailed(self, hosts: list[_Host], chunk: Snapshot) -> bytes:
+        """Return the records of hosts with their details, separated by commas."""
+        encode = self._encode
+        return b",".join(
+            encode(host)[:-1]
+            + b","
+            + encode(
+                _Apps(
+                    {app: traffic._asdict() for app, traffic in found.apps.items()},
+                    found.name,
+                    found.name_from,
+                    found.mac,
+                    found.vendor,
+                    list(found.addresses),
+                )
+            )[1:]
+            for host, found in zip(hosts, host_details(chunk), strict=True)
+        )
 
     def alert(self, alert: Alert) -> None:
         """Write an `alert` record."""
@@ -80,7 +113,7 @@ class JsonlSink(Sink):
 def _head(snapshot: Snapshot) -> dict[str, object]:
     """Return a snapshot's record without its hosts."""
     counters = snapshot.counters
-    return {
+    head: dict[str, object] = {
         "type": "summary" if snapshot.is_summary else "snapshot",
         "source": snapshot.source.encode("utf-8", "backslashreplace").decode(),
         "start": format_time(snapshot.interval.start_ns),
@@ -93,3 +126,13 @@ def _head(snapshot: Snapshot) -> dict[str, object]:
         "dropped": asdict(snapshot.dropped),
         "overflow": asdict(counters.overflow),
     }
+    if snapshot.conversations is not None:
+        counts = snapshot.conversations
+        head["apps"] = {app: asdict(count) for app, count in network_apps(snapshot).items()}
+        head["conversations"] = {
+            "opened": counts.opened,
+            "running": counts.running,
+            "ended": counts.ended,
+            "unclassified_for_budget": counts.passed_by,
+        }
+    return head

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from fastmon.texts import printable
 
 if TYPE_CHECKING:
+    from fastmon.conversations import EndedConversations
     from fastmon.policy import Alert
     from fastmon.snapshot import Snapshot
 
@@ -24,6 +25,9 @@ class Sink:
 
     def alert(self, alert: Alert) -> None:
         """Take an alert."""
+
+    def conversations(self, ended: EndedConversations) -> None:
+        """Take conversations that have ended."""
 
     def problem(self, text: str) -> None:
         """Take one line about something that went wrong, or that a person should know."""

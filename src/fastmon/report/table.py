@@ -5,8 +5,11 @@ What it does not do: show every host; JSON lines and CSV do.
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import islice
 from typing import TYPE_CHECKING, TextIO
 
+from fastmon.report.details import app_name, host_details, network_apps
 from fastmon.report.grid import Grid, open_page
 from fastmon.report.sink import Sink, alert_line, printable
 from fastmon.units import NS_PER_S, format_duration, format_rate, format_size, format_time
@@ -15,16 +18,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fastmon.policy import Alert
+    from fastmon.report.details import HostDetails
     from fastmon.snapshot import Count, HostRow, Snapshot
 
 __all__ = ["TableSink"]
 
-_TITLES = ("host", "side", "bytes in", "bytes out", "total", "packets in", "packets out", "share", "state")
-_OPTIONAL = (
-    frozenset({5, 6}),
-    frozenset({7}),
-    frozenset({1}),
-)  # in 80 columns there is room for an IPv6 address, its bytes and its state
+_NUMBERS = ("bytes in", "bytes out", "total", "packets in", "packets out", "share")
+_TITLES = ("host", "side", *_NUMBERS, "state")
+_DETAILED_TITLES = ("host", "name", "side", *_NUMBERS, "mostly", "state")
+_OPTIONAL = (("packets in", "packets out"), ("share",), ("side",), ("name",), ("mostly",))
+"""In 80 columns there is room for an IPv6 address, its bytes and its state."""
+
+_APP_TITLES = ("application", "bytes", "frames", "share", "hosts")
+MAX_NAME = 32
 
 
 class TableSink(Sink):
@@ -41,6 +47,9 @@ class TableSink(Sink):
             self._page.line(_totals(snapshot))
         if len(snapshot) and self._top:
             self._page.grid(_grid(snapshot, self._top))
+        if snapshot.conversations is not None and len(snapshot) and self._top:
+            self._page.line("")
+            self._page.grid(_app_grid(snapshot, self._top))
         for note in _notes(snapshot, self._top):
             self._page.line(note, style="dim")
         self._page.line("")
@@ -83,28 +92,58 @@ def _totals(snapshot: Snapshot) -> str:
 
 
 def _grid(snapshot: Snapshot, top: int) -> Grid:
-    grid = Grid(_TITLES, numbers=frozenset(range(2, 8)), optional=_OPTIONAL, folded=frozenset({0}))
-    for number, row in enumerate(snapshot.top(top)):
-        grid.rows.append(_cells(row, snapshot.counters.ip))
+    titles = _TITLES if snapshot.conversations is None else _DETAILED_TITLES
+    grid = Grid(
+        titles,
+        numbers=frozenset(map(titles.index, _NUMBERS)),
+        optional=[frozenset(titles.index(title) for title in group) for group in _OPTIONAL if group[0] in titles],
+        folded=frozenset({0}),
+    )
+    biggest = snapshot.top(top)
+    for number, (row, details) in enumerate(zip(biggest, host_details(biggest), strict=True)):
+        cells = _cells(row, details, snapshot.counters.ip)
+        grid.rows.append([cells[title] for title in titles])
         if row.flagged:
             grid.styles[number] = "red"
     return grid
 
 
-def _cells(row: HostRow, ip: Count) -> tuple[str, ...]:
+def _cells(row: HostRow, details: HostDetails, ip: Count) -> dict[str, str]:
+    """Return what stands under each title."""
     total = row.bytes_in + row.bytes_out
-    return (
-        row.host,
-        "local" if row.local else "remote",
-        format_size(row.bytes_in),
-        format_size(row.bytes_out),
-        format_size(total),
-        f"{row.packets_in:,}",
-        f"{row.packets_out:,}",
-        # of the IP bytes, those that the host took part in; one that talks to itself counts each twice
-        f"{min(total / ip.bytes, 1) if ip.bytes else 0:.1%}",
-        "FLAGGED" if row.flagged else "OK",
-    )
+    return {
+        "host": row.host,
+        "name": _shortened(details.name or (f"({details.vendor})" if details.vendor else "")),
+        "side": "local" if row.local else "remote",
+        "bytes in": format_size(row.bytes_in),
+        "bytes out": format_size(row.bytes_out),
+        "total": format_size(total),
+        "packets in": f"{row.packets_in:,}",
+        "packets out": f"{row.packets_out:,}",
+        # one that talks to itself counts each byte twice
+        "share": _share(min(total, ip.bytes), ip),
+        "mostly": next(iter(details.apps), ""),
+        "state": "FLAGGED" if row.flagged else "OK",
+    }
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"
+
+
+def _share(size: int, ip: Count) -> str:
+    """Return how much of the IP bytes this is."""
+    return f"{size / ip.bytes if ip.bytes else 0:.1%}"
+
+
+def _app_grid(snapshot: Snapshot, top: int) -> Grid:
+    """Return the applications with the most bytes, and how many hosts use each."""
+    grid = Grid(_APP_TITLES, numbers=frozenset(range(1, 5)))
+    n_hosts = Counter(map(app_name, snapshot.apps["app"].tolist()))
+    for app, count in islice(network_apps(snapshot).items(), top):
+        hosts = f"{n_hosts[app]:,}" if app in n_hosts else ""
+        grid.rows.append((app, format_size(count.bytes), f"{count.frames:,}", _share(count.bytes, snapshot.counters.ip), hosts))
+    return grid
 
 
 def _notes(snapshot: Snapshot, top: int) -> Iterator[str]:
@@ -118,6 +157,12 @@ def _notes(snapshot: Snapshot, top: int) -> Iterator[str]:
     if reasons:
         texts = (f"{reason.replace('_', ' ')} {_count(count.frames, count.bytes)}" for reason, count in reasons.items())
         yield f"not decoded: {', '.join(texts)}"
+    if snapshot.conversations is not None:
+        counts = snapshot.conversations
+        forced = f", {counts.ended['full']:,} of them early for want of room" if counts.ended["full"] else ""
+        yield f"conversations: {counts.opened:,} begun, {sum(counts.ended.values()):,} ended{forced}"
+        if counts.passed_by:
+            yield f"payloads not looked at for want of time: {counts.passed_by:,}"
     overflow = counters.overflow
     if overflow.frames_in or overflow.frames_out:
         received, sent = _count(overflow.frames_in, overflow.bytes_in), _count(overflow.frames_out, overflow.bytes_out)
