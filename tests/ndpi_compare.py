@@ -206,7 +206,9 @@ def _segment(frame: Frame) -> tuple[int, Endpoint, Endpoint, bytes] | None:
         return None
     start = step.at.start
     stated = step.at.u16(2) if step.at.u8(0) >> 4 == 4 else 40 + step.at.u16(4)
-    data = frame.data[at.start : start + stated] if stated > 40 or (step.at.u8(0) >> 4 == 4 and stated) else frame.data[at.start :]
+    data = (
+        frame.data[at.start : start + stated] if stated > 40 or (step.at.u8(0) >> 4 == 4 and stated) else frame.data[at.start :]
+    )
     ports = (protocol in {TCP, UDP} and read_ports(packet.upper)) or (0, 0)
     n_header = 8
     if protocol == TCP:

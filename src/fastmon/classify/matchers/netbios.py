@@ -84,7 +84,7 @@ def datagram(data: bytes, context: Context) -> Match | None:
         return None
     if data[0] == 0x13:
         return certain("netbios") if len(data) == 11 and 0x82 <= data[10] <= 0x84 else None
-    is_sized = data[8:10] == b"\0\x8a" and data[0] < 0x13 and (data[10] << 8 | data[11]) + 14 == len(data)
+    is_sized = data[8:10] == b"\0\x8a" and data[0] < 0x13 and len(data) > 11 and (data[10] << 8 | data[11]) + 14 == len(data)
     if not _is_encoded(data, 14 if data[0] < 0x13 else 10):
         return certain("netbios") if is_sized else None
     facts: tuple[NameFact, ...] = ()
