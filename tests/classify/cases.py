@@ -227,6 +227,7 @@ CASES = (
     tcp("rtsp", b"OPTIONS rtsp://192.0.2.1/stream RTSP/1.0\r\nCSeq: 1\r\n\r\n"),
     udp("stun", STUN_REQUEST),
     tcp("mqtt", MQTT_CONNECT),
+    tcp("mqtt", b"\x32\x0b\0\4temp\x12\x3421C", b"\x40\2\x12\x34", label="in mid-connection"),
     tcp("amqp", b"AMQP\0\0\x09\1"),
     tcp("amqp", b"\1\0\0\0\0\0\x05\0\x0a\0\x0b\0\xce", label="in mid-connection"),
     udp("coap", b"\x41\1\x12\x34\x7a\xb5hello"),

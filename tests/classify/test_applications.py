@@ -15,12 +15,69 @@ from . import cases
 from .cases import CASES, Case
 
 A, B = bytes(10) + b"\xff\xff\xc0\0\2\1", bytes(10) + b"\xff\xff\xc0\0\2\2"
-NAMES_OF_THE_CONTRACT = (
-    "http https tls quic dns mdns llmnr netbios dhcp dhcpv6 ntp ftp ftp-data tftp smtp imap pop3 ssh telnet "
-    "rdp vnc smb rpc nfs ldap kerberos snmp syslog radius sip rtp rtcp rtsp stun mqtt amqp coap ssdp mysql postgresql redis "
-    "mongodb bittorrent wireguard openvpn ipsec modbus bacnet dnp3 ethernet-ip s7 opcua bgp icmp icmpv6 igmp gre ospf vrrp sctp "
-    "unknown"
-).split()
+NAMES_OF_THE_CONTRACT = [
+    "http",
+    "https",
+    "tls",
+    "quic",
+    "dns",
+    "mdns",
+    "llmnr",
+    "netbios",
+    "dhcp",
+    "dhcpv6",
+    "ntp",
+    "ftp",
+    "ftp-data",
+    "tftp",
+    "smtp",
+    "imap",
+    "pop3",
+    "ssh",
+    "telnet",
+    "rdp",
+    "vnc",
+    "smb",
+    "rpc",
+    "nfs",
+    "ldap",
+    "kerberos",
+    "snmp",
+    "syslog",
+    "radius",
+    "sip",
+    "rtp",
+    "rtcp",
+    "rtsp",
+    "stun",
+    "mqtt",
+    "amqp",
+    "coap",
+    "ssdp",
+    "mysql",
+    "postgresql",
+    "redis",
+    "mongodb",
+    "bittorrent",
+    "wireguard",
+    "openvpn",
+    "ipsec",
+    "modbus",
+    "bacnet",
+    "dnp3",
+    "ethernet-ip",
+    "s7",
+    "opcua",
+    "bgp",
+    "icmp",
+    "icmpv6",
+    "igmp",
+    "gre",
+    "ospf",
+    "vrrp",
+    "sctp",
+    "unknown",
+]
 NEITHER_BY_PAYLOAD = {"mdns", "llmnr", "ftp-data"}
 """Those whose payloads are another's, told apart by address, port or announcement: tested in test_names and test_announced."""
 

@@ -50,9 +50,9 @@ def name_service(data: bytes, context: Context) -> Match | None:
     name, suffix = _decoded(data, 12)
     facts: tuple[NameFact, ...] = ()
     if n_questions and data[11] and (data[2] >> 3 & 0x0F) in REGISTRATIONS and suffix in HOST_SUFFIXES:
-        facts = tuple(_addresses(data, 66, name))
+        facts = tuple(_addresses(data, 62, name))
     elif n_answers and kind == NB and data[2] & 0x80 and not data[3] & 0x0F and suffix in HOST_SUFFIXES:
-        facts = tuple(_addresses(data, 60, name))
+        facts = tuple(_addresses(data, 56, name))
     elif n_answers and kind == NBSTAT:
         facts = tuple(_own_names(data, context))
     return Match(("netbios",), name=None if name == "*" else name, facts=facts, follow=name_service)
