@@ -257,6 +257,7 @@ CASES = (
     udp("bacnet", bytes.fromhex("810b000c0120ffff00ff1008")),
     tcp("dnp3", dnp3_header() + crc_dnp(dnp3_header())),
     tcp("ethernet-ip", struct.pack("<HHII8sI", 0x65, 4, 0, 0, bytes(8), 0) + b"\1\0\0\0"),
+    udp("ethernet-ip", bytes.fromhex("020002800800010203040000000 0b1000600aabbccddeeff".replace(" ", "")), label="cyclic data"),
     tcp("s7", S7_SETUP),
     tcp("opcua", b"HELF" + struct.pack("<I", 8 + 24) + bytes(24)),
     tcp("bgp", b"\xff" * 16 + struct.pack(">HB", 19, 4)),
