@@ -1,4 +1,4 @@
-"""Compares what fastmon says of conversations with what nDPI says of them: python tests/ndpi_compare.py [--hide-ports] [--verbose]
+"""Compares fastmon's labels of conversations with nDPI's: python tests/ndpi_compare.py [--hide-ports] [--verbose]
 
 The corpus has nDPI's own expected results beside its captures. A conversation counts if nDPI's protocol is one that fastmon
 knows by a name in OURS; where nDPI names a service within a protocol (TLS.Amazon), the protocol counts. Disagreements are
@@ -107,11 +107,31 @@ OURS: dict[str, tuple[str, ...]] = {
 }
 """nDPI's names, and ours of the same. TLS is named by us for what its port or ALPN says is within."""
 
-OUT_OF_SCOPE: dict[str, str] = {}
+REASONS: dict[tuple[str, str, str], str] = {
+    ("BGP", "unknown", "port"): "no payload; port 2605 is bgpd's terminal, not BGP",
+    ("OSPF", "unknown", "port"): "no payload; port 2604 is ospfd's terminal, and OSPF has no ports",
+    ("Syslog", "unknown", "port"): "no payload; TCP port 514 is rsh's, syslog's is UDP",
+    (
+        "FTP_DATA",
+        "unknown",
+        "DPI",
+    ): "announced later than the control connection's first payloads; nDPI guesses by the file's kind",
+    ("SRTP", "stun", "DPI"): "media came later than the first payloads, which are STUN's",
+    ("STUN", "rtp", "DPI"): "media among the first payloads",
+    ("TLS", "unknown", "port"): "no TLS in the payloads; only the port said so",
+    ("TLS", "unknown", "DPI"): "no TLS in the first payloads: nDPI waits for more",
+    ("SIP", "unknown", "DPI"): "no SIP in the payloads: a keepalive of one vendor, or damaged",
+    ("HTTP", "unknown", "DPI"): "a damaged request",
+    ("COAP", "unknown", "DPI"): "a draft's options with a byte behind them",
+    ("DNS", "unknown", "DPI"): "a damaged message, by its port alone",
+    ("NetBIOS", "unknown", "DPI"): "a damaged message, by its port alone",
+}
+"""Why a kind of disagreement is there: nDPI's protocol, our label, and whether nDPI went by payload or port."""
 
 LINE = re.compile(
     r"^\t\d+\t(?P<protocol>\S+) (?P<a>\S+) (?:<->|->) (?P<b>\S+) .*?\[proto: (?P<tunnel>\w+:)?[\d.]+/(?P<name>[^\]]+)\]"
-    r".*?\[Confidence: (?P<confidence>[^\]]+)\].*?\[(?P<ab>\d+) pkts/(?P<bytes_ab>\d+) bytes (?:<->|->) (?P<ba>\d+) pkts/(?P<bytes_ba>\d+) bytes\]"
+    r".*?\[Confidence: (?P<confidence>[^\]]+)\]"
+    r".*?\[\d+ pkts/(?P<bytes_ab>\d+) bytes (?:<->|->) \d+ pkts/(?P<bytes_ba>\d+) bytes\]"
 )
 PROTOCOL_NUMBERS = {
     "TCP": 6,
@@ -253,9 +273,36 @@ def label(one: Assembled, *, hide_ports: bool) -> tuple[str, str]:
     return APPLICATIONS[apps[0] or apps[1]].name, "port"
 
 
+@dataclass(frozen=True, slots=True)
+class Miss:
+    """A disagreement.  by: what our label is from.  payloads: what the classifier was given."""
+
+    verdict: Verdict
+    ours: str
+    by: str
+    payloads: list[bytes]
+
+    def reason(self) -> str:
+        """Return why, or nothing."""
+        how = "port" if "port" in self.verdict.confidence else "DPI"
+        if reason := REASONS.get((self.verdict.master, self.ours, how)):
+            return reason
+        if self.by == "nothing" and not self.payloads:
+            return "no payload"
+        return "ports are hidden, and the payloads say nothing" if self.by == "nothing" and how == "port" else ""
+
+    def line(self) -> str:
+        """Return it for people."""
+        one = self.verdict
+        return (
+            f"{one.capture} {one.text} {one.size} bytes: nDPI {one.name} ({one.confidence}), "
+            f"here {self.ours} by {self.by}: {self.reason() or '?'}"
+        )
+
+
 @dataclass(slots=True)
 class Comparison:
-    """The sums over all captures.  misses: disagreements as (verdict, our label, by what, its first payloads)."""
+    """The sums over all captures."""
 
     n_all: int = 0
     n_right: int = 0
@@ -266,7 +313,7 @@ class Comparison:
     n_missing: int = 0
     out_of_scope: Counter[str] = field(default_factory=Counter)
     extra: Counter[tuple[str, str]] = field(default_factory=Counter)
-    misses: list[tuple[Verdict, str, str, list[bytes]]] = field(default_factory=list)
+    misses: list[Miss] = field(default_factory=list)
 
     def add(self, verdict: Verdict, one: Assembled | None, *, hide_ports: bool) -> None:
         accepted = OURS.get(verdict.master)
@@ -288,13 +335,13 @@ class Comparison:
         self.n_dpi += is_dpi
         self.n_dpi_right += is_dpi and right
         if not right:
-            self.misses.append((verdict, ours, by, one.payloads if one else []))
+            self.misses.append(Miss(verdict, ours, by, one.payloads if one else []))
 
 
 def captures() -> list[tuple[Path, Path]]:
     """Return the captures that nDPI's results are there for, with those."""
     expected = {path.name.removesuffix(".out"): path for path in (CORPUS / "expected" / "ndpi").glob("*.out")}
-    folders = [folder for folder in sorted(CORPUS.iterdir()) if folder.is_dir() and folder.name not in {"expected"}]
+    folders = [folder for folder in sorted(CORPUS.iterdir()) if folder.is_dir() and folder.name != "expected"]
     return [(path, expected[path.name]) for folder in folders for path in sorted(folder.iterdir()) if path.name in expected]
 
 
@@ -313,22 +360,23 @@ def main() -> int:
     parser.add_argument("--hide-ports", action="store_true", help="from the classifier: only payloads decide")
     parser.add_argument("--verbose", action="store_true", help="show first payloads, and what is out of scope")
     options = parser.parse_args()
+    if not CORPUS.is_dir():
+        parser.error(f"there is no capture corpus in {CORPUS}; FASTMON_CORPUS can name another folder")
     total = compare(hide_ports=options.hide_ports)
-    for verdict, ours, by, payloads in sorted(total.misses, key=lambda miss: miss[0].name):
-        print(
-            f"{verdict.capture} {verdict.text} {verdict.size} bytes: nDPI {verdict.name} ({verdict.confidence}), here {ours} by {by}"
-        )
-        if options.verbose:
-            for payload in payloads:
-                print(f"    {len(payload)}: {payload[:48].hex(' ')} {payload[:48]!r}")
+    for miss in sorted(total.misses, key=lambda miss: miss.verdict.name):
+        print(miss.line())
+        for payload in miss.payloads if options.verbose else []:
+            print(f"    {len(payload)}: {payload[:48].hex(' ')} {payload[:48]!r}")
     if options.verbose:
         for (theirs, ours), count in sorted(total.extra.items()):
             print(f"out of scope: nDPI {theirs}, here {ours}: {count}")
-    print(
-        f"conversations: {total.n_right} of {total.n_all} = {total.n_right / total.n_all:.2%}; not in the capture: {total.n_missing}"
-    )
-    print(f"bytes: {total.bytes_right} of {total.bytes_all} = {total.bytes_right / total.bytes_all:.2%}")
-    print(f"decided by payload in nDPI: {total.n_dpi_right} of {total.n_dpi} = {total.n_dpi_right / total.n_dpi:.2%}")
+    for what, right, of in (
+        ("conversations", total.n_right, total.n_all),
+        ("bytes", total.bytes_right, total.bytes_all),
+        ("conversations that nDPI decided by payload", total.n_dpi_right, total.n_dpi),
+    ):
+        print(f"{what}: {right} of {of} = {right / of:.2%}")
+    print(f"not found in the captures: {total.n_missing}; out of scope: {sum(total.out_of_scope.values())}")
     return 0
 
 

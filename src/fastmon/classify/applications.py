@@ -366,6 +366,7 @@ _TABLE = (
         "its encapsulation's header",
         tcp(industrial.ethernet_ip, sorted(industrial.ENCAPSULATION_COMMANDS), 24),
         udp(industrial.ethernet_ip, sorted(industrial.ENCAPSULATION_COMMANDS), 24),
+        udp(industrial.cip_io, b"\2", 16),
         tcp=(44818,),
         udp=(44818, 2222),
     ),
@@ -444,13 +445,15 @@ _TABLE = (
     _app("pptp", "Point-to-Point Tunneling Protocol, control", "the magic cookie", tcp(vpn.pptp, b"\0", 12), tcp=(1723,)),
     _app("vxlan", "VXLAN", "its header and an Ethernet frame", udp(vpn.vxlan, b"\x08", 22), udp=(4789, 8472)),
     _app("gtp", "GPRS Tunnelling Protocol", "its length and IP within", udp(vpn.gtp, range(0x30, 0x40), 8), udp=(2152, 2123)),
-    _app("whois", "Whois", "", tcp=(43, 4343)),
+    _app("whois", "Whois", "", tcp=(43,)),
     _app("pim", "Protocol Independent Multicast", IP_AND_ICMP, protocols=(103,)),
     _app("eigrp", "Enhanced Interior Gateway Routing Protocol", IP_AND_ICMP, protocols=(88,)),
     _app("ipip", "IP within IP", IP_AND_ICMP, protocols=(4, 41)),
     _app("rip", "Routing Information Protocol", "", udp=(520, 521)),
     _app("netflow", "NetFlow and IPFIX", "", udp=(2055, 4739, 9995)),
     _app("sflow", "sFlow", "", udp=(6343,)),
+    _app("hsrp", "Hot Standby Router Protocol", "", udp=(1985, 2029)),
+    _app("capwap", "CAPWAP, wireless access points' control", "", udp=(5246, 5247)),
 )
 
 

@@ -3,10 +3,12 @@
 Matchers are tried by the payload's protocol and first byte. One that is certain decides. Evidence that is not needs a second:
 the conversation's port, another conversation that announced it, or a second payload that says the same.
 
-Cost: each matcher reads a payload once, at most MAX_PAYLOAD bytes of it, and at most MAX_MATCHERS are tried; besides, an
-Initial of QUIC is decrypted, at most once for each payload. State: at most `max_pending` undecided or followed conversations and
-`max_expected` announced endpoints, the oldest given up first; a conversation keeps at most MAX_VOTES pieces of evidence,
-MAX_MEMORY notes of matchers, and of a hello that it follows some 8 KiB, or 16 KiB of QUIC's.
+Cost: each matcher reads a payload once, at most MAX_PAYLOAD bytes of it, and at most MAX_MATCHERS are tried: no more than
+MAX_STEPS lines of Python are run for a payload, whatever it is. Besides, an Initial of QUIC is decrypted, once a payload.
+
+State: at most `max_pending` undecided or followed conversations and `max_expected` announced endpoints, the oldest given up
+first. A conversation keeps at most MAX_VOTES pieces of evidence and MAX_MEMORY notes of matchers, and of a hello that goes on in
+later payloads some 8 KiB, or 16 KiB of QUIC's.
 
 What it does not do: capture, count, or sanitise names.
 """
@@ -14,7 +16,6 @@ What it does not do: capture, count, or sanitise names.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fastmon.classify.applications import APPLICATIONS, BY_NAME
@@ -24,7 +25,7 @@ from fastmon.classify.model import Conversation, Endpoint, Finding
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-__all__ = ["MAX_EXPECTED", "MAX_MATCHERS", "MAX_PAYLOAD", "MAX_PENDING", "MAX_VOTES", "Classifier"]
+__all__ = ["MAX_EXPECTED", "MAX_MATCHERS", "MAX_PAYLOAD", "MAX_PENDING", "MAX_STEPS", "MAX_VOTES", "Classifier"]
 
 MAX_PAYLOAD = 1500
 MAX_PENDING = 4096
@@ -32,17 +33,20 @@ MAX_EXPECTED = 4096
 MAX_VOTES = 8
 MAX_MEMORY = 32
 MAX_MATCHERS = 24
+MAX_STEPS = 20_000
 EXPECTED_FOR_NS = 300 * 10**9
 
 
-@dataclass(slots=True)
 class _State:
     """What is known of a conversation that is not done with."""
 
-    label: str = ""
-    follow: MatcherFunction | None = None
-    memory: dict[Hashable, Any] = field(default_factory=dict)
-    votes: list[tuple[str, Hashable, int]] = field(default_factory=list)
+    __slots__ = ("follow", "label", "memory", "votes")
+
+    def __init__(self) -> None:
+        self.label = ""
+        self.follow: MatcherFunction | None = None
+        self.memory: dict[Hashable, Any] = {}
+        self.votes: list[tuple[str, Hashable, int]] = []
 
 
 Dispatch = dict[int, tuple[tuple[tuple[int, MatcherFunction], ...], ...]]
@@ -108,8 +112,7 @@ class Classifier:
         payload: its first MAX_PAYLOAD bytes count, and it may have been cut by the capture.
         Once a finding wants no more, further payloads of that conversation are not to be given.  Never raises.
         """
-        table = _DISPATCH.get(conversation.protocol)
-        if table is None or not payload:
+        if conversation.protocol not in _DISPATCH or not payload:
             return None
         try:
             return self._inspect(conversation, payload[:MAX_PAYLOAD], from_a, ts_ns)
@@ -127,10 +130,9 @@ class Classifier:
             if match is not None and match.certain:
                 return self._found(match, match.apps[0], conversation, state, ts_ns)
             return None
-        hints = self._hints(conversation, ts_ns) if self._use_ports else _NONE
-        outright = next((hint[1:] for hint in hints if hint[0] == "!"), None)
-        if outright is not None:
-            return self._found(Match((outright,)), outright, conversation, state, ts_ns)
+        announced = self._announced(conversation, ts_ns) if self._expected else None
+        if announced is not None and announced[1]:
+            return self._found(Match((announced[0],)), announced[0], conversation, state, ts_ns)
         unsure = []
         size = len(payload)
         for least, matcher in _DISPATCH[conversation.protocol][payload[0]]:
@@ -143,6 +145,7 @@ class Classifier:
                 return self._found(match, match.apps[0], conversation, state, ts_ns)
             unsure.append(match)
         if unsure:
+            hints = self._hints(conversation, announced) if self._use_ports else _NONE
             return self._weigh(unsure, hints, conversation, state, ts_ns, hash(payload))
         if state.memory:
             self._keep(conversation.token, state)
@@ -154,16 +157,20 @@ class Classifier:
             src, dst = Endpoint(src.host, 0), Endpoint(dst.host, 0)
         return Context(conversation.protocol, src, dst, from_a, state.memory)
 
-    def _hints(self, conversation: Conversation, ts_ns: int) -> frozenset[str]:
-        """Return what the ports stand for, and what was announced; "!" before what was announced outright."""
-        protocol, a, b = conversation.protocol, conversation.a, conversation.b
-        hints = _PORT_APPS.get((protocol, a.port), _NONE) | _PORT_APPS.get((protocol, b.port), _NONE)
-        if self._expected:
-            for endpoint in (b, a):
-                expected = self._expected.get((protocol, endpoint))
-                if expected is not None and abs(ts_ns - expected[2]) <= EXPECTED_FOR_NS:
-                    hints |= {f"!{expected[0]}" if expected[1] else expected[0]}
-        return hints
+    def _announced(self, conversation: Conversation, ts_ns: int) -> tuple[str, bool, int] | None:
+        """Return what another conversation said that this one would be."""
+        for endpoint in (conversation.b, conversation.a):
+            expected = self._expected.get((conversation.protocol, endpoint))
+            if expected is not None and abs(ts_ns - expected[2]) <= EXPECTED_FOR_NS:
+                return expected
+        return None
+
+    @staticmethod
+    def _hints(conversation: Conversation, announced: tuple[str, bool, int] | None) -> frozenset[str]:
+        """Return what the ports stand for, and what was announced."""
+        protocol = conversation.protocol
+        hints = _PORT_APPS.get((protocol, conversation.a.port), _NONE) | _PORT_APPS.get((protocol, conversation.b.port), _NONE)
+        return hints | {announced[0]} if announced else hints
 
     def _weigh(
         self, unsure: list[Match], hints: frozenset[str], conversation: Conversation, state: _State, ts_ns: int, digest: int

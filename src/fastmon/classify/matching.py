@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import dpkt
@@ -61,9 +62,9 @@ class Expectation:
     outright: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Match:
-    """What a matcher found.
+    """What a matcher found. Not to be changed: plain ones are shared, and are not frozen because that costs time.
 
     apps: the application, or those that this payload cannot tell apart.
     certain: it decides alone. Otherwise its port or a second payload with the same `tag` must agree.
@@ -84,7 +85,7 @@ class Context:
     """What a matcher may know besides the payload.
 
     src, dst: who sent this payload to whom; the ports are 0 where ports are hidden.
-    ports: the two ports.  memory: what matchers keep of earlier payloads of this conversation.
+    memory: what matchers keep of earlier payloads of this conversation.
     """
 
     protocol: int
@@ -92,10 +93,11 @@ class Context:
     dst: Endpoint
     from_a: bool
     memory: dict[Hashable, Any]
-    ports: tuple[int, int] = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.ports = (self.src.port, self.dst.port)
+    @property
+    def ports(self) -> tuple[int, int]:
+        """The two ports."""
+        return self.src.port, self.dst.port
 
     def by_port(self, apps: Mapping[int, str]) -> str | None:
         """Return what `apps` has for the destination's port, else for the source's."""
@@ -129,16 +131,19 @@ def udp(function: MatcherFunction, first: bytes | Iterable[int] | None = None, l
     return Matcher(UDP, function, _first_bytes(first), least)
 
 
+@cache
 def certain(app: str, follow: MatcherFunction | None = None) -> Match:
     """Return the match of a payload that can be nothing else."""
     return Match((app,), follow=follow)
 
 
+@cache
 def likely(*apps: str, follow: MatcherFunction | None = None) -> Match:
     """Return the match of a payload that may be any of `apps`, or something else."""
     return Match(apps, certain=False, follow=follow)
 
 
+@cache
 def hinted(app: str) -> Match:
     """Return the match of a payload that means something only on the application's port, or where it was announced."""
     return Match((app,), certain=False, tag=NEVER)

@@ -22,8 +22,9 @@ REDIS_INLINE = re.compile(rb"(?:PING|INFO|QUIT|(?:GET|DEL|EXISTS|AUTH|SELECT|CON
 MONGO_OPCODES = {1, 2001, 2002, 2004, 2005, 2006, 2007, 2010, 2011, 2012, 2013}
 MONGO_BYTES = {opcode.to_bytes(4, "little") for opcode in MONGO_OPCODES}
 MEMCACHED = re.compile(
-    rb"(?:(?:gets?|delete|incr|decr|touch|gat) [!-~]{1,250}(?: [!-~]+)*\r\n|(?:set|add|replace|append|prepend|cas) [!-~]{1,250} \d+ -?\d+ \d+|"
-    rb"stats(?: [a-z]+)?\r\n|STAT [a-z_:0-9]+ |VALUE [!-~]{1,250} \d+ \d+|version\r\n|VERSION \d+\.|flush_all|END\r\n$|STORED\r\n$)"
+    rb"(?:(?:gets?|delete|incr|decr|touch|gat) [!-~]{1,250}(?: [!-~]+)*\r\n|"
+    rb"(?:set|add|replace|append|prepend|cas) [!-~]{1,250} \d+ -?\d+ \d+|stats(?: [a-z]+)?\r\n|STAT [a-z_:0-9]+ |"
+    rb"VALUE [!-~]{1,250} \d+ \d+|version\r\n|VERSION \d+\.|flush_all|END\r\n$|STORED\r\n$)"
 )
 
 

@@ -69,7 +69,7 @@ def snmp(data: bytes, context: Context) -> Match | None:
     if community < 0 or size > 255:
         return None
     if pdu >= len(data):
-        return likely("snmp")
+        return hinted("snmp")
     return certain("snmp") if 0xA0 <= data[pdu] <= 0xA8 else None
 
 
@@ -98,7 +98,7 @@ def radius(data: bytes, context: Context) -> Match | None:
     if data[0] not in RADIUS_CODES or not 20 <= length <= 4096:
         return None
     if length > len(data):
-        return likely("radius") if len(data) < 60 and (len(data) < 22 or (data[20] and data[21] > 2)) else None
+        return hinted("radius") if len(data) < 60 and (len(data) < 22 or (data[20] and data[21] > 2)) else None
     if length < len(data):
         return None
     attributes = parsed(parse_attrs, data[20:length])
@@ -133,7 +133,7 @@ def ntp(data: bytes, context: Context) -> Match | None:
     if mode >= 6:
         return hinted("ntp") if version > 1 and len(data) < 1000 else None
     if len(data) < 48:
-        return likely("ntp") if len(data) >= 40 and data[1] <= 16 and data[2] <= 17 else None
+        return hinted("ntp") if len(data) >= 40 and data[1] <= 16 and data[2] <= 17 else None
     packet = parsed(NTP, data)
     if packet is None or packet.stratum > 16 or packet.interval > 17 or 0 < packet.precision < 224:
         return None

@@ -6,7 +6,7 @@ import re
 
 from dpkt.tftp import TFTP
 
-from fastmon.classify.matching import UDP, Context, Expectation, Match, certain, likely, parsed
+from fastmon.classify.matching import UDP, Context, Expectation, Match, certain, hinted, likely, parsed
 from fastmon.classify.model import Endpoint
 
 __all__ = ["dce_rpc", "dce_rpc_datagram", "git", "rpc", "rpc_stream", "rsync", "smb", "tftp"]
@@ -72,7 +72,7 @@ def tftp(data: bytes, context: Context) -> Match | None:
         return None
     if data[1] <= 2:
         if not TFTP_REQUEST.match(data):
-            return likely("tftp") if len(data) < 60 and TFTP_CUT.match(data) else None
+            return hinted("tftp") if len(data) < 60 and TFTP_CUT.match(data) else None
         request = parsed(TFTP, data)
         name = request.filename.decode("utf-8", "backslashreplace") if request is not None else None
         # The server answers from a port of its own.

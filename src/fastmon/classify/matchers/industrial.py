@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from fastmon.classify.matching import Context, Match, certain, likely
 
-__all__ = ["bacnet", "dnp3", "ethernet_ip", "iec104", "modbus", "opcua", "s7"]
+__all__ = ["bacnet", "cip_io", "dnp3", "ethernet_ip", "iec104", "modbus", "opcua", "s7"]
 
 MODBUS_FUNCTIONS = {1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 15, 16, 17, 20, 21, 22, 23, 24, 43, 90}
 ENCAPSULATION_COMMANDS = {0x00, 0x01, 0x04, 0x63, 0x64, 0x65, 0x66, 0x6F, 0x70, 0x72, 0x73}
+CIP_IO = b"\2\0\2\x80\x08\0"
 OPCUA_TYPES = {b"HELF", b"ACKF", b"ERRF", b"RHEF", b"OPNF", b"CLOF", b"MSGF", b"MSGC", b"MSGA"}
 
 
@@ -60,6 +61,11 @@ def ethernet_ip(data: bytes, context: Context) -> Match | None:
     if 24 + length != len(data) and not (24 + length > len(data) and len(data) < 100 and data[0] >= 0x63):
         return None
     return certain("ethernet-ip") if data[0] >= 0x63 else likely("ethernet-ip")
+
+
+def cip_io(data: bytes, context: Context) -> Match | None:
+    """CIP's cyclic data (ODVA volume 2, section 2-6): two items, a sequenced address and connected data."""
+    return certain("ethernet-ip") if data.startswith(CIP_IO) and data[14:16] == b"\xb1\0" else None
 
 
 def s7(data: bytes, context: Context) -> Match | None:

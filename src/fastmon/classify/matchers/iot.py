@@ -44,19 +44,29 @@ def mqtt(data: bytes, context: Context) -> Match | None:
         return certain("mqtt") if named and not data[0] & 0x0F else None
     if at + length > len(data) or (at + length < len(data) and not data[at + length] >> 4):
         return None
-    if kind == 2:
-        return (
-            likely("mqtt") if data[0] == 0x20 and length >= 2 and data[at] <= 1 and (length == 2) <= (data[at + 1] <= 5) else None
-        )
     if kind == 3:
-        topic = int.from_bytes(data[at : at + 2], "big")
-        name = data[at + 2 : at + 2 + topic]
-        return likely("mqtt") if 0 < topic <= length - 2 and name.isascii() and name.decode("ascii").isprintable() else None
+        return _mqtt_publish(data, at, length, context)
+    if kind in {4, 5, 7, 11}:
+        is_answer = context.memory.get(("mqtt", not context.from_a)) == data[at : at + 2]
+        plain = certain("mqtt") if is_answer else hinted("mqtt")
+        return plain if length == 2 and not data[0] & 0x0F else None
+    if kind == 2:
+        is_answer = data[0] == 0x20 and length >= 2 and data[at] <= 1 and (length > 2 or data[at + 1] <= 5)
+        return likely("mqtt") if is_answer else None
     if kind in {12, 13, 14}:
         return hinted("mqtt") if length == 0 and not data[0] & 0x0F and len(data) == 2 else None
-    if kind in {4, 5, 7, 11}:
-        return hinted("mqtt") if length == 2 and not data[0] & 0x0F else None
     return likely("mqtt") if kind in {8, 9, 10} and length > 2 and (data[0] & 0x0F) == (0 if kind == 9 else 2) else None
+
+
+def _mqtt_publish(data: bytes, at: int, length: int, context: Context) -> Match | None:
+    """PUBLISH, by a topic that is text; its number is kept for the acknowledgement."""
+    topic = int.from_bytes(data[at : at + 2], "big")
+    name = data[at + 2 : at + 2 + topic]
+    if not 0 < topic <= length - 2 or data[0] & 6 == 6 or not name.isascii() or not name.decode("ascii").isprintable():
+        return None
+    if data[0] & 6:
+        context.memory["mqtt", context.from_a] = data[at + 2 + topic : at + 4 + topic]
+    return likely("mqtt")
 
 
 def amqp(data: bytes, context: Context) -> Match | None:

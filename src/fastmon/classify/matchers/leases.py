@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dpkt.dhcp import DHCP
 
-from fastmon.classify.matching import V4_MAPPED, Context, Match, certain, likely, parsed, text
+from fastmon.classify.matching import V4_MAPPED, Context, Match, certain, hinted, parsed, text
 from fastmon.classify.model import NameFact
 
 __all__ = ["dhcp", "dhcpv6"]
@@ -20,7 +20,7 @@ def dhcp(data: bytes, context: Context) -> Match | None:
     if len(data) < 28 or data[1] not in {1, 6, 7} or data[2] > 16 or data[3] > 16 or data[10] & 0x7F or data[11]:
         return None
     if len(data) < 240:
-        return likely("dhcp", follow=dhcp) if data[2] == 6 else None
+        return hinted("dhcp") if data[2] == 6 else None
     if data[236:240] != MAGIC:
         return None
     message = parsed(DHCP, data)
@@ -53,7 +53,7 @@ def dhcpv6(data: bytes, context: Context) -> Match | None:
     if not {V6_CLIENT_ID, V6_SERVER_ID, V6_RELAY} & options.keys():
         return None
     if at != len(data):
-        return likely("dhcpv6", follow=dhcpv6)
+        return hinted("dhcpv6")
     name = _fqdn(options.get(V6_FQDN, b"")) or context.memory.get("dhcpv6", "")
     context.memory["dhcpv6"] = name
     lease = options.get(V6_IA_NA, b"")

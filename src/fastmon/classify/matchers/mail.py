@@ -28,7 +28,7 @@ IMAP_COMMAND = re.compile(
     rb"id \(|id nil|enable )|(?:noop|logout|list |fetch |status |append |close|expunge|search |store |ok |no |bad ))",
     re.IGNORECASE,
 )
-POP3_BANNER = re.compile(rb"\+OK [^\r\n]{0,200}?(?:pop|dovecot|<[!-~]{1,200}@[!-~]{1,200}>)", re.IGNORECASE)
+POP3_BANNER = re.compile(rb"\+OK [^\r\n]{0,200}?(?:pop|dovecot|<[^<>@\s]{1,100}@[^<>@\s]{1,100}>)", re.IGNORECASE)
 IRC_LINE = re.compile(
     rb"(?:NICK [^\s:]+\r?\n|USER \S+ \S+ \S+ :|CAP (?:LS|REQ|END)|PRIVMSG \S+ :|JOIN [#&]|"
     rb":\S{1,100} (?:NOTICE|PRIVMSG|JOIN|\d\d\d) \S+|NOTICE \S+ :\*\*\*)"

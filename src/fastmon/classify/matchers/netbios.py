@@ -50,9 +50,9 @@ def name_service(data: bytes, context: Context) -> Match | None:
     name, suffix = _decoded(data, 12)
     facts: tuple[NameFact, ...] = ()
     if n_questions and data[11] and (data[2] >> 3 & 0x0F) in REGISTRATIONS and suffix in HOST_SUFFIXES:
-        facts = tuple(_addresses(data, 66, name))
+        facts = tuple(_addresses(data, 62, name))
     elif n_answers and kind == NB and data[2] & 0x80 and not data[3] & 0x0F and suffix in HOST_SUFFIXES:
-        facts = tuple(_addresses(data, 60, name))
+        facts = tuple(_addresses(data, 56, name))
     elif n_answers and kind == NBSTAT:
         facts = tuple(_own_names(data, context))
     return Match(("netbios",), name=None if name == "*" else name, facts=facts, follow=name_service)
@@ -84,7 +84,7 @@ def datagram(data: bytes, context: Context) -> Match | None:
         return None
     if data[0] == 0x13:
         return certain("netbios") if len(data) == 11 and 0x82 <= data[10] <= 0x84 else None
-    is_sized = data[8:10] == b"\0\x8a" and data[0] < 0x13 and (data[10] << 8 | data[11]) + 14 == len(data)
+    is_sized = data[8:10] == b"\0\x8a" and data[0] < 0x13 and len(data) > 11 and (data[10] << 8 | data[11]) + 14 == len(data)
     if not _is_encoded(data, 14 if data[0] < 0x13 else 10):
         return certain("netbios") if is_sized else None
     facts: tuple[NameFact, ...] = ()

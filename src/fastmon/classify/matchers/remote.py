@@ -12,7 +12,6 @@ SSH_BANNER = re.compile(rb"SSH-[12]\.\d{1,2}-[ -~]")
 SSH_KEX = (b"diffie-hellman-", b"curve25519-", b"ecdh-sha2-")
 RFB_VERSION = re.compile(rb"RFB \d{3}\.\d{3}\n")
 IAC, SB, SE, WILL, DONT = 255, 250, 240, 251, 254
-LOGIN = re.compile(rb"(?:[ -~\r\n]{0,200}\n)?[ -~]{0,40}(?:login|username|password): ?$", re.IGNORECASE)
 
 
 def ssh(data: bytes, context: Context) -> Match | None:

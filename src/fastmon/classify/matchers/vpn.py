@@ -66,7 +66,7 @@ def ike(data: bytes, context: Context) -> Match | None:
     length = int.from_bytes(data[24:28], "big")
     if length == len(data):
         return certain("ipsec")
-    return likely("ipsec") if 28 <= length < 65536 and (length > len(data)) else None
+    return hinted("ipsec") if 28 <= length < 65536 and (length > len(data)) else None
 
 
 def ike_natt(data: bytes, context: Context) -> Match | None:

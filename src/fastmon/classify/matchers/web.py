@@ -23,7 +23,7 @@ METHODS = (
 REQUEST = re.compile(b"(" + b"|".join(METHODS) + rb") ([^\r\n]{1,1490}?)(?: HTTP/(\d)|\r?\n|$)")
 RESPONSE = re.compile(rb"(?:HTTP/[0-2](?:\.\d)?|ICY) [1-9]\d\d[ \r\n]")
 HOST = re.compile(rb"\n[Hh][Oo][Ss][Tt]:[ \t]*([^\r\n]+)")
-TARGET = re.compile(rb"(?:/|\*|\?|[a-zA-Z]{2,8}://|[\w.-]+:\d)[!-~\x80-\xff]*$")
+TARGET = re.compile(rb"(?:/|\*|\?|[a-zA-Z]{2,8}://|[\w.-]+:\d)[!-~\x80-\xff]*(?: [HTP]{0,4}/?)?$")
 TORRENT = re.compile(rb"GET /[!-~]*(?:announce|scrape)[!-~]*[?&]info_hash=")
 RTSP_LINE = re.compile(
     rb"(?:OPTIONS|DESCRIBE|ANNOUNCE|SETUP|PLAY|PAUSE|TEARDOWN|RECORD|REDIRECT|[GS]ET_PARAMETER)"

@@ -1,0 +1,158 @@
+"""What the classifier keeps: evidence, announcements, bounds."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+
+import pytest
+
+from fastmon.classify import APPLICATIONS, Classifier, Conversation, Endpoint
+from fastmon.classify.classifier import EXPECTED_FOR_NS, MAX_EXPECTED, MAX_PENDING
+
+from . import cases
+
+V4 = bytes(10) + b"\xff\xff"
+CLIENT, SERVER = V4 + bytes([192, 0, 2, 1]), V4 + bytes([192, 0, 2, 2])
+TCP, UDP = 6, 17
+
+
+def conversation(token: int, protocol: int, client_port: int = 50000, server_port: int = 40000) -> Conversation:
+    return Conversation(token, protocol, Endpoint(CLIENT, client_port), Endpoint(SERVER, server_port))
+
+
+def label(classifier: Classifier, which: Conversation, payload: bytes, *, from_a: bool = True, ts_ns: int = 0) -> str | None:
+    found = classifier.inspect(which, payload, from_a, ts_ns)
+    return APPLICATIONS[found.app].name if found else None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"227 Entering Passive Mode (192,0,2,2,200,10).\r\n", b"229 Entering Extended Passive Mode (|||51210|)\r\n"],
+    ids=["PASV", "EPSV"],
+)
+def test_passive_ftp_data_is_announced(line: bytes) -> None:
+    classifier = Classifier()
+    control = conversation(1, TCP, server_port=21)
+    assert label(classifier, control, b"220 FTP\r\n", from_a=False) == "ftp"
+    classifier.inspect(control, line, False, 0)
+    assert label(classifier, conversation(2, TCP, server_port=51210), cases.HTTP_REQUEST) == "ftp-data"
+
+
+@pytest.mark.parametrize("line", [b"PORT 192,0,2,1,200,10\r\n", b"EPRT |1|192.0.2.1|51210|\r\n"], ids=["PORT", "EPRT"])
+def test_active_ftp_data_is_announced(line: bytes) -> None:
+    classifier = Classifier()
+    assert label(classifier, conversation(1, TCP, server_port=2121), line) == "ftp"
+    data = Conversation(2, TCP, Endpoint(SERVER, 33333), Endpoint(CLIENT, 51210))
+    assert label(classifier, data, b"anything") == "ftp-data"
+
+
+def test_announcement_ends() -> None:
+    classifier = Classifier()
+    label(classifier, conversation(1, TCP, server_port=21), b"PORT 192,0,2,1,200,10\r\n")
+    data = Conversation(2, TCP, Endpoint(SERVER, 33333), Endpoint(CLIENT, 51210))
+    assert label(classifier, data, b"anything", ts_ns=EXPECTED_FOR_NS + 1) is None
+
+
+def test_rtp_is_announced_by_sip() -> None:
+    classifier = Classifier()
+    label(classifier, conversation(1, UDP, server_port=5060), cases.SIP_INVITE)
+    media = Conversation(2, UDP, Endpoint(SERVER, 20000), Endpoint(CLIENT, 16384))
+    assert label(classifier, media, cases.rtp(1)) == "rtp"
+
+
+def test_tftp_goes_on_from_a_port_of_the_servers() -> None:
+    classifier = Classifier()
+    label(classifier, conversation(1, UDP, server_port=69), b"\0\1boot.img\0octet\0")
+    assert label(classifier, conversation(2, UDP, server_port=61000), b"\0\3\0\1" + bytes(512), from_a=False) == "tftp"
+
+
+def test_stun_that_leads_to_media_is_rtp() -> None:
+    classifier = Classifier()
+    call = conversation(1, UDP)
+    assert label(classifier, call, cases.STUN_REQUEST) == "stun"
+    assert label(classifier, call, cases.rtp(7, kind=111)) == "rtp"
+
+
+def test_same_payload_again_is_no_second_evidence() -> None:
+    classifier = Classifier()
+    for _ in range(4):
+        assert label(classifier, conversation(1, UDP), cases.rtp(1)) is None
+        assert label(classifier, conversation(2, TCP), b"220 ready\r\n") is None
+
+
+def test_port_decides_what_two_greet_alike() -> None:
+    assert label(Classifier(), conversation(1, TCP, server_port=21), b"220 ready\r\n") == "ftp"
+    assert label(Classifier(), conversation(1, TCP, server_port=25), b"220 ready\r\n") == "smtp"
+    assert label(Classifier(), conversation(1, TCP), b"220 ready\r\n") is None
+
+
+def test_hidden_ports_are_hidden() -> None:
+    classifier = Classifier(use_ports=False)
+    hello = cases.tls_record(cases.client_hello("example.org"))
+    assert label(classifier, conversation(1, TCP, server_port=443), hello) == "tls"
+    assert label(classifier, conversation(2, TCP, server_port=21), b"220 ready\r\n") is None
+    label(classifier, conversation(3, TCP), b"PORT 192,0,2,1,200,10\r\n")
+    assert classifier.n_expected == 0
+
+
+def test_state_is_bounded() -> None:
+    classifier = Classifier()
+    for token in range(100_000):
+        which = conversation(token, TCP, client_port=token & 0xFFFF)
+        classifier.inspect(which, b"220 ready\r\n", True, 0)
+        classifier.inspect(which, b"PORT 10,%d,%d,1,9,9\r\n" % (token >> 8 & 255, token & 255), False, 0)
+    assert classifier.n_pending <= MAX_PENDING
+    assert classifier.n_expected <= MAX_EXPECTED
+
+
+def test_endless_hello_is_bounded() -> None:
+    classifier = Classifier()
+    which = conversation(1, TCP)
+    hello = b"\x16\3\1\x40\0\1\0\x3f\xfc\3\3" + bytes(1400)
+    classifier.inspect(which, hello, True, 0)
+    for _ in range(1000):
+        classifier.inspect(which, bytes(1500), True, 0)
+    kept = classifier._pending[1].memory
+    assert sum(len(value) for value in kept.values() if isinstance(value, bytes)) < 12_000
+
+
+def test_forgotten_conversations_leave_nothing() -> None:
+    classifier = Classifier()
+    classifier.inspect(conversation(1, UDP, server_port=53), cases.dns_query("example.org"), True, 0)
+    assert classifier.n_pending == 1
+    classifier.forget(1)
+    classifier.forget(2)
+    assert classifier.n_pending == 0
+
+
+@pytest.mark.parametrize("protocol", [TCP, UDP])
+def test_random_payloads_hardly_ever_match(protocol: int) -> None:
+    source = random.Random(protocol)
+    classifier = Classifier(use_ports=False)
+    n_found = 0
+    for token in range(50_000):
+        payload = source.randbytes(source.choice((1, 4, 8, 12, 20, 32, 64, 148, 500)))
+        n_found += classifier.inspect(conversation(token, protocol), payload, True, 0) is not None
+    assert n_found <= 1
+    assert classifier.n_failed == 0
+
+
+@pytest.mark.parametrize("protocol", [TCP, UDP])
+def test_random_conversations_hardly_ever_match(protocol: int) -> None:
+    source = random.Random(protocol)
+    classifier = Classifier(use_ports=False)
+    n_found = 0
+    for token in range(10_000):
+        for turn in range(4):
+            payload = source.randbytes(source.choice((4, 8, 12, 20, 32, 64, 148, 500)))
+            if classifier.inspect(conversation(token, protocol), payload, turn % 2 == 0, 0) is not None:
+                n_found += 1
+                break
+    assert n_found <= 2
+
+
+def test_importing_needs_no_cryptography() -> None:
+    code = "import sys, fastmon.classify; sys.exit('cryptography' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,97 @@
+"""The decryption of QUIC's Initials: keys against the RFCs' examples, and packets sealed here by the library alone."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from needs import cannot_run
+
+from fastmon.classify import APPLICATIONS, Classifier, Conversation, Endpoint
+from fastmon.classify.matchers import quic_initial
+
+from . import cases
+
+DCID = bytes.fromhex("8394c8f03e515708")
+CLIENT, SERVER = Endpoint(bytes(15) + b"\1", 50000), Endpoint(bytes(15) + b"\2", 443)
+# RFC 9001, appendix A.1, and RFC 9369, appendix A.1: key, iv, header protection.
+RFC_KEYS = {
+    1: ("1f369613dd76d5467730efcbe3b1a22d", "fa044b2f42a3fd3b46fb255c", "9f50449e04a0e810283a1e9933adedd2"),
+    0x6B3343CF: ("8b1a0bc121284290a29e0971b5cd045d", "91f73e2351d8fa91660e909f", "45b95e15235d6f45a6b19cbcb0294ba9"),
+}
+
+
+@pytest.mark.parametrize("version", RFC_KEYS)
+def test_keys_are_those_of_the_rfc(version: int) -> None:
+    keys = quic_initial.initial_keys(version, DCID)
+    assert keys is not None
+    assert tuple(key.hex() for key in keys) == RFC_KEYS[version]
+
+
+def sealed(version: int, frames: bytes, number: int = 2) -> bytes:
+    """An Initial with those frames, sealed with the RFC's keys."""
+    try:
+        from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+    except ImportError:
+        cannot_run("the library cryptography is not there")
+    key, iv, protection = (bytes.fromhex(text) for text in RFC_KEYS[version])
+    plain = frames.ljust(1162, b"\0")
+    first = 0xD3 if version != 1 else 0xC3
+    head = bytes([first]) + version.to_bytes(4, "big") + b"\x08" + DCID + b"\0\0"
+    head += (0x4000 | (len(plain) + 20)).to_bytes(2, "big") + number.to_bytes(4, "big")
+    nonce = bytes(a ^ b for a, b in zip(iv, number.to_bytes(12, "big"), strict=True))
+    body = AESGCM(key).encrypt(nonce, plain, head)
+    mask = Cipher(algorithms.AES(protection), modes.ECB()).encryptor().update(body[:16])
+    masked = bytes([head[0] ^ mask[0] & 0x0F]) + head[1:-4] + bytes(a ^ b for a, b in zip(head[-4:], mask[1:5], strict=True))
+    return masked + body
+
+
+def crypto(offset: int, data: bytes) -> bytes:
+    return b"\6" + (0x4000 | offset).to_bytes(2, "big") + (0x4000 | len(data)).to_bytes(2, "big") + data
+
+
+def inspect(*datagrams: bytes) -> tuple[str, str | None, bool]:
+    classifier = Classifier()
+    app, name, wants_more = "", None, False
+    for datagram in datagrams:
+        found = classifier.inspect(Conversation(1, 17, CLIENT, SERVER), datagram, True, 0)
+        if found is not None:
+            app, name, wants_more = APPLICATIONS[found.app].name, found.name, found.wants_more
+    assert classifier.n_failed == 0
+    return app, name, wants_more
+
+
+@pytest.mark.parametrize("version", RFC_KEYS)
+def test_server_name_in_one_initial(version: int) -> None:
+    hello = cases.client_hello("example.org", ("h3",))
+    assert inspect(sealed(version, crypto(0, hello))) == ("quic", "example.org", False)
+
+
+def test_pieces_out_of_order_with_pings_between() -> None:
+    hello = cases.client_hello("example.org", ("h3",))
+    frames = crypto(50, hello[50:]) + b"\1\0\0" + crypto(0, hello[:20]) + b"\2\0\0\0\0" + crypto(20, hello[20:50])
+    assert inspect(sealed(1, frames)) == ("quic", "example.org", False)
+
+
+def test_hello_over_two_initials_in_either_order() -> None:
+    hello = cases.client_hello("example.org", ("h3",))
+    parts = [sealed(1, crypto(0, hello[:40]), 2), sealed(1, crypto(40, hello[40:]), 3)]
+    assert inspect(*parts) == ("quic", "example.org", False)
+    assert inspect(*reversed(parts)) == ("quic", "example.org", False)
+
+
+def test_forged_initial_is_quic_without_a_name() -> None:
+    packet = bytearray(sealed(1, crypto(0, cases.client_hello("example.org"))))
+    packet[-1] ^= 1
+    assert inspect(bytes(packet))[:2] == ("quic", None)
+
+
+def test_without_the_library_quic_has_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    packet = sealed(1, crypto(0, cases.client_hello("example.org")))
+    monkeypatch.setitem(sys.modules, "cryptography.exceptions", None)
+    quic_initial._library.cache_clear()
+    try:
+        assert inspect(packet)[:2] == ("quic", None)
+    finally:
+        quic_initial._library.cache_clear()
