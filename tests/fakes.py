@@ -146,6 +146,9 @@ class FakeAccountant:
         self.is_finished = True
         return last, replace(snapshot_of(self.seen, whole, self.flagged, self.seen), is_summary=True)
 
+    def end_conversations(self) -> None:
+        """End none: there are none."""
+
     def take_limit_crossings(self) -> list[LimitCrossing]:
         crossings, self.crossings = self.crossings, []
         return crossings

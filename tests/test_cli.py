@@ -228,12 +228,14 @@ MAIN = "import sys; from fastmon.cli import main; main(sys.argv[1:])"
 
 
 def test_heavy_libraries_are_imported_where_they_are_used(capture: Path) -> None:
-    heavy = {"numpy", "rich", "msgspec", "dpkt", "pcap", "psutil", "zstandard", "typer"}
+    heavy = {"numpy", "rich", "msgspec", "dpkt", "pcap", "psutil", "zstandard", "typer", "netaddr", "cryptography"}
     assert imported("import fastmon") & heavy == set()
     assert imported(MAIN, "--help") & heavy == {"typer"}
     table = imported(MAIN, "replay", capture)
-    assert table & heavy == {"typer", "numpy", "pcap"}
-    jsonl = imported(MAIN, "replay", capture, "--format", "jsonl")
+    assert table & heavy == {"typer", "numpy", "pcap", "dpkt", "netaddr"}
+    hosts = imported(MAIN, "replay", capture, "--hosts-only")
+    assert hosts & heavy == {"typer", "numpy", "pcap"}
+    jsonl = imported(MAIN, "replay", capture, "--hosts-only", "--format", "jsonl")
     assert jsonl & heavy == {"typer", "numpy", "pcap", "msgspec"}
 
 
@@ -361,7 +363,8 @@ def test_file_that_may_not_be_read(tmp_path: Path) -> None:
     path.chmod(0)
     tmp_path.chmod(0o755)
     code = (
-        "import os, sys, fastmon.library, fastmon.report.progress, fastmon.report.table; from fastmon.cli import main;"
+        "import os, sys, fastmon.library, fastmon.inspection, fastmon.report.progress, fastmon.report.table;"
+        "from fastmon.cli import main;"
         f"os.geteuid() == 0 and os.setuid({NOBODY}); sys.exit(main(['replay', 'secret.pcap']))"
     )
     result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)

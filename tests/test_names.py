@@ -46,7 +46,7 @@ def test_latest_wins_within_a_source() -> None:
 
 
 def test_every_source_is_known() -> None:
-    assert sorted(NAME_SOURCES) == sorted([*LOCAL_ORDER, "quic"])
+    assert sorted(NAME_SOURCES) == sorted([*LOCAL_ORDER, "dhcpv6", "quic"])
     with pytest.raises(ValueError, match="'finger'"):
         book_of((1, "a", "finger"))
 

@@ -150,7 +150,7 @@ def test_documented_commands_exist() -> None:
     unknown = [
         (command, option)
         for command, arguments in commands
-        for option in re.findall(r"(?<!\S)--?[a-z][a-z-]*", arguments)
+        for option in re.findall(r"(?<!\S)--?[a-z][a-z0-9-]*", arguments)
         if option not in options_of(command)
     ]
     assert unknown == []
@@ -158,7 +158,7 @@ def test_documented_commands_exist() -> None:
 
 def test_every_option_is_documented() -> None:
     rows = re.findall(r"^\| `(-.*?)\|", (ROOT / "README.md").read_text(), re.MULTILINE)
-    documented = {option for row in rows for option in re.findall(r"--?[a-z][a-z-]*", row)}
+    documented = {option for row in rows for option in re.findall(r"--?[a-z][a-z0-9-]*", row)}
     assert documented == options_of("live") | options_of("replay")
 
 
@@ -169,5 +169,5 @@ def options_of(command: str) -> set[str]:
     arguments = [sys.executable, "-c", code, command, "--help"]
     environment = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
     text = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=True).stdout
-    found = re.findall(r"^\s*(-[a-zA-Z](?=,))?,?\s*(--[a-z-]+)", text, re.MULTILINE)
+    found = re.findall(r"^\s*(-[a-zA-Z](?=,))?,?\s*(--[a-z][a-z0-9-]*)", text, re.MULTILINE)
     return {option for pair in found for option in pair if option} - {"-h", "--help"}

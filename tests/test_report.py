@@ -188,7 +188,7 @@ def test_csv_has_one_header_and_every_host() -> None:
     header, *lines = csv.reader(io.StringIO(stream.getvalue()))
     assert " ".join(header) == (
         "type source start end host bytes_in bytes_out packets_in packets_out first_seen last_seen local flagged "
-        "total_bytes_in total_bytes_out"
+        "total_bytes_in total_bytes_out name mac vendor app apps addresses"
     )
     assert dict(zip(header, lines[1], strict=True)) == {
         "type": "snapshot",

@@ -22,7 +22,7 @@ from libc.stdio cimport FILE, fclose
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memmove, memset
 
-from fastmon._applications cimport N_APPS, AppRow, AppTable, apps_free, apps_init, traffic_is_zero
+from fastmon._applications cimport N_APPS, AppTable, apps_free, apps_init, traffic_is_zero
 from fastmon._batch cimport Entry, describe
 from fastmon._conversations cimport (
     BY_PAYLOAD, N_REASONS, Conversation, conversations_free, conversations_init,
@@ -30,7 +30,7 @@ from fastmon._conversations cimport (
 from fastmon._decode cimport IP, N_STATUSES, NON_IP, UNSUPPORTED_LINK_TYPE, Cursor, Packet
 from fastmon._engine cimport (
     BATCH_FRAMES, COPY_BYTES, PUSH_DONE, PUSH_PAUSE, PUSH_REFUSED, Engine, Tally, count, decode as decode_frame, engine_init,
-    finish_push, flush, push, push_addresses, set_flow_hash,
+    flush, push, push_addresses, set_flow_hash,
 )
 from fastmon._applications cimport AppTally
 from fastmon._flows cimport EndedRow, FlowCounts, Flows, is_running, relabel, want_payloads
@@ -52,7 +52,7 @@ from fastmon._savefile cimport (
 )
 from fastmon._tables cimport HostRow, HostTable, Traffic, bytes_in, is_flagged, table_free, table_init
 from fastmon._upper cimport PROTOCOL_NOT_CAPTURED, Upper, decode_upper
-from fastmon._wire cimport likely, load32, unlikely, v6_key
+from fastmon._wire cimport load32, unlikely, v6_key
 
 cdef extern from *:
     """
@@ -794,10 +794,10 @@ cdef class Accountant:
         cdef Savefile* file = &reader.file
         cdef int64_t n_read = 0
         cdef int pushed = PUSH_DONE
-        while pushed != PUSH_REFUSED and not self.must_pause():
+        while pushed != PUSH_REFUSED and not self.is_full():
             if is_plain_pcap(file) and not reader.has_filter:
                 n_read += drain_plain_pcap(&self.engine, file, max_frames - n_read, until_ns)
-                if self.must_pause():
+                if self.is_full():
                     break
             if n_read >= max_frames:
                 break
@@ -815,7 +815,8 @@ cdef class Accountant:
         reader.n_records += n_read
         return n_read
 
-    cdef bint must_pause(self) noexcept nogil:
+    cdef bint is_full(self) noexcept nogil:
+        """Whether payloads must be taken before the next frame."""
         return self.engine.flows != NULL and must_pause(&self.engine.flows.payloads)
 
     def account(self, frame):

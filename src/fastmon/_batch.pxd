@@ -1,4 +1,4 @@
-"""What accounting needs of a frame: its hosts, and, where conversations are accounted, what `describe` finds behind its IP header.
+"""What accounting needs of a frame: its hosts and, where conversations are accounted, what `describe` finds behind them.
 
 What it does not do: own the frame's bytes; `payload` points into them until it is accounted.
 """

@@ -1,11 +1,11 @@
 """The conversation table: rows of one cache line behind an open-addressing index of hashes and row numbers.
 
     index    slots of 64 bits: the hash above, the row number + 1 below; 0 is empty
-    rows     what every frame needs: counters, and the numbers of the hosts' rows, by whose keys a conversation is recognised
-    records  what is seldom needed: the hosts' keys themselves, what was credited to the application
+    rows     what every frame needs: counters, and the numbers of the hosts' rows, whose keys tell who it is
+    records  what is seldom needed: the hosts' keys, what was credited to the application
 
-Rows that ended are used again, the last one first; when all are used, `most_silent` chooses one. Nothing sweeps the whole table but
-a rotation.
+Rows that ended are used again, the last one first; when all are used, `most_silent` chooses one. Nothing sweeps the whole
+table but a rotation.
 
 What it does not do: know hosts, applications or payloads; count frames.
 """
@@ -260,8 +260,8 @@ cdef inline uint32_t conversation_row(ConversationTable* table) noexcept nogil:
 cdef inline uint32_t most_silent(const ConversationTable* table, uint32_t* hand) noexcept nogil:
     """Of a few rows from `hand` on, the one that has been silent for longest; the hand moves past them."""
     cdef uint32_t chosen = hand[0]
-    cdef uint32_t i
-    for i in range(min(<uint32_t>N_CANDIDATES, table.n_rows)):
+    cdef uint32_t _i
+    for _i in range(min(<uint32_t>N_CANDIDATES, table.n_rows)):
         if table.rows[hand[0]].last_ns < table.rows[chosen].last_ns:
             chosen = hand[0]
         hand[0] = hand[0] + 1 if hand[0] + 1 < table.n_rows else 0

@@ -335,8 +335,8 @@ cdef inline void end_idle(Hosts* hosts, Flows* flows, uint32_t number, int64_t n
 
 cdef inline void sweep(Hosts* hosts, Flows* flows) noexcept nogil:
     """End the idle ones of a few rows."""
-    cdef uint32_t i
-    for i in range(min(<uint32_t>SWEEP_ROWS, flows.table.n_rows)):
+    cdef uint32_t _i
+    for _i in range(min(<uint32_t>SWEEP_ROWS, flows.table.n_rows)):
         end_idle(hosts, flows, flows.table.sweep_hand, flows.clock_ns)
         flows.table.sweep_hand += 1
         if flows.table.sweep_hand == flows.table.n_rows:

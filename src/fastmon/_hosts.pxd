@@ -168,5 +168,3 @@ cdef inline uint32_t prefetch_row(Hosts* hosts, uint32_t hashed) noexcept nogil:
     cdef uint32_t row = likely_row(&hosts.table, hashed)
     prefetch_write(&hosts.table.rows[row])
     return row
-
-

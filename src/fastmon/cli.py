@@ -218,12 +218,16 @@ def _refuse_overwriting(files: Iterable[str], options: Options, config: str | No
     taken: dict[object, str] = {_identity(0 if file == "-" else file): "a capture file to replay" for file in files}
     if config is not None:
         taken[_identity(config)] = "the configuration file"
-    written = ((options.output or "standard output", options.output or 1), (options.log, options.log))
-    for name, path in (*written, (options.conversations, options.conversations)):
+    written = (
+        (options.output or "standard output", options.output or 1, "the file of the results"),
+        (options.log, options.log, "the log"),
+        (options.conversations, options.conversations, "the file of the conversations"),
+    )
+    for name, path, what in written:
         identity = None if path is None else _identity(path)
         if identity is not None and identity in taken:
             raise ConfigError(f"{name} is {taken[identity]}: write to another file")
-        taken[identity] = "another file to be written"
+        taken[identity] = what
 
 
 def _identity(path: str | int) -> object:

@@ -66,7 +66,7 @@ class Options:
         None,
         "--conversations",
         metavar="PATH",
-        about="Write a record of each conversation, as CSV if the name ends so, else JSON lines.",
+        about="Write a record of each conversation: CSV if the name ends in .csv, else JSON lines.",
     )
     by: str = _option("host", "--by", metavar="|".join(GROUPS), about="Rows: hosts, or devices with all their addresses.")
     v6_prefix: int = _option(128, "--v6-prefix", metavar="N", about="Report IPv6 hosts with so many equal bits as one.")

@@ -6,7 +6,6 @@ What it does not do: show snapshots or alerts.
 from __future__ import annotations
 
 import csv
-from itertools import starmap
 from typing import TYPE_CHECKING, TextIO
 
 import msgspec
@@ -59,29 +58,6 @@ PROTOCOLS = {
 """IANA's keywords of the protocols that are met most; any other is its number."""
 
 
-class _Endpoint(msgspec.Struct, frozen=True, gc=False):
-    host: str
-    port: int
-
-
-class _Record(msgspec.Struct, frozen=True, gc=False, tag="conversation", tag_field="type"):
-    """A conversation; `a` sent the first frame seen."""
-
-    protocol: str
-    a: _Endpoint
-    b: _Endpoint
-    start: str
-    end: str
-    packets_ab: int
-    bytes_ab: int
-    packets_ba: int
-    bytes_ba: int
-    app: str
-    by: str | None
-    name: str | None
-    ended: str
-
-
 class ConversationSink(Sink):
     """Writes to a stream, opened with newline="": CSV with a header, or JSON lines."""
 
@@ -98,24 +74,22 @@ class ConversationSink(Sink):
         if self._csv is not None:
             self._csv.writerows(rows)
         else:
-            self._stream.writelines(self._encode(record).decode() + "\n" for record in starmap(_record, rows))
+            self._stream.writelines(self._encode(_record(row)).decode() + "\n" for row in rows)
         self._stream.flush()
 
 
-def _record(protocol: str, a_host: str, a_port: int, b_host: str, b_port: int, start: str, end: str, *rest: object) -> _Record:
-    *counters, app, by, name, ended = rest
-    return _Record(
-        protocol,
-        _Endpoint(a_host, a_port),
-        _Endpoint(b_host, b_port),
-        start,
-        end,
-        *counters,
-        app,
-        by or None,
-        name or None,
-        ended,  # type: ignore[arg-type]
-    )
+def _record(row: Sequence[object]) -> dict[str, object]:
+    """Return a conversation's record; `a` sent the first frame seen."""
+    values = dict(zip(CSV_COLUMNS, row, strict=True))
+    return {
+        "type": "conversation",
+        "protocol": values["protocol"],
+        "a": {"host": values["a_host"], "port": values["a_port"]},
+        "b": {"host": values["b_host"], "port": values["b_port"]},
+        **{name: values[name] for name in CSV_COLUMNS[5:]},
+        "by": values["by"] or None,
+        "name": values["name"] or None,
+    }
 
 
 def _columns(ended: EndedConversations) -> Iterator[Sequence[object]]:

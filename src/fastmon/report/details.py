@@ -48,7 +48,7 @@ def host_details(chunk: Snapshot) -> list[HostDetails]:
     if chunk.names is not None:
         names = chunk.names.names_of(chunk.hosts["key"], chunk.local)
     macs = [0] * n_hosts if chunk.macs is None else chunk.macs.tolist()
-    rows = zip(names, macs, chunk.device_addresses() or [()] * n_hosts, chunk.host_apps(), strict=True)
+    rows = zip(names, macs, chunk.device_addresses(), chunk.host_apps(), strict=True)
     return [
         HostDetails(
             *(name or ("", "")),

@@ -157,8 +157,8 @@ def _notes(snapshot: Snapshot, top: int) -> Iterator[str]:
     if reasons:
         texts = (f"{reason.replace('_', ' ')} {_count(count.frames, count.bytes)}" for reason, count in reasons.items())
         yield f"not decoded: {', '.join(texts)}"
-    if snapshot.conversations is not None:
-        counts = snapshot.conversations
+    counts = snapshot.conversations
+    if counts is not None and (counts.opened or counts.running):
         forced = f", {counts.ended['full']:,} of them early for want of room" if counts.ended["full"] else ""
         yield f"conversations: {counts.opened:,} begun, {sum(counts.ended.values()):,} ended{forced}"
         if counts.passed_by:
