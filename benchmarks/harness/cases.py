@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from .case import Plan
 from .inputs import Capture
+from .layers import Layers
 from .live import Live
 from .memory import Memory
 from .replay import Replay
@@ -34,6 +35,14 @@ CASES: dict[str, Case] = {
         small=Capture("mix", 300_000, SNAPLEN_96),
     ),
     "replay-full": Replay(Capture("mix", 20_000_000), quick_capture=Capture("mix", 100_000)),
+    "replay-apps": Layers(
+        Capture("mix", 40_000_000, SNAPLEN_96), quick_capture=Capture("mix", 100_000, SNAPLEN_96), least_mpps=15
+    ),
+    "flood-conversations": Layers(
+        Capture("flood-conversations", 20_000_000, SNAPLEN_96),
+        quick_capture=Capture("flood-conversations", 100_000, SNAPLEN_96),
+        least_mpps=3,
+    ),
     "startup": Startup(),
     "memory": Memory(),
     "live": Live(),

@@ -5,7 +5,6 @@ Applications are numbers here, 1 to 255; 0 is unknown. What this module does not
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -201,13 +200,16 @@ def first_excess(apps: NDArray[np.void], hosts: NDArray[np.void]) -> tuple[str, 
 def apps_by_host(apps: NDArray[np.void], hosts: NDArray[np.void]) -> list[dict[int, AppTraffic]]:
     """Return each host's applications, in the order of `hosts`; what no application moved is that of `UNKNOWN_APP`."""
     by_host: list[dict[int, AppTraffic]] = [{} for _ in range(len(hosts))]
-    known: list[Counter[str]] = [Counter() for _ in range(len(hosts))]
     for host, app, *numbers in apps.tolist():
         by_host[host][app] = AppTraffic(*numbers)
-        known[host].update(dict(zip(_TRAFFIC_COLUMNS, numbers, strict=True)))
-    columns = [hosts[name].tolist() for name in _TRAFFIC_COLUMNS]
-    for found, sums, *numbers in zip(by_host, known, *columns, strict=True):
-        rest = AppTraffic(*(n - sums[name] for n, name in zip(numbers, _TRAFFIC_COLUMNS, strict=True)))
-        if any(rest):
-            found[UNKNOWN_APP] = rest
+    known, starts = np.unique(apps["host"], return_index=True)
+    rests = []
+    for name in _TRAFFIC_COLUMNS:
+        rest = hosts[name].copy()
+        if len(known):
+            rest[known] -= np.add.reduceat(apps[name], starts)
+        rests.append(rest)
+    unknown = np.flatnonzero(np.any(rests, axis=0))
+    for host, *numbers in zip(unknown.tolist(), *(rest[unknown].tolist() for rest in rests), strict=True):
+        by_host[host][UNKNOWN_APP] = AppTraffic(*numbers)
     return by_host

@@ -6,6 +6,7 @@ What it does not do: choose or order hosts, lay anything out.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING
 
 from fastmon.vendors import format_mac, vendor_of
@@ -34,6 +35,7 @@ class HostDetails:
     apps: dict[str, AppTraffic] = field(default_factory=dict)
 
 
+@cache
 def app_name(number: int) -> str:
     """Return an application's name in every output."""
     from fastmon.classify import APPLICATIONS  # it is there already where anything was classified
@@ -54,7 +56,7 @@ def host_details(chunk: Snapshot) -> list[HostDetails]:
             *(name or ("", "")),
             format_mac(mac) if mac else "",
             (vendor_of(mac) or "") if mac else "",
-            addresses,
+            tuple(addresses),
             {app_name(app): traffic for app, traffic in sorted(apps.items(), key=_bytes_first)},
         )
         for name, mac, addresses, apps in rows

@@ -5,6 +5,7 @@ What it does not do: leave hosts out. A record is written a few thousand hosts a
 
 from __future__ import annotations
 
+from collections.abc import Sequence  # noqa: TC003 - msgspec reads it
 from dataclasses import asdict
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -43,15 +44,33 @@ class _IntervalHost(_Host, frozen=True, gc=False):
     total_bytes_out: int
 
 
-class _Apps(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """What is known of a host beside its counters, where conversations are accounted; the fields join those of the host."""
+class _Traffic(msgspec.Struct, frozen=True, gc=False):
+    bytes_in: int
+    bytes_out: int
+    packets_in: int
+    packets_out: int
 
-    apps: dict[str, dict[str, int]]
+
+class _DetailedHost(_Host, frozen=True, gc=False, omit_defaults=True):
+    """A host of a summary, where conversations are accounted."""
+
+    apps: dict[str, _Traffic]
     name: str = ""
     name_from: str = ""
     mac: str = ""
     vendor: str = ""
-    addresses: list[str] = []
+    addresses: Sequence[str] = ()
+
+
+class _DetailedIntervalHost(_IntervalHost, frozen=True, gc=False, omit_defaults=True):
+    """The same of an interval's snapshot."""
+
+    apps: dict[str, _Traffic]
+    name: str = ""
+    name_from: str = ""
+    mac: str = ""
+    vendor: str = ""
+    addresses: Sequence[str] = ()
 
 
 class JsonlSink(Sink):
@@ -63,37 +82,17 @@ class JsonlSink(Sink):
 
     def snapshot(self, snapshot: Snapshot) -> None:
         """Write a `snapshot` or `summary` record."""
-        record_type, columns = (_Host, 9) if snapshot.is_summary else (_IntervalHost, 11)
+        columns = 9 if snapshot.is_summary else 11
         head = self._encode(_head(snapshot))
         self._stream.write(head[:-1] + b',"hosts":[')
         separator = b""
         for chunk in snapshot.chunks():
-            hosts = list(map(record_type, *host_columns(chunk)[:columns]))
-            self._stream.write(
-                separator + (self._encode(hosts)[1:-1] if snapshot.conversations is None else self._detailed(hosts, chunk))
-            )
+            values = [*host_columns(chunk)[:columns], *_detail_columns(chunk)]
+            records = self._encode(list(map(_RECORD_TYPES[len(values)], *values)))[1:-1]
+            self._stream.write(separator + records)
             separator = b","
         self._stream.write(b"]}\n")
         self._stream.flush()
-
-    def _detailed(self, hosts: list[_Host], chunk: Snapshot) -> bytes:
-        """Return the records of hosts with their details, separated by commas."""
-        encode = self._encode
-        return b",".join(
-            encode(host)[:-1]
-            + b","
-            + encode(
-                _Apps(
-                    {app: traffic._asdict() for app, traffic in found.apps.items()},
-                    found.name,
-                    found.name_from,
-                    found.mac,
-                    found.vendor,
-                    list(found.addresses),
-                )
-            )[1:]
-            for host, found in zip(hosts, host_details(chunk), strict=True)
-        )
 
     def alert(self, alert: Alert) -> None:
         """Write an `alert` record."""
@@ -108,6 +107,22 @@ class JsonlSink(Sink):
         }
         self._stream.write(self._encode(record) + b"\n")
         self._stream.flush()
+
+
+_RECORD_TYPES: dict[int, type[_Host]] = {
+    len(record.__struct_fields__): record for record in (_Host, _IntervalHost, _DetailedHost, _DetailedIntervalHost)
+}
+
+
+def _detail_columns(chunk: Snapshot) -> Sequence[Sequence[object]]:
+    """Return the columns that a host has where conversations are accounted, else none."""
+    if chunk.conversations is None:
+        return ()
+    details = host_details(chunk)
+    return (
+        [{app: _Traffic(*traffic) for app, traffic in found.apps.items()} for found in details],
+        *([getattr(found, name) for found in details] for name in ("name", "name_from", "mac", "vendor", "addresses")),
+    )
 
 
 def _head(snapshot: Snapshot) -> dict[str, object]:
