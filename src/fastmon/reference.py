@@ -15,6 +15,7 @@ from fastmon.addresses import parse_network
 from fastmon.decode import decode
 from fastmon.errors import ConfigError
 from fastmon.frames import UNDECODED, FrameStatus
+from fastmon.packets import MAX_RECORDS, PACKET_DTYPE, packet_record
 from fastmon.snapshot import HOST_DTYPE, Count, Counters, LimitCrossing, Overflow, Snapshot
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from fastmon.accounting import Accountant
     from fastmon.addresses import Network
     from fastmon.capture import Capture
-    from fastmon.frames import Frame
+    from fastmon.frames import Frame, PacketSummary
     from fastmon.snapshot import Interval
 
 __all__ = ["ReferenceAccountant"]
@@ -197,7 +198,13 @@ class ReferenceAccountant:
     """
 
     def __init__(
-        self, *, inner: bool = False, max_hosts: int = 1 << 20, limit_bytes: int = 0, local_networks: Sequence[str] = ()
+        self,
+        *,
+        inner: bool = False,
+        max_hosts: int = 1 << 20,
+        limit_bytes: int = 0,
+        local_networks: Sequence[str] = (),
+        packet_log: bool = False,
     ) -> None:
         if max_hosts < 1:
             raise ConfigError(f"max_hosts is {max_hosts}; 1 or more are allowed")
@@ -205,7 +212,9 @@ class ReferenceAccountant:
             raise ConfigError(f"limit_bytes is {limit_bytes}; 0 (none) or more are allowed")
         self.first_ts_ns: int | None = None
         self.last_ts_ns: int | None = None
+        self.packets_dropped = 0
         self._inner = inner
+        self._packets: list[tuple[object, ...]] | None = [] if packet_log else None
         self._hosts = _HostTable(max_hosts, limit_bytes, local_networks)
         self._counts: defaultdict[FrameStatus, Count] = defaultdict(Count)
         self._counts_before: defaultdict[FrameStatus, Count] = defaultdict(Count)
@@ -213,6 +222,8 @@ class ReferenceAccountant:
     def drain(self, source: Capture, max_frames: int, until_ns: int | None = None) -> int:
         """Account up to `max_frames` frames of `source`; return the number accounted. See `accounting.Accountant`."""
         n_accounted = 0
+        if self._packets is not None:
+            max_frames = min(max_frames, MAX_RECORDS - len(self._packets))
         while n_accounted < max_frames:
             frames = source.read(min(FRAMES_PER_READ, max_frames - n_accounted), until_ns)
             if not frames:
@@ -227,6 +238,7 @@ class ReferenceAccountant:
         summary = decode(frame, inner=self._inner)
         self._counts[summary.status] += Count(1, frame.wire_len)
         self._see(frame.ts_ns)
+        self._log(frame, summary)
         if summary.status is FrameStatus.IP:
             self._hosts.add(summary.src, _Traffic(bytes_out=frame.wire_len, packets_out=1), frame.ts_ns, frame.ts_ns)
             self._hosts.add(summary.dst, _Traffic(bytes_in=frame.wire_len, packets_in=1), frame.ts_ns, frame.ts_ns)
@@ -266,6 +278,21 @@ class ReferenceAccountant:
         """Return the limit crossings since the last call, in the order of their frames."""
         crossings, self._hosts.crossings = self._hosts.crossings, []
         return crossings
+
+    def take_packets(self) -> NDArray[np.void]:
+        """Return the packet log's records since the last call, in the order of their frames."""
+        records = np.array(self._packets or [], PACKET_DTYPE)
+        if self._packets is not None:
+            self._packets.clear()
+        return records
+
+    def _log(self, frame: Frame, summary: PacketSummary) -> None:
+        if self._packets is None:
+            return
+        if len(self._packets) < MAX_RECORDS:
+            self._packets.append(packet_record(frame, summary))
+        else:
+            self.packets_dropped += 1
 
     def _see(self, *timestamps_ns: int | None) -> None:
         seen = [ts_ns for ts_ns in (self.first_ts_ns, self.last_ts_ns, *timestamps_ns) if ts_ns is not None]
