@@ -25,7 +25,9 @@ extension = Extension(
     include_dirs=[str(SOURCE)],
     libraries=["pcap"],
     define_macros=[("FASTMON_DEBUG", "1")] if debug else [],
-    extra_compile_args=["-O1", "-g", "-fno-omit-frame-pointer", *SANITIZE] if debug else ["-O3", "--param=max-inline-insns-single=1000", "--param=inline-unit-growth=200"],
+    extra_compile_args=["-O1", "-g", "-fno-omit-frame-pointer", *SANITIZE]
+    if debug
+    else ["-O3", "--param=max-inline-insns-single=1000", "--param=inline-unit-growth=200"],
     extra_link_args=SANITIZE if debug else [],
 )
 

@@ -157,7 +157,7 @@ def format_packets(records):
     cdef uint8_t* end
     cdef Clock clock
     if n_records == 0:
-        return b""
+        return bytearray()
     text = PyByteArray_FromStringAndSize(NULL, n_records * MAX_ROW)
     cdef uint8_t* start = <uint8_t*>PyByteArray_AS_STRING(text)
     record = <const PacketRecord*>&source[0]

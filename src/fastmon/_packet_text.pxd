@@ -62,7 +62,7 @@ cdef inline uint8_t* write_text(uint8_t* at, const char* text) noexcept nogil:
 
 
 cdef inline void clock_set(Clock* clock, int64_t second) noexcept nogil:
-    """Write a second's date and time: days into a date of the proleptic Gregorian calendar, in eras of 400 years from a March on."""
+    """Write a second's date and time: days become a Gregorian date in eras of 400 years that begin with a March."""
     cdef int64_t days = second // 86400
     cdef uint32_t of_day, of_era, year_of_era, of_year, month, year
     if second % 86400 < 0:  # C rounds towards 0
@@ -178,7 +178,7 @@ cdef inline uint8_t* comma(uint8_t* at) noexcept nogil:
 
 
 cdef inline uint8_t* write_row(uint8_t* at, const PacketRecord* record, Clock* clock) noexcept nogil:
-    """Write a record: time, status, src, dst, protocol, src_port, dst_port, tcp_flags, wire_len; nothing where a field is not known."""
+    """Write a record as `export.packet_files.COLUMNS` has it, with nothing where something is not known."""
     at = comma(write_time(at, record.ts_ns, clock))
     at = comma(write_text(at, STATUS_NAMES[record.status]))
     if record.status == IP:

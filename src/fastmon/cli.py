@@ -183,7 +183,7 @@ def interfaces() -> int:
 
 def _refuse_overwriting(files: Iterable[str], options: Options) -> None:
     """Raise ConfigError if a file to be replayed is one to be written."""
-    for written in filter(None, (options.output, options.log)):
+    for written in filter(None, (options.output, options.log, options.packet_log)):
         if Path(written).exists() and any(Path(file).exists() and Path(file).samefile(written) for file in files):
             raise ConfigError(f"{written} is a capture file to replay: write the results elsewhere")
 

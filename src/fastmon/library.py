@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fastmon.accounting import Accountant
     from fastmon.capture import Capture
     from fastmon.errors import FastmonError
+    from fastmon.export.packet_log import PacketLog
     from fastmon.monitor import Control
     from fastmon.policy import Alert
     from fastmon.shards import SourceOpener
@@ -101,7 +102,8 @@ def replay_monitor(
     """Return the monitor that replays sources."""
     networks = options.local or PRIVATE_NETWORKS
     accountants = _accountants(options, networks, min(options.workers, len(openers)))
-    return ReplayMonitor(Plan(", ".join(names), options.interval_ns, options.duration_ns), openers, accountants, control, on_gulp)
+    plan = Plan(", ".join(names), options.interval_ns, options.duration_ns)
+    return ReplayMonitor(plan, openers, accountants, control, on_gulp, _packet_log(options, waits=True))
 
 
 def open_captures(interface: str, options: Options, stack: ExitStack) -> list[Capture]:
@@ -127,11 +129,23 @@ def live_monitor(captures: Sequence[Capture], options: Options, control: Control
     """Return the monitor that accounts an interface through its captures."""
     networks = options.local or interface_networks(captures[0].name) or PRIVATE_NETWORKS
     accountants = _accountants(options, networks, len(captures))
-    return LiveMonitor(Plan(captures[0].name, options.interval_ns, options.duration_ns), captures, accountants, control)
+    plan = Plan(captures[0].name, options.interval_ns, options.duration_ns)
+    return LiveMonitor(plan, captures, accountants, control, packet_log=_packet_log(options, waits=False))
+
+
+def _packet_log(options: Options, *, waits: bool) -> PacketLog | None:
+    """Return the packet log, if one is wanted. Raises ConfigError if it cannot be written."""
+    if options.packet_log is None:
+        return None
+    from fastmon.export.packet_log import PacketLog
+
+    return PacketLog(options.packet_log, options.packet_log_bytes, options.packet_log_files, waits=waits)
 
 
 def _accountants(options: Options, networks: Sequence[str], n_workers: int) -> list[Accountant]:
     """Return one accountant; for several workers a collector and one for each, whose limits only the collector can tell."""
     make = partial(make_accountant, options.engine, inner=options.inner, max_hosts=options.max_hosts, local_networks=networks)
-    collector = make(limit_bytes=options.limit_bytes)
-    return [collector] if n_workers <= 1 else [collector, *(make() for _ in range(n_workers))]
+    has_log = options.packet_log is not None
+    if n_workers <= 1:
+        return [make(limit_bytes=options.limit_bytes, packet_log=has_log)]
+    return [make(limit_bytes=options.limit_bytes), *(make(packet_log=has_log) for _ in range(n_workers))]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fastmon.accounting import Accountant
     from fastmon.capture import Capture
     from fastmon.errors import FastmonError
+    from fastmon.export.packet_log import PacketLog
     from fastmon.policy import Alert
     from fastmon.shards import Clock, SourceOpener
     from fastmon.snapshot import Snapshot
@@ -88,12 +89,23 @@ _ShardT = TypeVar("_ShardT", LiveShard, ReplayShard)
 class _Monitor(abc.ABC, Generic[_ShardT]):
     """What both kinds share: draining all shards, in threads if there are several, and completing snapshots."""
 
-    def __init__(self, plan: Plan, shards: Sequence[_ShardT], collector: Accountant, control: Control) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        shards: Sequence[_ShardT],
+        collector: Accountant,
+        control: Control,
+        packet_log: PacketLog | None = None,
+    ) -> None:
         self._plan = plan
         self._shards: Sequence[_ShardT] = shards
         self._collector = collector
         self._control = control
         self._dropped_before = Dropped()
+        self._packet_log = packet_log
+        self._log_dropped_before = 0
+        self._has_told_of_loss = False
+        self._has_log_ended = False
         self._workers = _thread_pool(len(shards)) if len(shards) > 1 else None
 
     def events(self) -> Generator[Event, None, None]:
@@ -104,6 +116,8 @@ class _Monitor(abc.ABC, Generic[_ShardT]):
             self._control.stop = True
             if self._workers is not None:
                 self._workers.shutdown()
+            if self._packet_log is not None:
+                self._packet_log.close()
 
     @abc.abstractmethod
     def _run(self) -> Iterator[Event]: ...
@@ -149,6 +163,19 @@ class _Monitor(abc.ABC, Generic[_ShardT]):
             while shard.problems:
                 error = shard.problems.popleft()
                 yield Problem(str(error), error)
+        yield from self._news_of_log()
+
+    def _news_of_log(self) -> Iterator[Event]:
+        """Yield what befell the packet log: its first loss, and what ended it."""
+        log = self._packet_log
+        if log is None:
+            return
+        if log.error is not None and not self._has_log_ended:
+            self._has_log_ended = self._has_told_of_loss = True
+            yield Problem(str(log.error), log.error)
+        elif log.dropped and not self._has_told_of_loss:
+            self._has_told_of_loss = True
+            yield Problem(f"packet log {log.path}: records are dropped: it cannot be written as fast as frames come")
 
     def _has_ended(self) -> bool:
         return self._control.stop or all(shard.has_ended for shard in self._shards)
@@ -160,15 +187,40 @@ class _Monitor(abc.ABC, Generic[_ShardT]):
     def _completed(self, snapshot: Snapshot) -> Snapshot:
         """Return an interval's snapshot with what the accountant does not know."""
         before, self._dropped_before = self._dropped_before, self._dropped()
-        return replace(snapshot, source=self._plan.source, dropped=self._dropped_before - before)
+        log_before, self._log_dropped_before = self._log_dropped_before, self._log_dropped()
+        return replace(
+            snapshot,
+            source=self._plan.source,
+            dropped=self._dropped_before - before,
+            packet_log_dropped=self._log_dropped_before - log_before,
+        )
+
+    def _log_dropped(self) -> int:
+        """Return the packet log's records lost since the start."""
+        return 0 if self._packet_log is None else self._packet_log.dropped
+
+    def _complete_log(self) -> Iterator[Event]:
+        """Wait until the packet log is written; say what it lacks."""
+        if self._packet_log is not None:
+            self._packet_log.close()
+            yield from self._news()
+            if self._packet_log.dropped and self._packet_log.error is None:
+                yield Problem(f"packet log {self._packet_log.path}: {self._packet_log.dropped:,} records dropped")
 
     def _finish(self, last: Interval | None, whole: Interval) -> Iterator[Event]:
         """Yield the last interval's snapshot, if intervals are reported and one is running, and the summary."""
+        yield from self._complete_log()
         last_snapshot, summary = self._collector.finish(last or whole, whole)
         if last is not None and self._plan.interval_ns:
             yield self._completed(last_snapshot)
         del last_snapshot
-        yield replace(summary, source=self._plan.source, dropped=self._dropped(), is_summary=True)
+        yield replace(
+            summary,
+            source=self._plan.source,
+            dropped=self._dropped(),
+            packet_log_dropped=self._log_dropped(),
+            is_summary=True,
+        )
 
 
 class ReplayMonitor(_Monitor[ReplayShard]):
@@ -177,6 +229,7 @@ class ReplayMonitor(_Monitor[ReplayShard]):
     sources: functions that open one each, in the order of the run.
     accountants: one; or a collector and one for each worker, among which the sources are dealt.
     on_gulp: called now and then with the bytes read so far, in the thread that iterates over `events`.
+    packet_log: takes a record of each frame; the workers keep them. Completed before the summary.
 
     Nothing but problems come out if no source can be opened.
     """
@@ -188,10 +241,12 @@ class ReplayMonitor(_Monitor[ReplayShard]):
         accountants: Sequence[Accountant],
         control: Control | None = None,
         on_gulp: Callable[[int], None] | None = None,
+        packet_log: PacketLog | None = None,
     ) -> None:
         workers = accountants[1:] or accountants
-        shards = [ReplayShard(worker, sources[number :: len(workers)]) for number, worker in enumerate(workers)]
-        super().__init__(plan, shards, accountants[0], control or Control())
+        put = None if packet_log is None else packet_log.put
+        shards = [ReplayShard(worker, sources[number :: len(workers)], put) for number, worker in enumerate(workers)]
+        super().__init__(plan, shards, accountants[0], control or Control(), packet_log)
         self._on_gulp = on_gulp
 
     def _after_gulp(self) -> None:
@@ -268,6 +323,7 @@ class LiveMonitor(_Monitor[LiveShard]):
 
     captures: open, and left open; several of one interface share its frames (a fanout group).
     accountants: one for one capture; for several, a collector and one for each.
+    packet_log: takes a record of each frame; the workers keep them. Completed before the summary.
     """
 
     def __init__(
@@ -277,11 +333,13 @@ class LiveMonitor(_Monitor[LiveShard]):
         accountants: Sequence[Accountant],
         control: Control | None = None,
         clock: Clock | None = None,
+        packet_log: PacketLog | None = None,
     ) -> None:
         self._clock = clock or WallClock()
         workers = accountants[1:] or accountants
-        shards = [LiveShard(worker, capture, self._clock) for worker, capture in zip(workers, captures, strict=True)]
-        super().__init__(plan, shards, accountants[0], control or Control())
+        put = None if packet_log is None else packet_log.put
+        shards = [LiveShard(worker, capture, self._clock, put) for worker, capture in zip(workers, captures, strict=True)]
+        super().__init__(plan, shards, accountants[0], control or Control(), packet_log)
 
     def _run(self) -> Iterator[Event]:
         first_ns = self._clock.now_ns()

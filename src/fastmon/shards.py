@@ -18,11 +18,15 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import TypeAlias
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from fastmon.accounting import Accountant
     from fastmon.capture import Capture
     from fastmon.errors import FastmonError
     from fastmon.snapshot import Dropped
 
+    PacketTaker: TypeAlias = Callable[[NDArray[np.void]], None]
     SourceOpener: TypeAlias = Callable[[], AbstractContextManager[Capture]]
 
 __all__ = ["Clock", "LiveShard", "ReplayShard", "WallClock"]
@@ -67,15 +71,25 @@ class WallClock:
 class _Shard:
     """What both kinds have.
 
+    on_packets: takes the records of each gulp's frames; the accountant keeps them then.
     problems: what went wrong with the sources, in order; whoever shows them takes them out.
     warnings: what a person should know about the sources, likewise.
     """
 
-    def __init__(self, accountant: Accountant) -> None:
+    def __init__(self, accountant: Accountant, on_packets: PacketTaker | None = None) -> None:
         self.accountant = accountant
+        self._on_packets = on_packets
         self.problems: deque[FastmonError] = deque()
         self.warnings: deque[str] = deque()
         self._warned = 0
+
+    def _account(self, capture: Capture, until_ns: int | None = None) -> int:
+        """Account a gulp, and hand the records of its frames on; return the number of frames."""
+        try:
+            return self.accountant.drain(capture, GULP_FRAMES, until_ns)
+        finally:
+            if self._on_packets is not None:
+                self._on_packets(self.accountant.take_packets())
 
     def _take_warnings(self, capture: Capture) -> None:
         self.warnings.extend(capture.warnings[self._warned :])
@@ -90,8 +104,8 @@ class ReplayShard(_Shard):
     An error ends its source, and the next is opened; a ConfigError (a wrong filter, say) would be the same in all, and ends all.
     """
 
-    def __init__(self, accountant: Accountant, sources: Iterable[SourceOpener]) -> None:
-        super().__init__(accountant)
+    def __init__(self, accountant: Accountant, sources: Iterable[SourceOpener], on_packets: PacketTaker | None = None) -> None:
+        super().__init__(accountant, on_packets)
         self.n_opened = 0
         self._sources = deque(sources)
         self._open = ExitStack()
@@ -129,7 +143,7 @@ class ReplayShard(_Shard):
                 return True
             if next_ns is not None and until_ns is not None and next_ns >= until_ns:
                 return False
-            self.accountant.drain(self._capture, GULP_FRAMES, until_ns)
+            self._account(self._capture, until_ns)
         except (CaptureError, ConfigError) as error:
             self.problems.append(error)
             self.close()
@@ -166,8 +180,8 @@ class LiveShard(_Shard):
     has_ended: nothing more can be read (the interface went away).
     """
 
-    def __init__(self, accountant: Accountant, capture: Capture, clock: Clock) -> None:
-        super().__init__(accountant)
+    def __init__(self, accountant: Accountant, capture: Capture, clock: Clock, on_packets: PacketTaker | None = None) -> None:
+        super().__init__(accountant, on_packets)
         self.has_ended = False
         self._capture = capture
         self._clock = clock
@@ -202,7 +216,7 @@ class LiveShard(_Shard):
         n_frames = 0
         try:
             if self._capture.wait(wait_ns / NS_PER_S):
-                n_frames = self.accountant.drain(self._capture, GULP_FRAMES)
+                n_frames = self._account(self._capture)
         except CaptureError as error:
             self.problems.append(error)
             self.has_ended = True
@@ -217,5 +231,5 @@ class LiveShard(_Shard):
         while self._clock.now_ns() < end_ns:
             self._clock.sleep(GATHER_NS)
             with suppress(CaptureError):
-                n_frames += self.accountant.drain(self._capture, GULP_FRAMES)
+                n_frames += self._account(self._capture)
         return n_frames

@@ -182,8 +182,8 @@ class Snapshot:
         in the interval; in the summary since the start. `host_apps` tells it with what is left as unknown.
     app_totals: `conversations.APP_TOTAL_DTYPE`, ordered by application: the same over all hosts, those that did not fit included.
     macs: (n,) uint64, in the order of `hosts`: the big-endian value of a local host's Ethernet address, 0 where it is not known.
-        None where only hosts are accounted.
-    conversations: their numbers; None where only hosts are accounted.
+    conversations: their numbers. Both are None where only hosts are accounted.
+    packet_log_dropped (everywhere): frames whose records the packet log lacks.
     """
 
     interval: Interval
@@ -200,6 +200,7 @@ class Snapshot:
     app_totals: NDArray[np.void] = field(default_factory=no_app_totals)
     macs: NDArray[np.uint64] | None = None
     conversations: ConversationCounts | None = None
+    packet_log_dropped: int = 0
 
     def __len__(self) -> int:
         """Return the number of hosts."""
@@ -287,6 +288,7 @@ class Snapshot:
             local=joined([part.local for part in parts], np.logical_or),
             flagged=joined([part.flagged for part in parts], np.logical_or),
             dropped=reduce(add, (part.dropped for part in parts)),
+            packet_log_dropped=sum(part.packet_log_dropped for part in parts),
             source=", ".join(dict.fromkeys(part.source for part in parts)),
             is_summary=self.is_summary,
             apps=_frozen(merged_apps([part.apps for part in parts], np.split(new_rows, ends))),
