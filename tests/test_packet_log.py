@@ -80,7 +80,7 @@ def read(path: Path) -> list[Row]:
         data = decompressed_zstd(data)
     header, *rows = csv.reader(io.StringIO(data.decode(), newline=""))
     assert tuple(header) == COLUMNS
-    return [Row(*texts[:2], *(text or None for text in texts[2:4]), *map(number, texts[4:])) for texts in rows]
+    return [Row(time, status, src or None, dst or None, *map(number, rest)) for time, status, src, dst, *rest in rows]
 
 
 def number(text: str) -> int | None:

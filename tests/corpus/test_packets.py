@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from packet_records import expected_row, rows_of
+from packet_records import Row, expected_row, rows_of
 from replays import EVER
 
 from fastmon.accounting import make_accountant
@@ -19,7 +19,7 @@ MOST_FRAMES = 2000
 def test_records_are_those_of_the_reference(name: str) -> None:
     sent = first_frames(name)[:MOST_FRAMES]
     target = make_accountant(packet_log=True)
-    n_records, rows = 0, []
+    n_records, rows = 0, list[Row]()
     try:
         with open_offline(str(CORPUS / name)) as source:
             while not source.exhausted:
