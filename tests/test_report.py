@@ -95,6 +95,7 @@ def test_jsonl_summary_is_the_contract() -> None:
             "unsupported_link_type": {"frames": 0, "bytes": 0},
         },
         "dropped": {"kernel": 1, "interface": 2, "backlog": 3},
+        "packet_log_dropped": 0,
         "overflow": {"frames_in": 5, "bytes_in": 500, "frames_out": 0, "bytes_out": 0},
         "hosts": [
             {
@@ -349,7 +350,8 @@ def test_log_has_a_line_for_each_event(tmp_path: Path) -> None:
     assert all(time.endswith("Z") for time, _, _ in lines)
     assert lines[0][2] == (
         "snapshot source=x.pcap start=2026-01-01T00:00:00.000000Z end=2026-01-01T00:01:00.000000Z frames=2 bytes=150 hosts=2 "
-        "flagged=1 non_ip=0 undecoded=0 dropped_kernel=7 dropped_interface=0 dropped_backlog=0"
+        "flagged=1 non_ip=0 undecoded=0 dropped_kernel=7 dropped_interface=0 dropped_backlog=0 "
+        "packet_log_dropped=0"
     )
     assert lines[2][2] == "x.pcap: cut\\nin the middle"
     assert lines[3][2].startswith("summary ")

@@ -14,10 +14,11 @@ from fastmon.bounds import MAX_CONVERSATIONS, MAX_HOSTS, check_range
 from fastmon.errors import CaptureError, ClosedCaptureError, ConfigError, StoppedError, TruncatedCaptureError
 
 from cpython.buffer cimport PyBuffer_FillInfo
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize, PyByteArray_Resize
 from cpython.exc cimport PyErr_CheckSignals
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stddef cimport size_t
-from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MAX, INT64_MIN, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdio cimport FILE, fclose
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memmove, memset
@@ -37,6 +38,10 @@ from fastmon._flows cimport EndedRow, FlowCounts, Flows, is_running, relabel, wa
 from fastmon._hosts cimport Crossing, Hosts, Overflow, Prefix, is_local
 from fastmon._link cimport enter
 from fastmon._payloads cimport Payload, must_pause, payloads_free, payloads_init
+from fastmon._packet_log cimport (
+    KNOWN_PORTS, KNOWN_PROTOCOL, KNOWN_TCP_FLAGS, LOG_RECORDS, PacketRecord, log_frame, log_free, log_new,
+)
+from fastmon._packet_text cimport MAX_ROW, Clock, clock_init, write_address, write_row
 from fastmon._pcapng cimport next_record
 from fastmon._pypcap cimport (
     PCAP_ERRBUF_SIZE, PCAP_ERROR, PCAP_NETMASK_UNKNOWN, PCAP_TSTAMP_PRECISION_NANO, bpf_program, pcap, pcap_close,
@@ -143,6 +148,64 @@ def decode(link_type, data, inner=False):
         entry.tcp_flags if entry.has_tcp_flags else None,
         entry.payload[:entry.payload_len],
     )
+
+
+def format_packets(records):
+    """Return the packet log's records, a contiguous array of `PACKET_DTYPE`, as rows of CSV: README, "Packet log"."""
+    cdef const uint8_t[::1] source = record_bytes(records)
+    cdef Py_ssize_t i, n_records = source.shape[0] // <Py_ssize_t>sizeof(PacketRecord)
+    cdef const PacketRecord* record
+    cdef uint8_t* end
+    cdef Clock clock
+    if n_records == 0:
+        return bytearray()
+    text = PyByteArray_FromStringAndSize(NULL, n_records * MAX_ROW)
+    cdef uint8_t* start = <uint8_t*>PyByteArray_AS_STRING(text)
+    record = <const PacketRecord*>&source[0]
+    with nogil:
+        end = start
+        clock_init(&clock)
+        for i in range(n_records):
+            end = write_row(end, &record[i], &clock)
+    PyByteArray_Resize(text, end - start)
+    return text
+
+
+def format_addresses(records, bint of_destination):
+    """Return the source or destination addresses of records as text: all of it, and the n + 1 places where each begins.
+
+    That of a frame that is not IP is empty.
+    """
+    import numpy as np
+
+    cdef const uint8_t[::1] source = record_bytes(records)
+    cdef Py_ssize_t i, n_records = source.shape[0] // <Py_ssize_t>sizeof(PacketRecord)
+    cdef const PacketRecord* record
+    offsets = np.zeros(n_records + 1, np.int32)
+    cdef int32_t[::1] starts = offsets
+    if n_records == 0:
+        return bytearray(), offsets
+    text = PyByteArray_FromStringAndSize(NULL, n_records * MAX_ROW)
+    cdef uint8_t* start = <uint8_t*>PyByteArray_AS_STRING(text)
+    cdef uint8_t* end = start
+    record = <const PacketRecord*>&source[0]
+    with nogil:
+        for i in range(n_records):
+            if record[i].status == IP:
+                end = write_address(end, &record[i].dst if of_destination else &record[i].src)
+            starts[i + 1] = <int32_t>(end - start)
+    PyByteArray_Resize(text, end - start)
+    return text, offsets
+
+
+cdef const uint8_t[::1] record_bytes(records):
+    import numpy as np
+
+    from fastmon.packets import PACKET_DTYPE
+
+    if records.dtype != PACKET_DTYPE:
+        raise TypeError(f"packet records have the type {PACKET_DTYPE}, these {records.dtype}")
+    return np.ascontiguousarray(records).view(np.uint8)
 
 
 cdef str fault_text(const Savefile* file):
@@ -673,8 +736,8 @@ cdef class Accountant:
     cdef object slow_decoder
 
     def __cinit__(self, *, bint inner=False, int64_t max_hosts=1 << 20, int64_t limit_bytes=0, local_networks=(),
-                  int64_t max_conversations=0, applications=None, bint keep_conversations=False, seed=None,
-                  slow_decoder=None):
+                  int64_t max_conversations=0, applications=None, bint keep_conversations=False,
+                  bint packet_log=False, seed=None, slow_decoder=None):
         cdef Hosts* hosts = &self.engine.hosts
         cdef uint64_t number = int.from_bytes(os.urandom(8), "little") if seed is None else seed
         engine_init(&self.engine)
@@ -682,6 +745,9 @@ cdef class Accountant:
         check_range("limit_bytes", limit_bytes, 0)
         check_range("max_conversations", max_conversations, *MAX_CONVERSATIONS)
         self.engine.inner = inner
+        self.engine.walks_all = inner or packet_log
+        if packet_log:
+            self.engine.log = log_new()
         hosts.limit_bytes = limit_bytes if limit_bytes else INT64_MAX
         self.slow_decoder = slow_decoder
         self.engine.has_slow_decoder = slow_decoder is not None
@@ -701,6 +767,7 @@ cdef class Accountant:
         table_free(&self.engine.hosts.table)
         apps_free(&self.engine.hosts.apps)
         flows_free(self.engine.flows)
+        log_free(self.engine.log)
         free(self.engine.copies)
         free(self.engine.hosts.crossings)
         free(self.engine.hosts.locals)
@@ -722,6 +789,10 @@ cdef class Accountant:
         """Account up to `max_frames` frames of `source`, a capture or its reader; return their number."""
         cdef int64_t n_read
         self.check_usable()
+        if self.engine.log != NULL:
+            max_frames = min(max_frames, <int64_t>(LOG_RECORDS - self.engine.log.n_filled))
+            if max_frames == 0:
+                return 0
         reader = getattr(source, "reader", source)
         if isinstance(reader, LiveReader):
             n_read = self.drain_live(reader, max_frames)
@@ -834,6 +905,8 @@ cdef class Accountant:
     cdef int account_slowly(self, frame) except -1:
         cdef Entry* entry
         summary = self.slow_decoder(frame, inner=bool(self.engine.inner))
+        if self.engine.log != NULL:
+            self.log_slowly(frame, summary)
         if summary.status != IP:
             count(&self.engine, summary.status, frame.wire_len)
             return 0
@@ -850,6 +923,23 @@ cdef class Accountant:
             entry.payload_len = len(summary.payload)
             set_flow_hash(&self.engine, entry)
         flush(&self.engine)  # while `summary` has the payload
+        return 0
+
+    cdef int log_slowly(self, frame, summary) except -1:
+        cdef PacketRecord* record = log_frame(self.engine.log, summary.status, frame.wire_len, frame.ts_ns)
+        if record == NULL or summary.status != IP:
+            return 0
+        record.src = v6_key(<const uint8_t*>(<bytes>summary.src))
+        record.dst = v6_key(<const uint8_t*>(<bytes>summary.dst))
+        if summary.protocol is not None:
+            record.known |= KNOWN_PROTOCOL
+            record.protocol = summary.protocol
+        if summary.ports is not None:
+            record.known |= KNOWN_PORTS
+            record.src_port, record.dst_port = summary.ports
+        if summary.tcp_flags is not None:
+            record.known |= KNOWN_TCP_FLAGS
+            record.tcp_flags = summary.tcp_flags
         return 0
 
     def merge(self, Accountant other not None):
@@ -963,6 +1053,26 @@ cdef class Accountant:
             self.engine.flows.n_ended = 0
         ended.flags.writeable = False
         return ended
+
+    def take_packets(self):
+        """Return the packet log's records since the last call, as `PACKET_DTYPE`, in the order of their frames."""
+        import numpy as np
+
+        from fastmon.packets import PACKET_DTYPE
+
+        cdef uint32_t n_filled = 0 if self.engine.log == NULL else self.engine.log.n_filled
+        records = np.empty(n_filled, PACKET_DTYPE)
+        cdef uint8_t[::1] target = records.view(np.uint8) if n_filled else None
+        if n_filled:
+            memcpy(&target[0], self.engine.log.records, n_filled * sizeof(PacketRecord))
+            self.engine.log.n_filled = 0
+        records.flags.writeable = False
+        return records
+
+    @property
+    def packets_dropped(self):
+        """Frames given to `account` whose records nobody made room for."""
+        return 0 if self.engine.log == NULL else self.engine.log.dropped
 
     def take_limit_crossings(self):
         """Return the limit crossings since the last call, in the order of their frames."""

@@ -17,6 +17,7 @@ from fastmon._decode cimport IP, N_STATUSES, UNSUPPORTED_LINK_TYPE, Cursor, Pack
 from fastmon._flows cimport Flows, count_frame
 from fastmon._hosts cimport Hosts, add_in, add_out, admit, locate, prefetch_row
 from fastmon._link cimport LINK_ETHERNET, enter
+from fastmon._packet_log cimport PacketLog, log_decoded
 from fastmon._payloads cimport must_pause
 from fastmon._tables cimport NO_ROW, HostRow, likely_row, table_hash, table_reserve
 from fastmon._upper cimport find_innermost
@@ -46,16 +47,14 @@ cdef struct Engine:
     Tally[N_STATUSES] tallies_base  # at the last rotation
     int64_t first_ts_ns
     int64_t last_ts_ns
+    PacketLog* log  # NULL: no packet log is wanted
     bint inner
+    bint walks_all  # every frame goes the general way: `inner`, or a packet log is wanted
     bint has_slow_decoder
     bint needs_slow_decoder
-
-
-cdef inline void engine_init(Engine* engine) noexcept nogil:
-    memset(engine, 0, sizeof(Engine))
-    engine.first_ts_ns = INT64_MAX
-    engine.last_ts_ns = INT64_MIN
-    engine.hosts.limit_bytes = INT64_MAX
+    # `decode_and_log`. By pointer: inlined into `push`, it would keep that from being inlined into the loops.
+    int (*decode_any)(Engine* engine, uint32_t link_type, const uint8_t* data, uint32_t cap_len, uint32_t wire_len,
+                      int64_t ts_ns, Packet* packet) noexcept nogil
 
 
 cdef inline uint32_t row_number(const Engine* engine, const HostRow* host, uint32_t otherwise) noexcept nogil:
@@ -181,6 +180,24 @@ cdef inline int decode(uint32_t link_type, const uint8_t* data, uint32_t cap_len
     return status
 
 
+cdef inline int decode_and_log(Engine* engine, uint32_t link_type, const uint8_t* data, uint32_t cap_len, uint32_t wire_len,
+                               int64_t ts_ns, Packet* packet) noexcept nogil:
+    """Decode any frame, and keep its record if a packet log is wanted, unless the slow decoder must do it."""
+    cdef int status = decode(link_type, data, cap_len, engine.inner, packet)
+    engine.needs_slow_decoder = status == UNSUPPORTED_LINK_TYPE and engine.has_slow_decoder
+    if engine.log != NULL and not engine.needs_slow_decoder:
+        log_decoded(engine.log, status, packet, wire_len, ts_ns)
+    return status
+
+
+cdef inline void engine_init(Engine* engine) noexcept nogil:
+    memset(engine, 0, sizeof(Engine))
+    engine.first_ts_ns = INT64_MAX
+    engine.last_ts_ns = INT64_MIN
+    engine.hosts.limit_bytes = INT64_MAX
+    engine.decode_any = decode_and_log
+
+
 cdef inline void count(Engine* engine, int status, uint32_t wire_len) noexcept nogil:
     engine.tallies[status].frames += 1
     engine.tallies[status].bytes += wire_len
@@ -243,21 +260,20 @@ cdef inline int push(Engine* engine, uint32_t link_type, const uint8_t* data, ui
     if ts_ns > engine.last_ts_ns:
         engine.last_ts_ns = ts_ns
     # What most frames are: the general walk comes to the same, more slowly.
-    if likely(link_type == LINK_ETHERNET and cap_len >= 34 and not engine.inner
+    if likely(link_type == LINK_ETHERNET and cap_len >= 34 and not engine.walks_all
               and be16_at(data + 12) == 0x0800 and 0x45 <= data[14] <= 0x4F):
         entry = push_addresses(engine, v4_key(data + 26), v4_key(data + 30), wire_len, ts_ns)
         packet.ip = data + 14
         packet.ip_avail = cap_len - 14
-    elif (link_type == LINK_ETHERNET and cap_len >= 54 and not engine.inner
+    elif (link_type == LINK_ETHERNET and cap_len >= 54 and not engine.walks_all
             and be16_at(data + 12) == 0x86DD and data[14] >> 4 == 6):
         entry = push_addresses(engine, v6_key(data + 22), v6_key(data + 38), wire_len, ts_ns)
         packet.ip = data + 14
         packet.ip_avail = cap_len - 14
     else:
-        status = decode(link_type, data, cap_len, engine.inner, &packet)
+        status = engine.decode_any(engine, link_type, data, cap_len, wire_len, ts_ns, &packet)
         if status != IP:
-            if status == UNSUPPORTED_LINK_TYPE and engine.has_slow_decoder:
-                engine.needs_slow_decoder = True
+            if engine.needs_slow_decoder:
                 return PUSH_REFUSED
             count(engine, status, wire_len)
             return PUSH_DONE

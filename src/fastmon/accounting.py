@@ -96,6 +96,19 @@ class Accountant(Protocol):
         """End all conversations that are running: what is accounted afterwards is of new ones. `finish` does it itself."""
         ...
 
+    def take_packets(self) -> NDArray[np.void]:
+        """Return the packet log's records since the last call, as `packets.PACKET_DTYPE`, in the order of their frames.
+
+        `drain` reads no more frames than there is room for: `packets.MAX_RECORDS`. Of frames given to `account`, those that do
+        not fit have no record, and are counted in `packets_dropped`.
+        """
+        ...
+
+    @property
+    def packets_dropped(self) -> int:
+        """Frames accounted without the record that they should have had."""
+        ...
+
     def take_conversations(self) -> NDArray[np.void]:
         """Return the conversations that have ended since the last call, in that order, as `conversations.CONVERSATION_DTYPE`.
 
@@ -115,6 +128,7 @@ def make_accountant(
     max_conversations: int = 0,
     applications: AppTables | None = None,
     keep_conversations: bool = False,
+    packet_log: bool = False,
 ) -> Accountant:
     """Return an accountant.
 
@@ -127,6 +141,7 @@ def make_accountant(
     max_conversations: conversations kept; 0: only hosts are accounted.
     applications: what conversations' protocols and ports say of their applications.
     keep_conversations: keep those that have ended for `take_conversations`.
+    packet_log: keep a record of each frame for `take_packets`.
     """
     options: dict[str, Any] = {
         "inner": inner,
@@ -140,6 +155,8 @@ def make_accountant(
             "applications": applications,
             "keep_conversations": keep_conversations,
         }
+    if packet_log:
+        options["packet_log"] = True
     if engine == "reference":
         from fastmon.reference import ReferenceAccountant
 

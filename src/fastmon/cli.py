@@ -222,6 +222,7 @@ def _refuse_overwriting(files: Iterable[str], options: Options, config: str | No
         (options.output or "standard output", options.output or 1, "the file of the results"),
         (options.log, options.log, "the log"),
         (options.conversations, options.conversations, "the file of the conversations"),
+        (options.packet_log, options.packet_log, "the packet log"),
     )
     for name, path, what in written:
         identity = None if path is None else _identity(path)

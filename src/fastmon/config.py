@@ -26,6 +26,7 @@ FORMATS = ("table", "jsonl", "csv")
 ENGINES = ("native", "reference")
 GROUPS = ("host", "mac")
 SHORTEST_INTERVAL_NS = 1_000_000
+LEAST_PACKET_LOG_BYTES = 4096
 
 
 def _option(default: object, *flags: str, metavar: str, about: str) -> Any:
@@ -58,6 +59,16 @@ class Options:
     duration: str = _option(
         "0", "--duration", metavar="DUR", about="Stop after this time, in replay of the packets' clock; 0: never."
     )
+    packet_log: str | None = _option(
+        None,
+        "--packet-log",
+        metavar="PATH",
+        about="Write a record of each frame to this file: .csv, .csv.gz, .csv.zst, .parquet.",
+    )
+    packet_log_size: str = _option(
+        "1GB", "--packet-log-size", metavar="SIZE", about="Begin another file of the packet log at this size; 0: never."
+    )
+    packet_log_files: int = _option(10, "--packet-log-files", metavar="N", about="Files of the packet log that are kept.")
     inner: bool = _option(False, "--inner", metavar="", about="Account the innermost IP header of tunnels, not the outermost.")
     hosts_only: bool = _option(
         False, "--hosts-only", metavar="", about="No conversations, applications or names: the fastest way."
@@ -107,6 +118,11 @@ class Options:
         if 0 < self.interval_ns < SHORTEST_INTERVAL_NS:
             raise ConfigError(f"interval: {self.interval!r} is too short: 1ms at least, or 0")
         _ = self.duration_ns, self.limit_bytes, self.buffer_bytes
+        check_range("packet-log-files", self.packet_log_files, 1, 10_000)
+        if 0 < self.packet_log_bytes < LEAST_PACKET_LOG_BYTES:
+            raise ConfigError(
+                f"packet-log-size: {self.packet_log_size!r} is too small: {LEAST_PACKET_LOG_BYTES} bytes at least, or 0"
+            )
         for text in self.local:
             _parsed("local", parse_network, text)
 
@@ -124,6 +140,11 @@ class Options:
     def limit_bytes(self) -> int:
         """The limit of a host's total; 0: none."""
         return _parsed("limit", parse_size, self.limit)
+
+    @property
+    def packet_log_bytes(self) -> int:
+        """The size of a packet log's file; 0: no limit."""
+        return _parsed("packet-log-size", parse_size, self.packet_log_size)
 
     @property
     def buffer_bytes(self) -> int | None:

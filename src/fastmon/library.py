@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from fastmon.capture import Capture, LiveCapture
     from fastmon.config import Options
     from fastmon.errors import FastmonError
+    from fastmon.export.packet_log import PacketLog
     from fastmon.inspection import Inspector
     from fastmon.policy import Alert
     from fastmon.shards import SourceOpener
@@ -127,7 +128,8 @@ def replay_monitor(
     accountants = _accountants(options, networks, min(options.workers, len(openers)))
     plan = _plan(", ".join(names), options)
     inspectors = _inspectors(options, accountants, plan.names, is_live=False)
-    return ReplayMonitor(plan, openers, accountants, control, on_gulp, inspectors)
+    packet_log = _packet_log(options, waits=True)
+    return ReplayMonitor(plan, openers, accountants, control, on_gulp, inspectors, packet_log)
 
 
 def open_captures(interface: str, options: Options, stack: ExitStack) -> list[LiveCapture]:
@@ -162,7 +164,17 @@ def live_monitor(captures: Sequence[Capture], options: Options, control: Control
     accountants = _accountants(options, networks, len(captures))
     plan = _plan(captures[0].name, options)
     inspectors = _inspectors(options, accountants, plan.names, is_live=True)
-    return LiveMonitor(plan, captures, accountants, control, inspectors=inspectors)
+    packet_log = _packet_log(options, waits=False)
+    return LiveMonitor(plan, captures, accountants, control, inspectors=inspectors, packet_log=packet_log)
+
+
+def _packet_log(options: Options, *, waits: bool) -> PacketLog | None:
+    """Return the packet log, if one is wanted. Raises ConfigError if it cannot be written."""
+    if options.packet_log is None:
+        return None
+    from fastmon.export.packet_log import PacketLog
+
+    return PacketLog(options.packet_log, options.packet_log_bytes, options.packet_log_files, waits=waits)
 
 
 def _plan(source: str, options: Options) -> Plan:
@@ -175,10 +187,10 @@ def _accountants(options: Options, networks: Sequence[str], n_workers: int) -> l
     make = partial(make_accountant, options.engine, inner=options.inner, max_hosts=options.max_hosts, local_networks=networks)
     if not options.hosts_only:
         make = partial(make, max_conversations=options.max_conversations, applications=_app_tables())
-    collector = make(limit_bytes=options.limit_bytes, keep_conversations=options.conversations is not None and n_workers <= 1)
+    draining = partial(make, keep_conversations=options.conversations is not None, packet_log=options.packet_log is not None)
     if n_workers <= 1:
-        return [collector]
-    return [collector, *(make(keep_conversations=options.conversations is not None) for _ in range(n_workers))]
+        return [draining(limit_bytes=options.limit_bytes)]
+    return [make(limit_bytes=options.limit_bytes), *(draining() for _ in range(n_workers))]
 
 
 def _app_tables() -> AppTables:

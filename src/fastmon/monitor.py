@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from fastmon.capture import Capture
     from fastmon.conversations import EndedConversations
     from fastmon.errors import FastmonError
+    from fastmon.export.packet_log import PacketLog
     from fastmon.inspection import Inspector
     from fastmon.names import NameBook
     from fastmon.policy import Alert
@@ -99,12 +100,23 @@ _ShardT = TypeVar("_ShardT", LiveShard, ReplayShard)
 class _Monitor(abc.ABC, Generic[_ShardT]):
     """What both kinds share: draining all shards, in threads if there are several, and completing snapshots."""
 
-    def __init__(self, plan: Plan, shards: Sequence[_ShardT], collector: Accountant, control: Control) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        shards: Sequence[_ShardT],
+        collector: Accountant,
+        control: Control,
+        packet_log: PacketLog | None = None,
+    ) -> None:
         self._plan = plan
         self._shards: Sequence[_ShardT] = shards
         self._collector = collector
         self._control = control
         self._dropped_before = Dropped()
+        self._packet_log = packet_log
+        self._log_dropped_before = 0
+        self._has_told_of_loss = False
+        self._has_log_ended = False
         self._workers = _thread_pool(len(shards)) if len(shards) > 1 else None
         self._told = Counter[str]()
         self._told_by: Sequence[Counter[str]] = [Counter() for _ in shards]
@@ -117,6 +129,8 @@ class _Monitor(abc.ABC, Generic[_ShardT]):
             self._control.stop = True
             if self._workers is not None:
                 self._workers.shutdown()
+            if self._packet_log is not None:
+                self._packet_log.close()
 
     @abc.abstractmethod
     def _run(self) -> Iterator[Event]: ...
@@ -167,6 +181,7 @@ class _Monitor(abc.ABC, Generic[_ShardT]):
                 error = shard.problems.popleft()
                 if self._is_news(number, str(error)):
                     yield Problem(str(error), error)
+        yield from self._news_of_log()
 
     def _ended(self) -> Iterator[Event]:
         for shard in self._shards:
@@ -181,6 +196,18 @@ class _Monitor(abc.ABC, Generic[_ShardT]):
         self._told[text] += 1
         return True
 
+    def _news_of_log(self) -> Iterator[Event]:
+        """Yield what befell the packet log: its first loss, and what ended it."""
+        log = self._packet_log
+        if log is None:
+            return
+        if log.error is not None and not self._has_log_ended:
+            self._has_log_ended = self._has_told_of_loss = True
+            yield Problem(str(log.error), log.error)
+        elif log.dropped and not self._has_told_of_loss:
+            self._has_told_of_loss = True
+            yield Problem(f"packet log {log.path}: records are dropped: it cannot be written as fast as frames come")
+
     def _has_ended(self) -> bool:
         return self._control.stop or all(shard.has_ended for shard in self._shards)
 
@@ -191,14 +218,29 @@ class _Monitor(abc.ABC, Generic[_ShardT]):
     def _completed(self, snapshot: Snapshot) -> Snapshot:
         """Return an interval's snapshot with what the accountant does not know."""
         before, self._dropped_before = self._dropped_before, self._dropped()
-        return self._described(snapshot, self._dropped_before - before)
+        log_before, self._log_dropped_before = self._log_dropped_before, self._log_dropped()
+        return self._described(snapshot, self._dropped_before - before, self._log_dropped_before - log_before)
 
-    def _described(self, snapshot: Snapshot, dropped: Dropped) -> Snapshot:
-        snapshot = replace(snapshot, source=self._plan.source, dropped=dropped, names=self._plan.names)
-        return snapshot if self._plan.grouping == UNGROUPED else group_hosts(snapshot, self._plan.grouping)
+    def _described(self, snapshot: Snapshot, dropped: Dropped, log_dropped: int) -> Snapshot:
+        plan = self._plan
+        snapshot = replace(snapshot, source=plan.source, dropped=dropped, names=plan.names, packet_log_dropped=log_dropped)
+        return snapshot if plan.grouping == UNGROUPED else group_hosts(snapshot, plan.grouping)
+
+    def _log_dropped(self) -> int:
+        """Return the packet log's records lost since the start."""
+        return 0 if self._packet_log is None else self._packet_log.dropped
+
+    def _complete_log(self) -> Iterator[Event]:
+        """Wait until the packet log is written; say what it lacks."""
+        if self._packet_log is not None:
+            self._packet_log.close()
+            yield from self._news()
+            if self._packet_log.dropped and self._packet_log.error is None:
+                yield Problem(f"packet log {self._packet_log.path}: {self._packet_log.dropped:,} records dropped")
 
     def _finish(self, last: Interval | None, whole: Interval) -> Iterator[Event]:
         """Yield the last interval's snapshot, if intervals are reported and one is running, and the summary."""
+        yield from self._complete_log()
         if self._workers is not None:
             for shard in self._shards:
                 shard.accountant.end_conversations()
@@ -210,7 +252,7 @@ class _Monitor(abc.ABC, Generic[_ShardT]):
         if last is not None and self._plan.interval_ns:
             yield self._completed(last_snapshot)
         del last_snapshot
-        yield self._described(replace(summary, is_summary=True), self._dropped())
+        yield self._described(replace(summary, is_summary=True), self._dropped(), self._log_dropped())
 
 
 class ReplayMonitor(_Monitor[ReplayShard]):
@@ -220,6 +262,7 @@ class ReplayMonitor(_Monitor[ReplayShard]):
     accountants: one; or a collector and one for each worker, among which the sources are dealt.
     inspectors: one for each worker, or none.
     on_gulp: called now and then with the bytes read so far, in the thread that iterates over `events`.
+    packet_log: takes a record of each frame; the workers keep them. Completed before the summary.
 
     Nothing but problems come out if no source can be opened, unless the run is stopped before that.
     """
@@ -232,13 +275,15 @@ class ReplayMonitor(_Monitor[ReplayShard]):
         control: Control | None = None,
         on_gulp: Callable[[int], None] | None = None,
         inspectors: Sequence[Inspector] = (),
+        packet_log: PacketLog | None = None,
     ) -> None:
         workers = accountants[1:] or accountants
+        put = None if packet_log is None else packet_log.put
         shards = [
-            ReplayShard(worker, sources[number :: len(workers)], inspector)
+            ReplayShard(worker, sources[number :: len(workers)], inspector, put)
             for number, (worker, inspector) in enumerate(zip_longest(workers, inspectors))
         ]
-        super().__init__(plan, shards, accountants[0], control or Control())
+        super().__init__(plan, shards, accountants[0], control or Control(), packet_log)
         self._on_gulp = on_gulp
 
     def _after_gulp(self) -> None:
@@ -317,6 +362,7 @@ class LiveMonitor(_Monitor[LiveShard]):
 
     captures: open, and left open; several of one interface share its frames (a fanout group).
     accountants: one for one capture; for several, a collector and one for each.  inspectors: one for each capture, or none.
+    packet_log: takes a record of each frame; the workers keep them. Completed before the summary.
     """
 
     def __init__(
@@ -327,14 +373,16 @@ class LiveMonitor(_Monitor[LiveShard]):
         control: Control | None = None,
         clock: Clock | None = None,
         inspectors: Sequence[Inspector] = (),
+        packet_log: PacketLog | None = None,
     ) -> None:
         self._clock = clock or WallClock()
         workers = accountants[1:] or accountants
+        put = None if packet_log is None else packet_log.put
         shards = [
-            LiveShard(worker, capture, self._clock, inspector)
+            LiveShard(worker, capture, self._clock, inspector, put)
             for worker, capture, inspector in zip_longest(workers, captures, inspectors)
         ]
-        super().__init__(plan, shards, accountants[0], control or Control())
+        super().__init__(plan, shards, accountants[0], control or Control(), packet_log)
 
     def _run(self) -> Iterator[Event]:
         first_ns = self._clock.now_ns()

@@ -20,12 +20,16 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import TypeAlias
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from fastmon.accounting import Accountant
     from fastmon.capture import Capture
     from fastmon.errors import FastmonError
     from fastmon.inspection import Inspector
     from fastmon.snapshot import Dropped
 
+    PacketTaker: TypeAlias = Callable[[NDArray[np.void]], None]
     SourceOpener: TypeAlias = Callable[[], AbstractContextManager[Capture]]
 
 __all__ = ["Clock", "LiveShard", "ReplayShard", "WallClock"]
@@ -70,19 +74,29 @@ class WallClock:
 class _Shard:
     """What both kinds have.
 
+    on_packets: takes the records of each gulp's frames; the accountant keeps them then.
     problems: what went wrong with the sources, in order; whoever shows them takes them out.
     warnings: what a person should know about the sources, likewise.
     ended: conversations, likewise.
     inspector: who looks at the payloads of conversations, if anybody does.
     """
 
-    def __init__(self, accountant: Accountant, inspector: Inspector | None) -> None:
+    def __init__(self, accountant: Accountant, inspector: Inspector | None, on_packets: PacketTaker | None) -> None:
         self.accountant = accountant
         self.ended: deque[EndedConversations] = deque()
         self._inspector = inspector
+        self._on_packets = on_packets
         self.problems: deque[FastmonError] = deque()
         self.warnings: deque[str] = deque()
         self._warned = 0
+
+    def _account(self, capture: Capture, until_ns: int | None = None) -> int:
+        """Account a gulp, and hand the records of its frames on; return the number of frames."""
+        try:
+            return self.accountant.drain(capture, GULP_FRAMES, until_ns)
+        finally:
+            if self._on_packets is not None:
+                self._on_packets(self.accountant.take_packets())
 
     def _take_warnings(self, capture: Capture) -> None:
         self.warnings.extend(capture.warnings[self._warned :])
@@ -111,8 +125,14 @@ class ReplayShard(_Shard):
     So does a StoppedError, which is no problem.
     """
 
-    def __init__(self, accountant: Accountant, sources: Iterable[SourceOpener], inspector: Inspector | None = None) -> None:
-        super().__init__(accountant, inspector)
+    def __init__(
+        self,
+        accountant: Accountant,
+        sources: Iterable[SourceOpener],
+        inspector: Inspector | None = None,
+        on_packets: PacketTaker | None = None,
+    ) -> None:
+        super().__init__(accountant, inspector, on_packets)
         self.n_opened = 0
         self._sources = deque(sources)
         self._open = ExitStack()
@@ -150,7 +170,7 @@ class ReplayShard(_Shard):
                 return True
             if next_ns is not None and until_ns is not None and next_ns >= until_ns:
                 return False
-            self._look(self.accountant.drain(self._capture, GULP_FRAMES, until_ns))
+            self._look(self._account(self._capture, until_ns))
         except (CaptureError, ConfigError) as error:
             self._look(0)
             self.problems.append(error)
@@ -190,8 +210,15 @@ class LiveShard(_Shard):
     has_ended: nothing more can be read (the interface went away).
     """
 
-    def __init__(self, accountant: Accountant, capture: Capture, clock: Clock, inspector: Inspector | None = None) -> None:
-        super().__init__(accountant, inspector)
+    def __init__(
+        self,
+        accountant: Accountant,
+        capture: Capture,
+        clock: Clock,
+        inspector: Inspector | None = None,
+        on_packets: PacketTaker | None = None,
+    ) -> None:
+        super().__init__(accountant, inspector, on_packets)
         self.has_ended = False
         self._capture = capture
         self._clock = clock
@@ -232,7 +259,7 @@ class LiveShard(_Shard):
         """Return the number of frames accounted of those that are there."""
         n_frames = 0
         try:
-            n_frames = self.accountant.drain(self._capture, GULP_FRAMES)
+            n_frames = self._account(self._capture)
         except CaptureError as error:
             if not self.has_ended:
                 self.problems.append(error)

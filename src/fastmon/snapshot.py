@@ -190,6 +190,7 @@ class Snapshot:
     grouping: what a row stands for; `host_texts` has its name. Keys may then repeat: a device's and a prefix's; in a merged
         snapshot, those of two devices that had an address one after the other.
     addresses: `rows.ADDRESS_DTYPE`, ordered by host: `rows.MAX_ADDRESSES` of each device at most, the most telling first.
+    packet_log_dropped (everywhere): frames whose records the packet log lacks.
     """
 
     interval: Interval
@@ -209,6 +210,7 @@ class Snapshot:
     names: NameBook | None = None
     addresses: NDArray[np.void] = field(default_factory=no_addresses)
     grouping: Grouping = UNGROUPED
+    packet_log_dropped: int = 0
 
     def __len__(self) -> int:
         """Return the number of hosts."""
@@ -315,6 +317,7 @@ class Snapshot:
             local=joined([part.local for part in parts], np.logical_or),
             flagged=joined([part.flagged for part in parts], np.logical_or),
             dropped=reduce(add, (part.dropped for part in parts)),
+            packet_log_dropped=sum(part.packet_log_dropped for part in parts),
             source=", ".join(dict.fromkeys(part.source for part in parts)),
             is_summary=self.is_summary,
             apps=_frozen(merged_apps([part.apps for part in parts], np.split(runs.numbers(), np.cumsum(lengths)[:-1]))),

@@ -82,6 +82,17 @@ def test_workers_share_an_interface(sender: Sender, command: Start) -> None:
     assert_seamless(result.records)
 
 
+def test_packet_log_has_every_frame(sender: Sender, command: Start, tmp_path: Path) -> None:
+    path = tmp_path / "packets.csv"
+    run = command("--packet-log", str(path), "--workers", "2")
+    sent = sender.send(conversations(2_000), 5)
+    result = run.end(signal.SIGINT)
+    assert totals_of_record(result.summary) == sent
+    with path.open(newline="") as lines:
+        sizes = [int(row["wire_len"]) for row in csv.DictReader(lines)]
+    assert Count(len(sizes), sum(sizes)) == Count(result.summary["frames"], result.summary["bytes"])
+
+
 def test_limit_is_told_of_while_it_runs(sender: Sender, command: Start) -> None:
     run = command("--limit", "50kB")
     sender.send(Sending().ip_frame("10.0.0.1", "192.0.2.1", 1_000), 60)

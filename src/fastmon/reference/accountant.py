@@ -15,6 +15,7 @@ from fastmon.bounds import MAX_CONVERSATIONS, MAX_HOSTS, check_range
 from fastmon.conversations import CONVERSATION_DTYPE, AppTables
 from fastmon.decode import decode
 from fastmon.frames import FrameStatus
+from fastmon.packets import MAX_RECORDS, PACKET_DTYPE, packet_record
 from fastmon.reference.conversations import Conversations
 from fastmon.reference.hosts import HostTable
 from fastmon.reference.snapshots import Period, counters_of
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from fastmon.accounting import Accountant
     from fastmon.capture import Capture
     from fastmon.conversations import Payload
-    from fastmon.frames import Frame
+    from fastmon.frames import Frame, PacketSummary
     from fastmon.snapshot import Counters, Interval, LimitCrossing, Snapshot
 
 __all__ = ["FRAMES_PER_READ", "ReferenceAccountant"]
@@ -57,6 +58,7 @@ class ReferenceAccountant:
         max_conversations: int = 0,
         applications: AppTables | None = None,
         keep_conversations: bool = False,
+        packet_log: bool = False,
     ) -> None:
         check_range("max_hosts", max_hosts, *MAX_HOSTS)
         check_range("limit_bytes", limit_bytes, 0)
@@ -64,6 +66,8 @@ class ReferenceAccountant:
         self.first_ts_ns: int | None = None
         self.last_ts_ns: int | None = None
         self.pauses = False
+        self.packets_dropped = 0
+        self._packets: list[tuple[object, ...]] | None = [] if packet_log else None
         self._inner = inner
         self._hosts = HostTable(max_hosts, limit_bytes, local_networks)
         self._has_conversations = max_conversations > 0
@@ -83,6 +87,8 @@ class ReferenceAccountant:
     def drain(self, source: Capture, max_frames: int, until_ns: int | None = None) -> int:
         """Account up to `max_frames` frames of `source`; return the number accounted. See `accounting.Accountant`."""
         n_accounted = 0
+        if self._packets is not None:
+            max_frames = min(max_frames, MAX_RECORDS - len(self._packets))
         while n_accounted < max_frames:
             frames = source.read(min(self._n_before_pause(), max_frames - n_accounted), until_ns)
             if not frames:
@@ -95,6 +101,7 @@ class ReferenceAccountant:
     def account(self, frame: Frame) -> None:
         """Decode and account one frame."""
         summary = decode(frame, inner=self._inner)
+        self._log(frame, summary)
         self._counts[summary.status] += Count(1, frame.wire_len)
         self._see(frame.ts_ns)
         if summary.status is FrameStatus.IP:
@@ -144,6 +151,21 @@ class ReferenceAccountant:
         """Return the limit crossings since the last call, in the order of their frames."""
         crossings, self._hosts.crossings = self._hosts.crossings, []
         return crossings
+
+    def take_packets(self) -> NDArray[np.void]:
+        """Return the packet log's records since the last call, in the order of their frames."""
+        records = np.array(self._packets or [], PACKET_DTYPE)
+        if self._packets is not None:
+            self._packets.clear()
+        return records
+
+    def _log(self, frame: Frame, summary: PacketSummary) -> None:
+        if self._packets is None:
+            return
+        if len(self._packets) < MAX_RECORDS:
+            self._packets.append(packet_record(frame, summary))
+        else:
+            self.packets_dropped += 1
 
     def take_payloads(self) -> list[Payload]:
         """Return the payloads of the ring, oldest first, and empty it."""

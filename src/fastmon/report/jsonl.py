@@ -139,6 +139,7 @@ def _head(snapshot: Snapshot) -> dict[str, object]:
         "non_ip": asdict(counters.non_ip),
         "undecoded": {reason: asdict(count) for reason, count in counters.undecoded.items()},
         "dropped": asdict(snapshot.dropped),
+        "packet_log_dropped": snapshot.packet_log_dropped,
         "overflow": asdict(counters.overflow),
     }
     if snapshot.conversations is not None:

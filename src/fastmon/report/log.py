@@ -54,6 +54,7 @@ class LogSink(Sink):
             "dropped_kernel": dropped.kernel,
             "dropped_interface": dropped.interface,
             "dropped_backlog": dropped.backlog,
+            "packet_log_dropped": snapshot.packet_log_dropped,
         }
         kind = "summary" if snapshot.is_summary else "snapshot"
         self._write("INFO", f"{kind} {' '.join(f'{name}={value}' for name, value in fields.items())}")

@@ -175,6 +175,8 @@ def _notes(snapshot: Snapshot, top: int) -> Iterator[str]:
     losses = [f"{frames:,} {place}" for place, frames in places if frames]
     if losses:
         yield f"LOST frames: {', '.join(losses)}"
+    if snapshot.packet_log_dropped:
+        yield f"LOST records of the packet log: {snapshot.packet_log_dropped:,}"
 
 
 def _count(frames: int, size: int) -> str:
