@@ -10,10 +10,12 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -21,15 +23,13 @@ from corpus.captures import CORPUS
 
 import fastmon
 from fastmon import addresses
-from fastmon.classify import APPLICATIONS, Classifier, Conversation, Endpoint, by_port, by_protocol
-from fastmon.decode import _RULES, _after_link_layer
-from fastmon.decode.network import read_ip, read_ports
-from fastmon.decode.walk import Rule, Stop
-from fastmon.frames import Frame
+from fastmon.classify import APPLICATIONS, Classifier, Conversation, Endpoint, Finding, by_port, by_protocol
+from fastmon.conversations import LABELLED_BY, AppTables
+from fastmon.decode import decode
+from fastmon.inspection import Inspector, ReplayBudget
+from fastmon.names import NameBook
 
 TCP, UDP = 6, 17
-IP_IN_IP = {4, 41}
-MAX_PAYLOADS, MAX_PAYLOAD = 4, 1500
 
 _TLS = ("tls", "https", "dns", "imap", "pop3", "smtp", "ldap", "ftp", "rdp", "mqtt", "amqp", "xmpp", "irc", "sip", "coap", "stun")
 _RPC = ("rpc", "nfs")
@@ -167,14 +167,24 @@ class Verdict:
 
 
 @dataclass(slots=True)
-class Assembled:
-    """What a capture has of a conversation."""
+class Labelled:
+    """What fastmon says of a conversation. by: "payload", "port" or "none".  payloads: what its classifier was given."""
 
-    conversation: Conversation
-    n_payloads: int = 0
-    payload_app: int = 0
-    is_done: bool = False
+    app: str
+    by: str
     payloads: list[bytes] = field(default_factory=list)
+
+
+class Witness(Classifier):
+    """A classifier that remembers what it is given, by token."""
+
+    def __init__(self, *, use_ports: bool) -> None:
+        super().__init__(use_ports=use_ports)
+        self.seen: dict[int, list[bytes]] = defaultdict(list)
+
+    def inspect(self, conversation: Conversation, payload: bytes, from_a: bool, ts_ns: int) -> Finding | None:
+        self.seen[conversation.token].append(payload)
+        return super().inspect(conversation, payload, from_a, ts_ns)
 
 
 def verdicts(path: Path) -> Iterator[Verdict]:
@@ -203,74 +213,44 @@ def _end(written: str) -> tuple[bytes, int]:
 
 
 def segments(path: Path) -> Iterator[tuple[int, int, Endpoint, Endpoint, bytes]]:
-    """Yield time, IP protocol, source, destination and payload of a capture's packets that are no later fragments."""
+    """Yield time, IP protocol, source, destination and payload of a capture's packets that have one."""
     with fastmon.open_offline(str(path)) as capture:
         while frames := capture.read(1000):
             for frame in frames:
-                if found := _segment(frame):
-                    yield frame.ts_ns, *found
+                packet = decode(frame)
+                if packet.payload and packet.protocol is not None and packet.ports is not None:
+                    ends = Endpoint(packet.src, packet.ports[0]), Endpoint(packet.dst, packet.ports[1])
+                    yield frame.ts_ns, packet.protocol, *ends, packet.payload
 
 
-def _segment(frame: Frame) -> tuple[int, Endpoint, Endpoint, bytes] | None:
-    try:
-        step = _after_link_layer(frame)
-        while step.rule is not Rule.IP:
-            step = _RULES[step.rule](step.at)
-        packet = read_ip(step.at)
-        while packet.upper.protocol in IP_IN_IP and packet.upper.at is not None:
-            packet = read_ip(packet.upper.at)  # as nDPI does, and fastmon with --inner
-    except Stop:
-        return None
-    at, protocol = packet.upper.at, packet.upper.protocol
-    if at is None or protocol is None:
-        return None
-    start = step.at.start
-    stated = step.at.u16(2) if step.at.u8(0) >> 4 == 4 else 40 + step.at.u16(4)
-    data = (
-        frame.data[at.start : start + stated] if stated > 40 or (step.at.u8(0) >> 4 == 4 and stated) else frame.data[at.start :]
-    )
-    ports = (protocol in {TCP, UDP} and read_ports(packet.upper)) or (0, 0)
-    n_header = 8
-    if protocol == TCP:
-        n_header = (data[12] >> 4) * 4 if len(data) > 12 else len(data)
-    payload = data[n_header:] if protocol in {TCP, UDP} else b""
-    return protocol, Endpoint(packet.src, ports[0]), Endpoint(packet.dst, ports[1]), payload[:MAX_PAYLOAD]
+Key: TypeAlias = tuple[int, frozenset[tuple[bytes, int]]]
 
 
-def conversations(path: Path, classifier: Classifier) -> dict[tuple[int, frozenset[tuple[bytes, int]]], Assembled]:
-    """Classify a capture's conversations by their first payloads."""
-    found: dict[tuple[int, frozenset[tuple[bytes, int]]], Assembled] = {}
-    for ts_ns, protocol, src, dst, payload in segments(path):
-        key = (protocol, frozenset({(src.host, src.port), (dst.host, dst.port)}))
-        if key not in found:
-            found[key] = Assembled(Conversation(len(found) + 1, protocol, src, dst))
-        one = found[key]
-        if not payload or one.n_payloads >= MAX_PAYLOADS or one.is_done:
-            continue
-        one.n_payloads += 1
-        one.payloads.append(payload)
-        finding = classifier.inspect(one.conversation, payload, src == one.conversation.a, ts_ns)
-        if finding is not None:
-            one.payload_app = finding.app
-            one.is_done = not finding.wants_more
+def conversations(path: Path, *, hide_ports: bool) -> dict[Key, Labelled]:
+    """Return what fastmon says of a capture's conversations, and of those in tunnels, where they are not the same."""
+    return labelled(path, inner=True, hide_ports=hide_ports) | labelled(path, inner=False, hide_ports=hide_ports)
+
+
+def labelled(path: Path, *, inner: bool, hide_ports: bool) -> dict[Key, Labelled]:
+    """Account a capture with an unlimited budget; of what had several lives, a label by payload counts."""
+    tables = AppTables(by_protocol()) if hide_ports else AppTables(by_protocol(), by_port(TCP), by_port(UDP))
+    accountant = fastmon.make_accountant(inner=inner, max_conversations=1 << 20, applications=tables, keep_conversations=True)
+    witness = Witness(use_ports=not hide_ports)
+    inspector = Inspector(accountant, witness, ReplayBudget(100), NameBook())
+    with suppress(fastmon.CaptureError), fastmon.open_offline(str(path)) as capture:
+        while not capture.exhausted:
+            inspector.look(accountant.drain(capture, 1000))
+    inspector.look(0)
+    accountant.end_conversations()
+    found: dict[Key, Labelled] = {}
+    for row in accountant.take_conversations():
+        has_ports = row["protocol"] in {TCP, UDP}  # in nDPI's eyes
+        ends = frozenset((row[end].tobytes(), int(row[f"{end}_port"]) * has_ports) for end in ("a", "b"))
+        one = Labelled(APPLICATIONS[row["app"]].name, LABELLED_BY[row["by"]], witness.seen[int(row["token"])])
+        before = found.get((int(row["protocol"]), ends))
+        if before is None or LABELLED_BY.index(one.by) > LABELLED_BY.index(before.by):
+            found[int(row["protocol"]), ends] = one
     return found
-
-
-_PORTS = {TCP: by_port(TCP), UDP: by_port(UDP)}
-_PROTOCOLS = by_protocol()
-
-
-def label(one: Assembled, *, hide_ports: bool) -> tuple[str, str]:
-    """Return the application of a conversation, and what says so."""
-    conversation = one.conversation
-    if _PROTOCOLS[conversation.protocol]:
-        return APPLICATIONS[_PROTOCOLS[conversation.protocol]].name, "protocol"
-    if one.payload_app:
-        return APPLICATIONS[one.payload_app].name, "payload"
-    if hide_ports or conversation.protocol not in _PORTS:
-        return "unknown", "nothing"
-    apps = [_PORTS[conversation.protocol][port] for port in (conversation.b.port, conversation.a.port)]
-    return APPLICATIONS[apps[0] or apps[1]].name, "port"
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,9 +267,9 @@ class Miss:
         how = "port" if "port" in self.verdict.confidence else "DPI"
         if reason := REASONS.get((self.verdict.master, self.ours, how)):
             return reason
-        if self.by == "nothing" and not self.payloads:
+        if self.by == "none" and not self.payloads:
             return "no payload"
-        return "ports are hidden, and the payloads say nothing" if self.by == "nothing" and how == "port" else ""
+        return "ports are hidden, and the payloads say nothing" if self.by == "none" and how == "port" else ""
 
     def line(self) -> str:
         """Return it for people."""
@@ -315,11 +295,11 @@ class Comparison:
     extra: Counter[tuple[str, str]] = field(default_factory=Counter)
     misses: list[Miss] = field(default_factory=list)
 
-    def add(self, verdict: Verdict, one: Assembled | None, *, hide_ports: bool) -> None:
+    def add(self, verdict: Verdict, one: Labelled | None) -> None:
         accepted = OURS.get(verdict.master)
         if verdict.is_tunnelled:
             accepted = None
-        ours, by = label(one, hide_ports=hide_ports) if one else ("missing", "nothing")
+        ours, by = (one.app, one.by) if one else ("missing", "none")
         if accepted is None:
             self.out_of_scope[verdict.master] += 1
             self.extra[verdict.name, ours] += 1
@@ -349,9 +329,9 @@ def compare(*, hide_ports: bool) -> Comparison:
     """Compare all captures."""
     total = Comparison()
     for capture, expected in captures():
-        found = conversations(capture, Classifier(use_ports=not hide_ports))
+        found = conversations(capture, hide_ports=hide_ports)
         for verdict in verdicts(expected):
-            total.add(verdict, found.get((verdict.protocol, verdict.ends)), hide_ports=hide_ports)
+            total.add(verdict, found.get((verdict.protocol, verdict.ends)))
     return total
 
 

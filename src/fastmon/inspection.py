@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Budget", "Inspector", "LiveBudget", "ReplayBudget"]
 
-WANTED_AFTER_LABEL = 32
+WANTED_AFTER_LABEL = 255
 """Payloads of a conversation that are still looked at when it may tell more: names, other conversations' ports."""
 
 FREE_PAYLOADS = 32_768
@@ -138,6 +138,7 @@ class Inspector:
         self._book = names
         self._names: dict[int, str] | None = {} if keeps_names else None
         self._waiting: deque[Payload] = deque()
+        self._done: set[int] = set()  # conversations that wait with more payloads than were wanted
         accountant.pauses = budget.pauses
         accountant.payload_allowance = budget.allowance(0, 0)
 
@@ -145,6 +146,7 @@ class Inspector:
         """Look at what came with the last `n_frames` frames, for as long as the budget allows."""
         self._budget.begin_turn()
         if not self._waiting:  # else what comes passes by
+            self._done.clear()
             self._waiting.extend(self._accountant.take_payloads())
         while self._waiting:
             self._inspect(self._waiting.popleft())
@@ -162,6 +164,8 @@ class Inspector:
         return [self._names.pop(token, None) for token in tokens]
 
     def _inspect(self, payload: Payload) -> None:
+        if payload.token in self._done:
+            return
         conversation = Conversation(
             payload.token,
             payload.protocol,
@@ -173,6 +177,8 @@ class Inspector:
             self._take(payload.token, finding)
 
     def _take(self, token: int, finding: Finding) -> None:
+        if not finding.wants_more:
+            self._done.add(token)
         is_running = self._accountant.label(token, finding.app, WANTED_AFTER_LABEL if finding.wants_more else 0)
         if finding.name and self._names is not None and is_running:
             self._names[token] = finding.name
