@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import TextIO
 
+    from fastmon.conversations import EndedConversations
     from fastmon.monitor import Event, LiveMonitor, ReplayMonitor
     from fastmon.policy import Alert
     from fastmon.snapshot import Snapshot
@@ -274,7 +275,7 @@ def _output_errors() -> Iterator[None]:
         raise FastmonError(f"cannot write the results: {error.strerror}") from error
 
 
-def _show(event: Event, sinks: Sequence[Sink]) -> int:
+def _show(event: Event, sinks: list[Sink]) -> int:
     """Show an event in all sinks; return the exit code that it asks for."""
     from fastmon.conversations import EndedConversations
     from fastmon.policy import Alert
@@ -289,15 +290,26 @@ def _show(event: Event, sinks: Sequence[Sink]) -> int:
             sink.alert(event)
         return 0
     if isinstance(event, EndedConversations):
-        for sink in sinks:
-            sink.conversations(event)
-        return 0
+        return max(_show_conversations(event, sink, sinks) for sink in list(sinks))
     _say(event.text)
     for sink in sinks:
         sink.problem(event.text)
     if event.error is None:
         return 0
     return 2 if isinstance(event.error, ConfigError) else 1
+
+
+def _show_conversations(event: EndedConversations, sink: Sink, sinks: list[Sink]) -> int:
+    """Show conversations in a sink; one that they cannot be written to is given up, and the run goes on."""
+    try:
+        sink.conversations(event)
+    except OSError as error:
+        _say(f"cannot write the conversations: {error.strerror}")
+        sinks.remove(sink)
+        with suppress(OSError):
+            sink.close()
+        return 1
+    return 0
 
 
 class _LateSink(Sink):

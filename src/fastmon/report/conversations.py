@@ -77,6 +77,10 @@ class ConversationSink(Sink):
             self._stream.writelines(self._encode(_record(row)).decode() + "\n" for row in rows)
         self._stream.flush()
 
+    def close(self) -> None:
+        """Close the stream."""
+        self._stream.close()
+
 
 def _record(row: Sequence[object]) -> dict[str, object]:
     """Return a conversation's record; `a` sent the first frame seen."""
