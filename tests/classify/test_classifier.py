@@ -68,6 +68,35 @@ def test_tftp_goes_on_from_a_port_of_the_servers() -> None:
     assert label(classifier, conversation(2, UDP, server_port=61000), b"\0\3\0\1" + bytes(512), from_a=False) == "tftp"
 
 
+@pytest.mark.parametrize(
+    ("payload", "app"),
+    [
+        (b"\0\3\0\x08" + cases.STUN_REQUEST[4:] + b"\0\x19\0\4\x11\0\0\0", "stun"),
+        (cases.NTP_CLIENT, "ntp"),
+        (b"\0\3\0\1" + bytes(1400), "tftp"),
+        (b"\0\4\0\0", "tftp"),
+        (b"\0\5\0\1not found\0", "tftp"),
+        (b"\0\x06blksize\x001400\0", "tftp"),
+        (b"\0\x06blksize\x0014", "tftp"),
+        (b"\0\x07\0\1 no such message", None),
+        (b"any text", None),
+    ],
+    ids=["STUN", "NTP", "data", "acknowledgement", "error", "options", "options, cut", "not TFTP", "text"],
+)
+def test_port_of_a_tftp_client_carries_what_its_payloads_say(payload: bytes, app: str | None) -> None:
+    classifier = Classifier()
+    label(classifier, conversation(1, UDP, server_port=69), b"\0\1boot.img\0octet\0")
+    assert label(classifier, conversation(2, UDP, server_port=40001), payload) == app
+
+
+def test_ftp_data_is_announced_once() -> None:
+    classifier = Classifier()
+    label(classifier, conversation(1, TCP, server_port=21), b"PORT 192,0,2,1,200,10\r\n")
+    for token, app in ((2, "ftp-data"), (3, "http")):
+        data = Conversation(token, TCP, Endpoint(SERVER, 33333), Endpoint(CLIENT, 51210))
+        assert label(classifier, data, cases.HTTP_REQUEST) == app
+
+
 def test_stun_that_leads_to_media_is_rtp() -> None:
     classifier = Classifier()
     call = conversation(1, UDP)
