@@ -104,6 +104,37 @@ def test_stun_that_leads_to_media_is_rtp() -> None:
     assert label(classifier, call, cases.rtp(7, kind=111)) == "rtp"
 
 
+UNRELATED = {
+    "RADIUS without authenticators": [b"\1%c\0\x4d" % number + bytes(16) + b"\1\x0banonymous\4\6" for number in range(3)],
+    "DHCP with its end cut": [b"\1\1\6\0" + bytes([number, 1, 2, 3]) + bytes(20) for number in range(3)],
+    "uTP of different connections": [cases.utp(2, number * 100 + 1, number * 1000 + 1, number, 9) for number in range(3)],
+    "uTP with numbers far apart": [cases.utp(2, 7, number * 1000 + 1, number * 5000, 9) for number in range(3)],
+    "uTP that goes back in time": [cases.utp(2, 7, 9000 - number * 1000, 5, 9) for number in range(3)],
+    "zeros": [b"\1" + bytes(19), b"\1" + bytes(20), b"\1" + bytes(40)],
+}
+
+
+@pytest.mark.parametrize("kind", UNRELATED)
+def test_what_only_looks_like_utp_is_not_it(kind: str) -> None:
+    classifier = Classifier(use_ports=False)
+    sides = (True,) if kind.startswith("uTP") else (True, False)
+    for payload in UNRELATED[kind]:
+        for from_a in sides:
+            assert label(classifier, conversation(1, UDP), payload, from_a=from_a) is None
+
+
+def test_port_of_radius_needs_attributes() -> None:
+    cyclic = bytes.fromhex("020002800800030600000000000000000000000000870300")
+    assert label(Classifier(), conversation(1, UDP, server_port=1812), cyclic) is None
+
+
+def test_part_of_a_name_is_no_name() -> None:
+    which = Conversation(1, UDP, Endpoint(CLIENT, 546), Endpoint(SERVER, 547))
+    found = Classifier().inspect(which, b"\x0b\1\2\3" + cases.DUIDS + b"\0\x27\0\x0d\0\5phone\4ho", True, 0)
+    assert found is not None
+    assert found.name is None
+
+
 def test_same_payload_again_is_no_second_evidence() -> None:
     classifier = Classifier()
     for _ in range(4):
