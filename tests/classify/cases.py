@@ -109,6 +109,10 @@ def rtp(sequence: int, *, kind: int = 0, source: int = 0x11223344) -> bytes:
     return struct.pack(">2BHII", 0x80, kind, sequence, sequence * 160, source) + bytes(160)
 
 
+def utp(kind: int, connection: int, time: int, sequence: int, acknowledged: int) -> bytes:
+    return struct.pack(">2BH3I2H", kind << 4 | 1, 0, connection, time, 0, 1 << 18, sequence, acknowledged)
+
+
 def tpkt(x224: bytes) -> bytes:
     return struct.pack(">2BH", 3, 0, 4 + len(x224)) + x224
 
@@ -148,6 +152,7 @@ SMB2 = b"\xfeSMB\x40\0" + bytes(58)
 SMB1 = b"\xffSMB\x72" + bytes(28)
 STUN_REQUEST = b"\0\1\0\0\x21\x12\xa4\x42" + bytes(range(12))
 MQTT_CONNECT = b"\x10\x10\0\4MQTT\4\2\0\x3c\0\4abcd"
+DUIDS = b"\0\2\0\x0a\0\3\0\1\2\0\0\0\0\1" + b"\0\1\0\x0e\0\1\0\1\x1c\xd0\xbf\x26\2\0\0\0\0\2"
 MODBUS_READ = bytes.fromhex("000100000006010300000002")
 MODBUS_ANSWER = bytes.fromhex("00010000000701030400010002")
 MYSQL_GREETING_BODY = b"\x0a8.0.36\0" + struct.pack("<I", 7) + b"saltsalt\0" + bytes(33)
@@ -194,8 +199,16 @@ CASES = (
     ),
     tcp("netbios", b"\x81\0\0\x44" + netbios_name("SERVER", 0x20) + netbios_name("WORKPC"), b"\x82\0\0\0", label="session"),
     udp("dhcp", dhcp(1, name=b"phone"), name="phone"),
+    udp("dhcp", dhcp(1)[:44], label="cut"),
+    udp("dhcp", dhcp(5, op=2, yours=b"\xc0\0\2\7")[:82], label="an answer, cut"),
+    udp("dhcp", dhcp(1)[:236] + b"\1\2\3\4", label="BOOTP", port=67),
     udp("dhcpv6", b"\1\1\2\3" + struct.pack(">2H", 1, 10) + bytes(10) + struct.pack(">3H", 8, 2, 0)),
+    udp("dhcpv6", b"\7\1\2\3" + DUIDS + struct.pack(">2H", 3, 40) + bytes(8), label="an answer, cut"),
+    udp("dhcpv6", b"\x0b\1\2\3" + DUIDS + b"\0\x27\0\7\0\5phone"[:-1], label="cut in a name"),
+    udp("dhcpv6", b"\x0b\1\2\3" + DUIDS + b"\0\x27\0\x08\0\5phone", name="phone", label="cut behind a name"),
     udp("ntp", NTP_CLIENT),
+    udp("ntp", b"\x23" + bytes(39) + bytes.fromhex("2fe5df280251af5e"), label="a client that tells nothing"),
+    udp("ntp", b"\x23" + bytes(47), label="nothing but zeros", port=123),
     tcp("ftp", b"220 example FTP server ready\r\n"),
     tcp("ftp", b"220 ready\r\n", b"USER anonymous\r\n", label="by two lines"),
     udp("tftp", b"\0\1boot.img\0octet\0", name="boot.img"),
@@ -220,7 +233,11 @@ CASES = (
     udp("snmp", SNMP_GET),
     udp("syslog", b"<34>Oct 11 22:14:15 host su: failed"),
     udp("syslog", b"<34>1 2026-01-01T00:00:00Z host su - - - failed", label="RFC 5424"),
+    tcp("syslog", b"67 <34>1 2026-01-01T00:00:00Z host su - - - failed", label="over TCP, with a length"),
+    tcp("syslog", b"600 <189>date=2026-01-01 time=00:00:00 devname=x", label="over TCP, with a length and no header"),
     udp("radius", RADIUS_REQUEST),
+    udp("radius", b"\1\1\0\x4d" + bytes(16) + b"\1\x0banonymous\4\6\xc0", label="cut, no authenticator", port=1812),
+    udp("radius", b"\1\7\0\x4d" + bytes(16) + b"\1\6user\4\6", b"\2\7\0\x26" + bytes(16) + b"\6\6\0", label="cut, both"),
     udp("sip", SIP_INVITE, name="example.net"),
     Case("rtp", UDP, ((True, rtp(1)), (True, rtp(2)))),
     udp("rtcp", b"\x80\xc8\0\6" + bytes.fromhex("11223344e5f1a2b3c4d5e6f70000000000000001000000a0")),
@@ -231,6 +248,7 @@ CASES = (
     tcp("amqp", b"AMQP\0\0\x09\1"),
     tcp("amqp", b"\1\0\0\0\0\0\x05\0\x0a\0\x0b\0\xce", label="in mid-connection"),
     udp("coap", b"\x41\1\x12\x34\x7a\xb5hello"),
+    udp("coap", b"\x45\1\x8a\x74\x72\x16\x33\x2b.well-known\4core\x10\x12\x3d\xd4", label="of a draft"),
     udp("coap", b"\x42\1\x12\x34\1\2", b"\x62\x45\x12\x34\1\2\xff22.3", label="by request and answer"),
     udp("ssdp", b'M-SEARCH * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\nMAN: "ssdp:discover"\r\n\r\n'),
     tcp("mysql", len(MYSQL_GREETING_BODY).to_bytes(3, "little") + b"\0" + MYSQL_GREETING_BODY),
@@ -243,10 +261,11 @@ CASES = (
     udp("bittorrent", bytes.fromhex("0000041727101980") + bytes(4) + b"abcd", label="tracker"),
     udp(
         "bittorrent",
-        b"\x41\0\x10\0" + bytes(8) + b"\0\4\0\0\0\1\0\0",
-        b"\x21\0\x10\0" + bytes(8) + b"\0\4\0\0\0\x09\0\1",
+        utp(4, 0x1000, 1000, 1, 0),
+        utp(2, 0x1000, 2000, 900, 1),
         label="uTP",
     ),
+    Case("bittorrent", UDP, ((True, utp(2, 7, 1000, 5, 90)), (True, utp(0, 7, 1500, 6, 90) + b"data")), label="uTP, one side"),
     udp("wireguard", b"\1\0\0\0" + bytes(144)),
     udp("openvpn", OPENVPN_CLIENT, OPENVPN_SERVER),
     tcp("openvpn", struct.pack(">H", 14) + OPENVPN_CLIENT, label="over TCP"),

@@ -68,11 +68,71 @@ def test_tftp_goes_on_from_a_port_of_the_servers() -> None:
     assert label(classifier, conversation(2, UDP, server_port=61000), b"\0\3\0\1" + bytes(512), from_a=False) == "tftp"
 
 
+@pytest.mark.parametrize(
+    ("payload", "app"),
+    [
+        (b"\0\3\0\x08" + cases.STUN_REQUEST[4:] + b"\0\x19\0\4\x11\0\0\0", "stun"),
+        (cases.NTP_CLIENT, "ntp"),
+        (b"\0\3\0\1" + bytes(1400), "tftp"),
+        (b"\0\4\0\0", "tftp"),
+        (b"\0\5\0\1not found\0", "tftp"),
+        (b"\0\x06blksize\x001400\0", "tftp"),
+        (b"\0\x06blksize\x0014", "tftp"),
+        (b"\0\x07\0\1 no such message", None),
+        (b"any text", None),
+    ],
+    ids=["STUN", "NTP", "data", "acknowledgement", "error", "options", "options, cut", "not TFTP", "text"],
+)
+def test_port_of_a_tftp_client_carries_what_its_payloads_say(payload: bytes, app: str | None) -> None:
+    classifier = Classifier()
+    label(classifier, conversation(1, UDP, server_port=69), b"\0\1boot.img\0octet\0")
+    assert label(classifier, conversation(2, UDP, server_port=40001), payload) == app
+
+
+def test_ftp_data_is_announced_once() -> None:
+    classifier = Classifier()
+    label(classifier, conversation(1, TCP, server_port=21), b"PORT 192,0,2,1,200,10\r\n")
+    for token, app in ((2, "ftp-data"), (3, "http")):
+        data = Conversation(token, TCP, Endpoint(SERVER, 33333), Endpoint(CLIENT, 51210))
+        assert label(classifier, data, cases.HTTP_REQUEST) == app
+
+
 def test_stun_that_leads_to_media_is_rtp() -> None:
     classifier = Classifier()
     call = conversation(1, UDP)
     assert label(classifier, call, cases.STUN_REQUEST) == "stun"
     assert label(classifier, call, cases.rtp(7, kind=111)) == "rtp"
+
+
+UNRELATED = {
+    "RADIUS without authenticators": [b"\1%c\0\x4d" % number + bytes(16) + b"\1\x0banonymous\4\6" for number in range(3)],
+    "DHCP with its end cut": [b"\1\1\6\0" + bytes([number, 1, 2, 3]) + bytes(20) for number in range(3)],
+    "uTP of different connections": [cases.utp(2, number * 100 + 1, number * 1000 + 1, number, 9) for number in range(3)],
+    "uTP with numbers far apart": [cases.utp(2, 7, number * 1000 + 1, number * 5000, 9) for number in range(3)],
+    "uTP that goes back in time": [cases.utp(2, 7, 9000 - number * 1000, 5, 9) for number in range(3)],
+    "zeros": [b"\1" + bytes(19), b"\1" + bytes(20), b"\1" + bytes(40)],
+}
+
+
+@pytest.mark.parametrize("kind", UNRELATED)
+def test_what_only_looks_like_utp_is_not_it(kind: str) -> None:
+    classifier = Classifier(use_ports=False)
+    sides = (True,) if kind.startswith("uTP") else (True, False)
+    for payload in UNRELATED[kind]:
+        for from_a in sides:
+            assert label(classifier, conversation(1, UDP), payload, from_a=from_a) is None
+
+
+def test_port_of_radius_needs_attributes() -> None:
+    cyclic = bytes.fromhex("020002800800030600000000000000000000000000870300")
+    assert label(Classifier(), conversation(1, UDP, server_port=1812), cyclic) is None
+
+
+def test_part_of_a_name_is_no_name() -> None:
+    which = Conversation(1, UDP, Endpoint(CLIENT, 546), Endpoint(SERVER, 547))
+    found = Classifier().inspect(which, b"\x0b\1\2\3" + cases.DUIDS + b"\0\x27\0\x0d\0\5phone\4ho", True, 0)
+    assert found is not None
+    assert found.name is None
 
 
 def test_same_payload_again_is_no_second_evidence() -> None:

@@ -81,6 +81,38 @@ def test_hello_over_two_initials_in_either_order() -> None:
     assert inspect(*reversed(parts)) == ("quic", "example.org", False)
 
 
+@pytest.mark.parametrize("version", RFC_KEYS)
+def test_server_name_in_an_initial_whose_end_is_cut(version: int) -> None:
+    packet = sealed(version, crypto(0, cases.client_hello("example.org", ("h3",))))
+    assert inspect(packet[:200])[:2] == ("quic", "example.org")
+
+
+def test_name_that_is_cut_is_no_name() -> None:
+    hello = cases.client_hello("example.org")
+    end = 22 + 5 + hello.index(b"example.org") + len("example")
+    assert inspect(sealed(1, crypto(0, hello))[:end])[:2] == ("quic", None)
+
+
+def test_initial_sent_again_whole_after_it_was_cut() -> None:
+    packet = sealed(1, crypto(0, cases.client_hello("example.org")))
+    assert inspect(packet[:80], packet) == ("quic", "example.org", False)
+
+
+def test_keys_are_derived_once_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    hello = cases.client_hello("example.org", ("h3",))
+    parts = [sealed(1, crypto(0, hello[:40]), 2), sealed(1, crypto(40, hello[40:]), 3)]
+    asked = []
+    derive = quic_initial.initial_keys
+
+    def counted(version: int, dcid: bytes) -> tuple[bytes, bytes, bytes] | None:
+        asked.append(dcid)
+        return derive(version, dcid)
+
+    monkeypatch.setattr(quic_initial, "initial_keys", counted)
+    assert inspect(*parts)[1] == "example.org"
+    assert asked == [DCID]
+
+
 def test_forged_initial_is_quic_without_a_name() -> None:
     packet = bytearray(sealed(1, crypto(0, cases.client_hello("example.org"))))
     packet[-1] ^= 1

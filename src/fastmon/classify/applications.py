@@ -125,18 +125,24 @@ _TABLE = (
     _app(
         "dhcp",
         "Dynamic Host Configuration Protocol",
-        "BOOTP's fields and DHCP's cookie",
+        "BOOTP's fields and DHCP's cookie; what is cut before that, by an Ethernet address and its padding",
         udp(leases.dhcp, b"\1\2", 28),
         udp=(67, 68),
     ),
     _app(
         "dhcpv6",
         "DHCP for IPv6",
-        "options that fill the datagram, an identifier among them",
+        "options that fill the datagram, an identifier among them; what is cut, by the identifier's form",
         udp(leases.dhcpv6, range(1, 37), 8),
         udp=(546, 547),
     ),
-    _app("ntp", "Network Time Protocol", "fields in their ranges", udp(directory.ntp, None, 8), udp=(123,)),
+    _app(
+        "ntp",
+        "Network Time Protocol",
+        "fields in their ranges, or none but a client's random number",
+        udp(directory.ntp, None, 8),
+        udp=(123,),
+    ),
     # Files
     _app(
         "ftp",
@@ -231,16 +237,16 @@ _TABLE = (
     _app(
         "syslog",
         "Syslog",
-        "a priority and a time",
+        "a priority and a time, over TCP perhaps behind a length",
         udp(directory.syslog, b"<", 6),
-        tcp(directory.syslog, b"<", 6),
+        tcp(directory.syslog, b"<123456789", 6),
         udp=(514,),
         tcp=(6514,),
     ),
     _app(
         "radius",
         "RADIUS",
-        "a code, and attributes that fill the length",
+        "a code, and attributes that fill the length, or an answer of a request's number",
         udp(directory.radius, range(1, 46), 20),
         udp=(1812, 1813, 1645, 1646),
         tcp=(1812, 1813, 2083),
@@ -312,7 +318,7 @@ _TABLE = (
     _app(
         "bittorrent",
         "BitTorrent: peers, DHT, trackers, uTP",
-        "handshakes, bencoding, the trackers' magic number; uTP's header twice",
+        "handshakes, bencoding, the trackers' magic number; uTP's header in two packets that belong together",
         tcp(peers.bittorrent, b"\x13", 20),
         udp(peers.bittorrent, b"\x13", 20),
         udp(peers.dht, b"d", 12),

@@ -1,7 +1,8 @@
 """Says what a conversation is from its first payloads.
 
 Matchers are tried by the payload's protocol and first byte. One that is certain decides. Evidence that is not needs a second:
-the conversation's port, another conversation that announced it, or a second payload that says the same.
+the conversation's port, another conversation that announced it, or a second payload that says the same. An announcement
+never outweighs a matcher that is certain, but for the one connection that FTP's commands name, which may carry anything.
 
 Cost: each matcher reads a payload once, at most MAX_PAYLOAD bytes of it, and at most MAX_MATCHERS are tried: no more than
 MAX_STEPS lines of Python are run for a payload, whatever it is. Besides, an Initial of QUIC is decrypted, once a payload.
@@ -132,6 +133,7 @@ class Classifier:
             return None
         announced = self._announced(conversation, ts_ns) if self._expected else None
         if announced is not None and announced[1]:
+            self._spend(conversation)
             return self._found(Match((announced[0],)), announced[0], conversation, state, ts_ns)
         unsure = []
         size = len(payload)
@@ -164,6 +166,11 @@ class Classifier:
             if expected is not None and abs(ts_ns - expected[2]) <= EXPECTED_FOR_NS:
                 return expected
         return None
+
+    def _spend(self, conversation: Conversation) -> None:
+        """Forget an outright announcement: it was of one conversation, not of those that come to its endpoint later."""
+        for endpoint in (conversation.b, conversation.a):
+            self._expected.pop((conversation.protocol, endpoint), None)
 
     @staticmethod
     def _hints(conversation: Conversation, announced: tuple[str, bool, int] | None) -> frozenset[str]:

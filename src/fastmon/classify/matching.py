@@ -53,7 +53,7 @@ Parsed = TypeVar("Parsed")
 class Expectation:
     """A conversation that another one has announced: whoever has `endpoint`, by `protocol`, speaks `app`.
 
-    outright: what its payloads say does not count (a file transfer may carry anything).
+    outright: what its payloads say does not count (a file transfer may carry anything). It is of one conversation only.
     """
 
     app: str

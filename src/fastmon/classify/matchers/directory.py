@@ -15,10 +15,16 @@ LDAP_OPERATIONS = {0x42, 0x4A, 0x50, *range(0x60, 0x6A), *range(0x6B, 0x6F), 0x6
 LDAP_BODIES = {0x60: {2}, 0x61: {0x0A}, 0x63: {4}, 0x64: {4}, 0x65: {0x0A}, 0x77: {0x80}, 0x78: {0x0A}}
 KERBEROS_TYPES = {0x6A: 10, 0x6B: 11, 0x6C: 12, 0x6D: 13, 0x6E: 14, 0x6F: 15, 0x74: 20, 0x75: 21, 0x76: 22, 0x7E: 30}
 RADIUS_TYPES = frozenset(range(1, 192)) | frozenset(range(241, 247))
+RADIUS_NUMBERS = frozenset({4, 5, 6, 7, 8, 9, 10, 12, 13, 14, 15, 16, 23, 27, 28, 29, 37, 38, 40, 41, 42, 43, 45, 61, 62})
+"""Attributes of four bytes (RFC 2865, RFC 2866)."""
 RADIUS_CODES = {1, 2, 3, 4, 5, 11, 12, 13, 40, 41, 42, 43, 44, 45}
-SYSLOG_OLD = re.compile(rb"<\d{1,3}>(?:\d{1,8}: )?\*?(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) [ \d]?\d ")
-SYSLOG_NEW = re.compile(rb"<\d{1,3}>1 (?:\d{4}-\d\d-\d\dT|- )")
-SYSLOG_ANY = re.compile(rb"<(\d{1,3})>[A-Za-z0-9\[*%:_ -][\t -~\x80-\xff]{3}")
+SYSLOG_TIMED = re.compile(
+    rb"(?:[1-9]\d{0,4} )?<\d{1,3}>(?:"
+    rb"(?:\d{1,8}: )?\*?(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) [ \d]?\d "
+    rb"|1 (?:\d{4}-\d\d-\d\dT|- )"
+    rb"|(?:date=)?\d{4}-\d\d-\d\d[T ])"
+)
+SYSLOG_ANY = re.compile(rb"(?:[1-9]\d{0,4} )?<(\d{1,3})>[A-Za-z0-9\[*%:_ -][\t -~\x80-\xff]{3}")
 
 
 def _ber(data: bytes, at: int) -> tuple[int, int]:
@@ -98,7 +104,7 @@ def radius(data: bytes, context: Context) -> Match | None:
     if data[0] not in RADIUS_CODES or not 20 <= length <= 4096:
         return None
     if length > len(data):
-        return hinted("radius") if len(data) < 60 and (len(data) < 22 or (data[20] and data[21] > 2)) else None
+        return _radius_cut(data, length, context)
     if length < len(data):
         return None
     attributes = parsed(parse_attrs, data[20:length])
@@ -106,6 +112,23 @@ def radius(data: bytes, context: Context) -> Match | None:
     if not filled or not attributes or not RADIUS_TYPES.issuperset(kind for kind, _ in attributes):
         return likely("radius") if length == 20 else None
     return certain("radius") if len(attributes) > 1 else likely("radius")
+
+
+def _radius_cut(data: bytes, length: int, context: Context) -> Match | None:
+    """A message whose end is not there: attributes as far as they are; an answer with the number of a request decides."""
+    at = 20
+    while at + 2 <= len(data):
+        kind, size = data[at], data[at + 1]
+        if kind not in RADIUS_TYPES or size < 3 or (kind in RADIUS_NUMBERS and size != 6):
+            return None
+        at += size
+    if at > length:
+        return None
+    if len(data) >= 22 and data[0] in {1, 4}:
+        context.memory["radius", context.from_a] = data[1]
+    elif len(data) >= 22 and data[0] in {2, 3, 5, 11} and context.memory.get(("radius", not context.from_a)) == data[1]:
+        return certain("radius")
+    return hinted("radius")
 
 
 def diameter(data: bytes, context: Context) -> Match | None:
@@ -118,8 +141,11 @@ def diameter(data: bytes, context: Context) -> Match | None:
 
 
 def syslog(data: bytes, context: Context) -> Match | None:
-    """A priority, and a time as RFC 3164 or RFC 5424 has it; other text behind a priority is little evidence."""
-    if SYSLOG_OLD.match(data) or SYSLOG_NEW.match(data):
+    """A priority, and a time as RFC 3164, RFC 5424 or ISO 8601 has it; other text behind a priority is little evidence.
+
+    Over TCP the message's length may come first (RFC 6587, section 3.4.1).
+    """
+    if SYSLOG_TIMED.match(data):
         return certain("syslog")
     line = SYSLOG_ANY.match(data)
     return likely("syslog") if line and int(line[1]) < 192 else None
@@ -134,12 +160,19 @@ def ntp(data: bytes, context: Context) -> Match | None:
         return hinted("ntp") if version > 1 and len(data) < 1000 else None
     if len(data) < 48:
         return hinted("ntp") if len(data) >= 40 and data[1] <= 16 and data[2] <= 17 else None
+    if mode == 3 and not any(data[1:40]) and any(data[40:48]):
+        return certain("ntp")  # a client that tells nothing of itself, and has a random number for a time
+    return certain("ntp") if _has_ntp_times(data) else hinted("ntp") if data[1] <= 16 and data[2] <= 17 else None
+
+
+def _has_ntp_times(data: bytes) -> bool:
+    """Tell whether a whole message has fields in their ranges, and times of this century or since a machine's start."""
     packet = parsed(NTP, data)
     if packet is None or packet.stratum > 16 or packet.interval > 17 or 0 < packet.precision < 224:
-        return None
+        return False
     # Root delay and dispersion are 16.16 seconds, below 16 s unless unsynchronised (RFC 5905, MAXDISP); a delay may be negative.
     if data[4] not in {0, 0xFF} or data[8] not in {0, 0xFF} or data[5] > 16 or data[9] > 16:
-        return None
+        return False
     seconds = [int.from_bytes(data[at : at + 4], "big") for at in (16, 40)]
     plausible = all(not value or value > 0x80000000 or value < 0x20000000 for value in seconds)
-    return certain("ntp") if plausible and (len(data) == 48 or len(data) >= 52) else None
+    return plausible and (len(data) == 48 or len(data) >= 52)

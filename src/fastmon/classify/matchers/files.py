@@ -14,6 +14,8 @@ __all__ = ["dce_rpc", "dce_rpc_datagram", "git", "rpc", "rpc_stream", "rsync", "
 NFS_PROGRAMS = {100003, 100005, 100021, 100024, 100227, 400122}
 TFTP_REQUEST = re.compile(rb"\0[\1\2][^\0]{1,255}\0(?:netascii|octet|mail)\0", re.IGNORECASE)
 TFTP_OPTIONS = re.compile(rb"\0\x06(?:(?:blksize|tsize|timeout|windowsize)\0\d+\0)+$", re.IGNORECASE)
+TFTP_OPTIONS_CUT = re.compile(rb"\0\x06(?:blksize|tsize|timeout|windowsize)\0", re.IGNORECASE)
+TFTP_DATA = 516  # or more, if the client asked for it
 TFTP_CUT = re.compile(rb"\0[\1\2][ -~]{4,}\0?$")
 GIT_LINE = re.compile(rb"[0-9a-f]{4}(?:git-(?:upload|receive)-(?:pack|archive) |[0-9a-f]{40} |# service=git-|version \d\n)")
 
@@ -75,18 +77,20 @@ def tftp(data: bytes, context: Context) -> Match | None:
             return hinted("tftp") if len(data) < 60 and TFTP_CUT.match(data) else None
         request = parsed(TFTP, data)
         name = request.filename.decode("utf-8", "backslashreplace") if request is not None else None
-        # The server answers from a port of its own.
-        expected = Expectation("tftp", UDP, Endpoint(context.src.host, context.src.port), outright=True)
+        # The server answers from a port of its own; what comes must look like TFTP, as a client's port has other uses too.
+        expected = Expectation("tftp", UDP, Endpoint(context.src.host, context.src.port))
         return Match(("tftp",), name=name, expects=(expected,))
     block = data[2:4]
     if data[1] == 3:
         context.memory["tftp", context.from_a] = block
-        return likely("tftp") if len(data) <= 516 else None
+        return likely("tftp") if len(data) <= TFTP_DATA else hinted("tftp")
     if data[1] == 4 and len(data) == 4:
         return certain("tftp") if context.memory.get(("tftp", not context.from_a)) == block else likely("tftp")
     if data[1] == 5 and data[2] == 0 and data[3] <= 8 and data.endswith(b"\0") and data[4:-1].isascii():
         return likely("tftp")
-    return certain("tftp") if data[1] == 6 and TFTP_OPTIONS.match(data) else None
+    if data[1] == 6 and TFTP_OPTIONS.match(data):
+        return certain("tftp")
+    return hinted("tftp") if TFTP_OPTIONS_CUT.match(data) else None
 
 
 def rsync(data: bytes, context: Context) -> Match | None:

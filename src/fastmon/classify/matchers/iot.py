@@ -103,7 +103,9 @@ def coap(data: bytes, context: Context) -> Match | None:
         return None
     if not code:
         return hinted("coap") if len(data) == 4 and data[0] >= 0x60 else None
-    match = _coap_now(data, token, code) or (_coap_draft(data, token) if code < 5 else None)
+    match = _coap_now(data, token, code)
+    if code < 5 and (match is None or not match.certain):
+        match = _coap_draft(data, token) or match
     if match is None or match.certain:
         return match
     key = data[4 : 4 + token] or data[2:4]

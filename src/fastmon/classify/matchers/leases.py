@@ -16,13 +16,14 @@ MAX_OPTIONS = 64
 
 
 def dhcp(data: bytes, context: Context) -> Match | None:
-    """BOOTP's layout with DHCP's cookie; without the cookie (cut) the fixed fields are little evidence."""
+    """BOOTP's layout with DHCP's cookie; what is cut before it, by an Ethernet address and its padding."""
     if len(data) < 28 or data[1] not in {1, 6, 7} or data[2] > 16 or data[3] > 16 or data[10] & 0x7F or data[11]:
         return None
     if len(data) < 240:
-        return hinted("dhcp") if data[2] == 6 else None
+        is_ethernet = data[1] == 1 and data[2] == 6 and any(data[28:34]) and len(data) >= 40 and not any(data[34:44])
+        return certain("dhcp", follow=dhcp) if is_ethernet and any(data[4:8]) else hinted("dhcp") if data[2] == 6 else None
     if data[236:240] != MAGIC:
-        return None
+        return hinted("dhcp")  # BOOTP
     message = parsed(DHCP, data)
     if message is None:
         return certain("dhcp", follow=dhcp)
@@ -39,7 +40,10 @@ def dhcp(data: bytes, context: Context) -> Match | None:
 
 
 def dhcpv6(data: bytes, context: Context) -> Match | None:
-    """A message whose options fill it exactly, with a client's or server's identifier, or a relayed message."""
+    """A message whose options fill it exactly, with a client's or server's identifier, or a relayed message.
+
+    Of what is cut, a whole identifier of a known form must be there.
+    """
     if not 1 <= data[0] <= 36:
         return None
     at = 34 if data[0] in {12, 13} else 4
@@ -52,15 +56,26 @@ def dhcpv6(data: bytes, context: Context) -> Match | None:
         at += 4 + length
     if not {V6_CLIENT_ID, V6_SERVER_ID, V6_RELAY} & options.keys():
         return None
-    if at != len(data):
+    is_cut = at > len(data) and any(_is_identifier(options.get(kind, b"")) for kind in (V6_CLIENT_ID, V6_SERVER_ID))
+    if at != len(data) and not is_cut:
         return hinted("dhcpv6")
-    name = _fqdn(options.get(V6_FQDN, b"")) or context.memory.get("dhcpv6", "")
+    # A last name may lack its final empty label, but nothing else: part of a name is another's name.
+    name = _fqdn(options.get(V6_FQDN, b"")) if at <= len(data) + 1 or kind != V6_FQDN else ""
+    name = name or context.memory.get("dhcpv6", "")
     context.memory["dhcpv6"] = name
     lease = options.get(V6_IA_NA, b"")
     facts: tuple[NameFact, ...] = ()
     if name and lease[12:14] == b"\0\5" and len(lease) >= 32:
         facts = (NameFact(lease[16:32], name, "dhcpv6"),)
     return Match(("dhcpv6",), name=name or None, facts=facts, follow=dhcpv6)
+
+
+def _is_identifier(option: bytes) -> bool:
+    """Tell a DUID of a time and address, a vendor's number, an address, or a UUID (RFC 8415, section 11; RFC 6355)."""
+    if len(option) < 8 or option[0] or not 1 <= option[1] <= 4:
+        return False
+    least, most = {1: (10, 28), 2: (8, 130), 3: (8, 24), 4: (18, 18)}[option[1]]
+    return least <= len(option) <= most
 
 
 def _fqdn(option: bytes) -> str:

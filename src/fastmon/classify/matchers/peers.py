@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import re
 
-from fastmon.classify.matching import Context, Match, certain
+from fastmon.classify.matching import Context, Match, certain, hinted
 
 __all__ = ["bittorrent", "dht", "tracker", "utp"]
 
 DHT = re.compile(rb"d(?:\d+:[a-z]{1,10}){1,2}")
 DHT_KIND = re.compile(rb"1:y1:[qre]")
-MAX_HEARD = 16
+MAX_HEARD = 8
+UTP_HEADER = 20
+DATA, SYN = 0, 4
+CONNECTION, TIME, SEQUENCE, ACKNOWLEDGED = slice(2, 4), slice(4, 8), slice(16, 18), slice(18, 20)
+MAX_EXTENSIONS = 4
+MAX_STEP = 64
 TRACKER = b"\0\0\x04\x17\x27\x10\x19\x80"
 
 
@@ -32,31 +37,50 @@ def tracker(data: bytes, context: Context) -> Match | None:
 
 
 def utp(data: bytes, context: Context) -> Match | None:
-    """UTP's header is little evidence; two packets with the same connection numbers decide (BEP 29: one side's is one more)."""
-    if data[0] & 0x0F != 1 or data[0] > 0x41 or data[1] > 2:
+    """UTP's header (BEP 29) is little evidence; a second packet that goes on from it, or answers it, decides."""
+    if not _is_utp(data):
         return None
-    at, extension, n_extensions = 20, data[1], 0
-    while extension and n_extensions < 4:
-        if at + 2 > len(data):
-            return None
+    heard: list[tuple[bool, bytes]] = context.memory.setdefault("utp", [])
+    for from_a, earlier in heard:
+        if (_goes_on if from_a == context.from_a else _answers)(earlier, data):
+            return certain("bittorrent")
+    heard.append((context.from_a, data[:UTP_HEADER]))
+    del heard[:-MAX_HEARD]
+    return hinted("bittorrent")
+
+
+def _is_utp(data: bytes) -> bool:
+    """Tell type, version, extensions of their lengths, a connection, a time, a window, and whether the type may have data."""
+    kind, extension, at = data[0] >> 4, data[1], UTP_HEADER
+    if data[0] & 0x0F != 1 or kind > SYN or data[2:4] == b"\0\0" or data[4:8] == b"\0\0\0\0" or data[12]:
+        return False
+    for _ in range(MAX_EXTENSIONS):
+        if not extension:
+            break
+        if extension > 4 or at + 2 > len(data) or data[at + 1] % 4 or not 4 <= data[at + 1] <= 64:
+            return False
         extension, at = data[at], at + 2 + data[at + 1]
-        if extension > 4:
-            return None
-        n_extensions += 1
-    if at > len(data):
-        return None
-    number = data[2] << 8 | data[3]
-    kind = data[0] >> 4
-    if kind == 4:
-        if any(data[8:12]) or data[16:18] != b"\0\1" or at != len(data):
-            return None
-    elif kind in {1, 2, 3} and at != len(data):
-        return None
-    heard: set[int] = context.memory.setdefault("utp", set())
-    related = number in heard or number - 1 in heard or number + 1 in heard
-    if len(heard) < MAX_HEARD:
-        heard.add(number)
-    plausible_window = int.from_bytes(data[12:16], "big") < 1 << 24
-    if related and plausible_window:
-        return certain("bittorrent")
-    return Match(("bittorrent",), certain=False, tag="utp") if plausible_window else None
+    if extension or (at >= len(data) if kind == DATA else at != len(data)):
+        return False
+    return kind != SYN or (not any(data[8:12]) and data[16:18] == b"\0\1")
+
+
+def _step(earlier: bytes, data: bytes, of: slice, to: slice | None = None) -> int:
+    """Return by how much a field has grown, modulo its size."""
+    before, after = earlier[of], data[to or of]
+    return int.from_bytes(after, "big") - int.from_bytes(before, "big") & (1 << 8 * len(before)) - 1
+
+
+def _goes_on(earlier: bytes, data: bytes) -> bool:
+    """Tell whether a side's packet may follow its earlier one: connection (a SYN's is one less), time, numbers."""
+    is_syn = earlier[0] >> 4 == SYN
+    same = _step(earlier, data, CONNECTION) == (1 if is_syn and data[0] >> 4 != SYN else 0)
+    return same and 0 < _step(earlier, data, TIME) < 1 << 26 and _step(earlier, data, SEQUENCE) <= MAX_STEP
+
+
+def _answers(earlier: bytes, data: bytes) -> bool:
+    """Tell whether a packet may answer the other side's: connections at most one apart, numbers that fit."""
+    near = _step(earlier, data, CONNECTION) in {0, 1, 0xFFFF} and earlier[TIME] != data[TIME]
+    acknowledges = (_step(earlier, data, SEQUENCE, ACKNOWLEDGED) + MAX_STEP) & 0xFFFF <= 2 * MAX_STEP
+    was_acknowledged = (_step(earlier, data, ACKNOWLEDGED, SEQUENCE) + MAX_STEP) & 0xFFFF <= 2 * MAX_STEP
+    return near and acknowledges and (was_acknowledged or earlier[0] >> 4 == SYN)

@@ -26,9 +26,9 @@ MAX_FRAMES = 256
 
 @dataclass(slots=True)
 class _Flight:
-    """The client's first flight: pieces of the CRYPTO stream by offset, and the connection that keys come from."""
+    """The client's first flight: pieces of the CRYPTO stream by offset, and what opens its packets."""
 
-    dcid: bytes
+    opener: quic_initial.Opener | None
     pieces: dict[int, bytes] = field(default_factory=dict)
     n_initials: int = 0
 
@@ -66,7 +66,9 @@ def quic(data: bytes, context: Context) -> Match | None:
         return None
     if not header.is_initial:
         return certain("quic")
-    flight = context.memory.setdefault(("quic", context.from_a), _Flight(header.dcid))
+    flight = context.memory.get(("quic", context.from_a))
+    if flight is None:
+        flight = context.memory["quic", context.from_a] = _Flight(quic_initial.opener(header.version, header.dcid))
     return _initial(data, header, flight, context)
 
 
@@ -82,7 +84,7 @@ def _negotiation(data: bytes) -> Match | None:
 
 def _initial(data: bytes, header: quic_initial.Header, flight: _Flight, context: Context) -> Match:
     flight.n_initials += 1
-    plain = quic_initial.decrypt(data, header, flight.dcid)
+    plain = quic_initial.decrypt(data, header, flight.opener) if flight.opener is not None else None
     if plain is None:
         return certain("quic")
     if header.version >> 8 in {0x513035, 0x543035} or plain.find(b"CHLO") >= 0:
@@ -94,7 +96,7 @@ def _initial(data: bytes, header: quic_initial.Header, flight: _Flight, context:
     stream = flight.contiguous()
     if stream[:1] not in {b"\1", b""}:
         return certain("quic")
-    hello = read_client_hello(stream) if len(stream) > 4 else None
+    hello = read_client_hello(stream) if stream[4:6] == b"\3\3" else None
     done = hello is not None and hello.whole
     name = hello.server_name if hello else None
     return Match(
@@ -119,8 +121,7 @@ def _take_crypto(plain: bytes, pieces: dict[int, bytes]) -> bool:
     """Add what CRYPTO frames carry (RFC 9000, section 19.6). False: there is a frame that an Initial cannot have."""
     at = 0
     for _ in range(MAX_FRAMES):
-        while at < len(plain) and not plain[at]:
-            at += 1  # padding
+        at = len(plain) - len(plain[at:].lstrip(b"\0"))  # padding
         if at >= len(plain):
             return True
         kind = plain[at]
@@ -132,7 +133,9 @@ def _take_crypto(plain: bytes, pieces: dict[int, bytes]) -> bool:
             length, at = quic_initial.varint(plain, at)
             if at < 0 or offset + length > MAX_CRYPTO:
                 return False
-            pieces.setdefault(offset, plain[at : at + length])
+            piece = plain[at : at + length]
+            if len(piece) > len(pieces.get(offset, b"")):
+                pieces[offset] = piece
             at += length
         elif kind in {2, 3}:
             at = _after_ack(plain, at, kind)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-__all__ = ["Header", "decrypt", "initial_keys", "read_header", "varint"]
+__all__ = ["Header", "Opener", "decrypt", "initial_keys", "opener", "read_header", "varint"]
 
 V2 = 0x6B3343CF
 SALT_V1 = bytes.fromhex("38762cf7f55934b34d179ae6a4c80cadccbb7f0a")
@@ -22,8 +22,7 @@ SALT_DRAFT_23 = bytes.fromhex("c3eef712c72ebb5a11a7d2432bb46365bef9f502")
 SALT_Q050 = bytes.fromhex("504574efd066fe2f9d945cfcdbd3a7f0d3b56b45")
 SALT_T050 = bytes.fromhex("7ff579e5acd072915580304c43a2367c60488310")
 SALT_T051 = bytes.fromhex("7a4edef4e7ccee5fa4506c19124fc8ccda6e033d")
-SAMPLE = 16
-MAX_PACKET = 1500
+SAMPLE = TAG = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,32 +97,63 @@ def initial_keys(version: int, dcid: bytes) -> tuple[bytes, bytes, bytes] | None
 
 @cache
 def _library() -> Any:
-    """Return AES as `cryptography` has it: the block cipher, ECB, AES-GCM and its exception; None without that library."""
+    """Return AES as `cryptography` has it: the block cipher, ECB, CTR, AES-GCM and its exception; None without that library."""
     try:
         from cryptography.exceptions import InvalidTag
         from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
     except ImportError:
         return None
-    return Cipher, algorithms.AES, modes.ECB, AESGCM, InvalidTag
+    return Cipher, algorithms.AES, modes.ECB(), modes.CTR, AESGCM, InvalidTag
 
 
-def decrypt(data: bytes, header: Header, dcid: bytes) -> bytes | None:
-    """Return the frames of a client's Initial, whose keys come from `dcid`; None if that is not possible."""
-    library, keys = _library(), initial_keys(header.version, dcid)
-    at = header.payload_at
-    if library is None or keys is None or header.end > min(len(data), MAX_PACKET) or at + 4 + SAMPLE > header.end:
+@dataclass(frozen=True, slots=True)
+class Opener:
+    """What opens a client's Initials, made once a connection.  mask: of header protection.  sealed: AES-GCM."""
+
+    key: bytes
+    iv: int
+    mask: Any
+    sealed: Any
+
+
+def opener(version: int, dcid: bytes) -> Opener | None:
+    """Return what opens the Initials of the connection that begins with `dcid`; None if nothing does."""
+    library = _library()
+    keys = initial_keys(version, dcid) if library is not None else None
+    if keys is None:
         return None
-    cipher, aes, ecb, aes_gcm, invalid_tag = library
+    cipher, aes, ecb, _, aes_gcm, _ = library
     key, iv, protection = keys
-    mask = cipher(aes(protection), ecb()).encryptor().update(data[at + 4 : at + 4 + SAMPLE])
+    return Opener(key, int.from_bytes(iv, "big"), cipher(aes(protection), ecb).encryptor(), aes_gcm(key))
+
+
+def decrypt(data: bytes, header: Header, by: Opener) -> bytes | None:
+    """Return the frames of a client's Initial; None if they are not to be had, or are forged.
+
+    Of a packet whose end is not there, what is: nothing tells whether that is forged.
+    """
+    at = header.payload_at
+    if at + 4 + SAMPLE > min(header.end, len(data)):
+        return None
+    _, _, _, _, _, invalid_tag = _library()
+    mask = by.mask.update(data[at + 4 : at + 4 + SAMPLE])
     first = data[0] ^ mask[0] & 0x0F
     size = (first & 3) + 1
-    number = bytes(byte ^ mask[1 + index] for index, byte in enumerate(data[at : at + size]))
-    nonce = (int.from_bytes(iv, "big") ^ int.from_bytes(number, "big")).to_bytes(12, "big")
-    associated = bytes([first]) + data[1:at] + number
+    number = int.from_bytes(data[at : at + size], "big") ^ int.from_bytes(mask[1 : 1 + size], "big")
+    nonce = (by.iv ^ number).to_bytes(12, "big")
+    if header.end > len(data):
+        return _decrypt_cut(data[at + size : header.end - TAG], nonce, by.key)
+    associated = bytes([first]) + data[1:at] + number.to_bytes(size, "big")
     try:
-        plain: bytes = aes_gcm(key).decrypt(nonce, data[at + size : header.end], associated)
+        plain: bytes = by.sealed.decrypt(nonce, data[at + size : header.end], associated)
     except invalid_tag:
         return None
+    return plain
+
+
+def _decrypt_cut(body: bytes, nonce: bytes, key: bytes) -> bytes:
+    """Decrypt what is there: AES-GCM is AES in counter mode, from 2 (NIST SP 800-38D, section 7.1)."""
+    cipher, aes, _, ctr, _, _ = _library()
+    plain: bytes = cipher(aes(key), ctr(nonce + b"\0\0\0\2")).decryptor().update(body)
     return plain
