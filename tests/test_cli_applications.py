@@ -288,6 +288,15 @@ def test_records_that_cannot_be_written(capture: Path, tmp_path: Path) -> None:
     assert "No space left" in line
 
 
+def test_records_of_before_stay_where_nothing_can_be_read(tmp_path: Path) -> None:
+    out = tmp_path / "out.csv"
+    out.write_text("of before")
+    assert run(tmp_path / "absent", "--conversations", out).returncode == 1
+    assert out.read_text() == "of before"
+    run(save(tmp_path / "none.pcap", []), "--conversations", out)
+    assert out.read_text().startswith("protocol,a_host,")
+
+
 def test_records_go_to_a_file_of_their_own(capture: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     for option, word in (("-o", "the file of the results"), ("--log", "the log")):
