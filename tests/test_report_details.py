@@ -214,6 +214,10 @@ def test_table_of_applications() -> None:
 def test_table_has_as_many_applications_as_hosts_are_asked_for() -> None:
     text = table(detailed(), top=1)
     assert ("\ndns " in text, "\nhttps " in text) == (True, False)
+    lines = text.splitlines()
+    assert (
+        lines.index("2 more hosts") < lines.index("application  bytes  frames  share  hosts") < lines.index("2 more applications")
+    )
     assert "application" not in table(detailed(), top=0)
 
 
