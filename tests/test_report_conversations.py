@@ -14,7 +14,7 @@ from fakes import T0, S
 
 from fastmon.classify import BY_NAME
 from fastmon.conversations import CONVERSATION_DTYPE, ENDED_REASONS, LABELLED_BY, EndedConversations
-from fastmon.report.conversations import ConversationSink
+from fastmon.report.conversations import CHUNK_ROWS, ConversationSink
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -136,6 +136,13 @@ def test_port_decided() -> None:
 def test_hostile_names_are_cleaned(name: str, shown: str) -> None:
     assert records(ended(name))[0]["name"] == shown
     assert cells(ended(name))[0]["name"] == shown
+
+
+@pytest.mark.parametrize("count", [CHUNK_ROWS - 1, CHUNK_ROWS, 2 * CHUNK_ROWS + 1])
+def test_any_number_of_conversations_is_written_in_order(count: int) -> None:
+    names = [f"n{number}" for number in range(count)]
+    assert [record["name"] for record in records(ended(*names))] == names
+    assert [row["name"] for row in cells(ended(*names))] == names
 
 
 def test_records_are_there_once_they_are_taken() -> None:
