@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -14,6 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from fastmon.report.conversations import CSV_COLUMNS
+from fastmon.report.csv import CsvSink
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -160,6 +164,37 @@ def test_every_option_is_documented() -> None:
     rows = re.findall(r"^\| `(-.*?)\|", (ROOT / "README.md").read_text(), re.MULTILINE)
     documented = {option for row in rows for option in re.findall(r"--?[a-z][a-z0-9-]*", row)}
     assert documented == options_of("live") | options_of("replay")
+
+
+def columns_in(text: str) -> list[str]:
+    """Return the names of the first list of columns in `text`."""
+    found = re.search(r"`((?:\w+,\s+)+\w+)`", text)
+    assert found
+    return re.split(r",\s+", found[1])
+
+
+def test_documented_columns_are_those_written() -> None:
+    readme = (ROOT / "README.md").read_text()
+    stream = io.StringIO()
+    CsvSink(stream, None)
+    assert columns_in(readme[readme.index("**CSV**") :]) == stream.getvalue().strip().split(",")
+    assert columns_in(readme[readme.index("As CSV") :]) == list(CSV_COLUMNS)
+
+
+def test_readme_shows_what_the_demo_prints() -> None:
+    """But for most of the alerts."""
+    block = re.search(r"^\$ scripts/demo (.*)\n([^`]*)^```", (ROOT / "README.md").read_text(), re.MULTILINE)
+    command = re.search(r'"\$venv/bin/fastmon" (.*) "\$@"', (ROOT / "scripts" / "demo").read_text())
+    assert block
+    assert command
+    arguments = [sys.executable, "-m", "fastmon", *command[1].split(), *block[1].split()]
+    printed = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout
+    alerts, _, rest = block[2].partition("...\n")
+    assert printed.startswith(alerts)
+    assert printed[len(alerts) :].endswith(rest + "\n")
+    assert set(printed[len(alerts) : -len(rest) - 1].split("\n")) - {""} == {
+        line for line in printed.splitlines() if line.startswith("ALERT") and line not in alerts
+    }
 
 
 @cache

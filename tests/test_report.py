@@ -207,6 +207,7 @@ def test_csv_has_one_header_and_every_host() -> None:
         "flagged": "true",
         "total_bytes_in": "100",
         "total_bytes_out": "50",
+        **dict.fromkeys(("name", "mac", "vendor", "app", "apps", "addresses"), ""),
     }
     assert [line[5] for line in lines if line[0] == "summary"] == [str(n) for n in range(CHUNK_ROWS + 1)]
     assert alerts.getvalue().startswith("ALERT limit: 10.0.0.1 ")

@@ -1,7 +1,8 @@
 """The README's capture: five minutes of a small office's network, as its gateway sees them.
 
-A dozen devices talk to some forty servers, all of documentation or private addresses. Frames are cut at `SNAPLEN`; their
-wire lengths are those of whole frames.
+A dozen devices talk to some forty servers, all of documentation or private addresses, in protocols that their first payloads
+show: TLS with a server's name, HTTP, QUIC, SMB, RTP, DNS, mDNS, SSDP, NTP and DHCP. Frames are cut at `SNAPLEN`; their wire
+lengths are those of whole frames.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import random
 import struct
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from .ethernet import ethernet, ieee802_3, llc
 from .ip import PROTOCOLS, address, icmp, ipv4, ipv6, tcp, udp
@@ -18,14 +20,19 @@ from .savefile import pcap
 from .set_formats import Variant
 from .truth import Record
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
 __all__ = ["capture"]
 
-SNAPLEN = 112
+SNAPLEN = 320  # a lease's host name, a ClientHello's server name
+RANDOM_LEN = 64  # of a payload; the rest is zeros, which pack well
 DURATION_S = 300
 ETHERNET, ARP, LLDP = 1, 0x0806, 0x88CC
 BROADCAST = b"\xff" * 6
 SYN, ACK, PUSH, FIN = 2, 16, 8, 1
 SEGMENT = 1448  # what a full frame carries when segments have timestamps
+SEARCH = b'M-SEARCH * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\nMAN: "ssdp:discover"\r\nMX: 1\r\nST: ssdp:all\r\n\r\n'
 TIMESTAMPS = b"\1\1\x08\x0a" + bytes(8)
 
 
@@ -36,17 +43,26 @@ class Node:
     mac: bytes
     v4: bytes
     v6: bytes = b""
+    name: str = ""
 
 
-def device(number: int, *, has_v6: bool = False) -> Node:
+def device(number: int, name: str, *, has_v6: bool = False) -> Node:
     """Return the device whose addresses end in `number`."""
     v6 = address(f"2001:db8:1::{number:x}") if has_v6 else b""
-    return Node(bytes.fromhex("02005e1000") + bytes([number]), address(f"192.168.1.{number}"), v6)
+    return Node(bytes.fromhex("02005e1000") + bytes([number]), address(f"192.168.1.{number}"), v6, name)
 
 
-GATEWAY = device(1, has_v6=True)
-LAPTOP, DESKTOP, PHONE, TV = (device(number, has_v6=True) for number in (20, 21, 30, 40))
-OLD_PHONE, TABLET, SPEAKER, CAMERA, THERMOSTAT, PRINTER, NAS, CONSOLE = (device(n) for n in (31, 32, 41, 50, 51, 60, 61, 70))
+GATEWAY = device(1, "gateway", has_v6=True)
+LAPTOP, DESKTOP, PHONE, TV = (
+    device(number, name, has_v6=True)
+    for number, name in ((20, "annas-laptop"), (21, "desktop"), (30, "annas-phone"), (40, "living-room-tv"))
+)
+OLD_PHONE, TABLET, SPEAKER, CAMERA = (
+    device(number, name) for number, name in ((31, "old-phone"), (32, "tablet"), (41, "speaker"), (50, "door-camera"))
+)
+THERMOSTAT, PRINTER, NAS, CONSOLE = (
+    device(number, name) for number, name in ((51, "thermostat"), (60, "printer"), (61, "nas"), (70, "console"))
+)
 DEVICES = (LAPTOP, DESKTOP, PHONE, TV, OLD_PHONE, TABLET, SPEAKER, CAMERA, THERMOSTAT, PRINTER, NAS, CONSOLE)
 SERVERS = [
     Node(GATEWAY.mac, address(f"{network}.{10 * n + 7}"), address(f"2001:db8:f{net:x}{n:02x}::7"))
@@ -88,22 +104,22 @@ class Office:
         packet = ipv6(src.v6, dst.v6, PROTOCOLS[protocol], body) if v6 else ipv4(src.v4, dst.v4, PROTOCOLS[protocol], body)
         self.frames.append((at, ethernet(packet, src=src.mac, dst=dst.mac, pad=True)))
 
-    def stream(self, at: float, flow: Flow, sizes: list[int], gap: float) -> None:
-        """Send datagrams of these sizes, `gap` seconds apart."""
-        for size in sizes:
-            self.send(at, flow.src, flow.dst, udp(opaque(self.filler(size)), *flow.ports), v6=flow.v6)
+    def stream(self, at: float, flow: Flow, payloads: Iterable[bytes], gap: float) -> None:
+        """Send datagrams with these payloads, `gap` seconds apart."""
+        for payload in payloads:
+            self.send(at, flow.src, flow.dst, udp(opaque(payload), *flow.ports), v6=flow.v6)
             at += gap * (0.5 + self.random.random())
 
     def filler(self, size: int) -> bytes:
-        """Return a payload that is random as far as it is captured."""
-        return self.random.randbytes(min(size, SNAPLEN)) + bytes(max(0, size - SNAPLEN))
+        """Return a payload whose beginning is random."""
+        return self.random.randbytes(min(size, RANDOM_LEN)) + bytes(max(0, size - RANDOM_LEN))
 
-    def lookup(self, at: float, client: Node, name: str, answer: Node) -> float:
-        """Ask the gateway for a name's IPv4 address; return when the answer is there."""
-        port, number = self.port(), self.random.getrandbits(16)
-        question = b"".join(bytes([len(label)]) + label.encode() for label in name.split(".")) + b"\0" + struct.pack(">HH", 1, 1)
+    def lookup(self, at: float, client: Node, name: str, answer: bytes) -> float:
+        """Ask the gateway for a name's address; return when the answer is there."""
+        port, number, kind = self.port(), self.random.getrandbits(16), 1 if len(answer) == 4 else 28
+        question = labels(name) + struct.pack(">HH", kind, 1)
         query = struct.pack(">HHHHHH", number, 0x0100, 1, 0, 0, 0) + question
-        record = struct.pack(">HHHIH", 0xC00C, 1, 1, 300, 4) + answer.v4
+        record = struct.pack(">HHHIH", 0xC00C, kind, 1, 300, len(answer)) + answer
         reply = struct.pack(">HHHHHH", number, 0x8180, 1, 1, 0, 0) + question + record
         self.send(at, client, GATEWAY, udp(opaque(query), port, 53))
         at += 0.004 + self.random.random() * 0.02
@@ -112,19 +128,43 @@ class Office:
 
     def web(self, at: float, client: Node, server: Node, request: int, reply: int, *, port: int = 443, v6: bool = False) -> None:
         """Look a server up, connect to it, and fetch `reply` bytes with `request` bytes: TLS on 443, HTTP on 80."""
-        name = f"{NAMES[SERVERS.index(server) % len(NAMES)]}.example.{('com', 'net', 'org')[SERVERS.index(server) // 13]}"
-        at = self.lookup(at, client, name, server)
+        name = server_name(server)
+        at = self.lookup(at, client, name, server.v6 if v6 else server.v4)
         connection = Connection(self, at, client, server, port, v6=v6)
         if port == 443:
-            connection.client(b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03" + self.filler(506))
+            connection.client(client_hello(name, self.random.randbytes(32)))
             connection.server(b"\x16\x03\x03\0\x7a\x02\0\0\x76\x03\x03" + self.filler(3600))
             connection.client(b"\x14\x03\x03\0\1\1\x17\x03\x03\0\x35" + self.filler(53))
-            connection.client(b"\x17\x03\x03" + self.filler(request))
-            connection.server(b"\x17\x03\x03" + self.filler(reply))
+            connection.client(b"\x17\x03\x03" + struct.pack(">H", request) + self.filler(request))
+            connection.server(b"\x17\x03\x03\x40\0" + self.filler(reply))
         else:
             connection.client(f"GET /{self.random.getrandbits(20):x} HTTP/1.1\r\nHost: {name}\r\n".encode().ljust(request, b"-"))
             connection.server(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" + self.filler(reply))
         connection.close()
+
+
+def server_name(server: Node) -> str:
+    """Return what people call a server."""
+    number = SERVERS.index(server)
+    return f"{NAMES[number % len(NAMES)]}.example.{('com', 'net', 'org')[number // 13]}"
+
+
+def labels(name: str) -> bytes:
+    """Return a name as DNS writes it (RFC 1035, 3.1)."""
+    return b"".join(bytes([len(label)]) + label.encode() for label in name.split(".")) + b"\0"
+
+
+def client_hello(name: str, noise: bytes) -> bytes:
+    """Return a ClientHello for HTTP over TLS 1.3, with its server's name, padded to 517 bytes (RFC 8446, 4.1.2; RFC 7685)."""
+    host, protocols = name.encode(), b"\x02h2\x08http/1.1"
+    extensions = struct.pack(">HHHBH", 0, len(host) + 5, len(host) + 3, 0, len(host)) + host
+    extensions += struct.pack(">HHH", 16, len(protocols) + 2, len(protocols)) + protocols + b"\0\x2b\0\3\2\3\4"
+    before = b"\3\3" + noise + b"\0" + b"\0\4\x13\1\x13\2" + b"\1\0"
+    n_padding = 517 - 9 - len(before) - 2 - len(extensions) - 4
+    extensions += struct.pack(">HH", 21, n_padding) + bytes(n_padding)
+    body = before + struct.pack(">H", len(extensions)) + extensions
+    handshake = b"\1" + len(body).to_bytes(3, "big") + body
+    return b"\x16\3\1" + struct.pack(">H", len(handshake)) + handshake
 
 
 class Connection:
@@ -194,18 +234,38 @@ def browse(office: Office) -> None:
 def transfer(office: Office) -> None:
     """Download to a laptop, stream to the television over IPv6, copy to the storage, upload from the camera."""
     office.web(12.0, LAPTOP, SERVERS[2], 400, 1_030_000)
-    at = office.lookup(40.0, TV, "video.example.net", SERVERS[17])
+    at = office.lookup(40.0, TV, server_name(SERVERS[17]), SERVERS[17].v6)
     video = Flow(TV, SERVERS[17], (office.port(), 443), v6=True)
     for chunk in range(8):
-        office.stream(at + chunk * 30, video, [1242, *[40] * 24], 0.06)
-        office.stream(at + chunk * 30 + 0.02, video.back(), [1330] * 93, 0.015)
+        office.stream(at + chunk * 30, video, quic(office, 1242, [40] * 24), 0.06)
+        office.stream(at + chunk * 30 + 0.02, video.back(), quic(office, 1330, [1330] * 92), 0.015)
     copy = Connection(office, 75.0, DESKTOP, NAS, 445)
     copy.client(b"\0\0\0\x90\xfeSMB" + office.filler(140))
     copy.server(b"\0\0\0\xb0\xfeSMB" + office.filler(172))
     copy.client(b"\0\x10\0\0\xfeSMB" + office.filler(1_060_000))
     copy.server(b"\0\0\0\x54\xfeSMB" + office.filler(80))
     copy.close()
-    office.stream(5.0, Flow(CAMERA, SERVERS[30], (office.port(), 5004)), [180] * 140, 2.0)
+    office.stream(5.0, Flow(CAMERA, SERVERS[30], (office.port(), 5004)), rtp(office, 180, 140), 2.0)
+
+
+def quic(office: Office, initial: int, sizes: list[int]) -> Iterator[bytes]:
+    """Yield datagrams of QUIC 1 (RFC 9000, 17): an Initial of `initial` bytes, then short headers."""
+    yield (
+        b"\xc3\0\0\0\1\x08"
+        + office.random.randbytes(8)
+        + b"\0\0"
+        + struct.pack(">H", 0x4000 | initial - 18)
+        + office.filler(initial - 18)
+    )
+    for size in sizes:
+        yield b"\x43" + office.filler(size - 1)
+
+
+def rtp(office: Office, size: int, count: int) -> Iterator[bytes]:
+    """Yield RTP packets of one source (RFC 3550, 5.1)."""
+    source = office.random.getrandbits(32)
+    for n in range(count):
+        yield struct.pack(">BBHII", 0x80, 0, 1000 + n, 160 * n, source) + office.filler(size - 12)
 
 
 def chatter(office: Office) -> None:
@@ -217,16 +277,18 @@ def chatter(office: Office) -> None:
     for n, client in enumerate(DEVICES):
         start = office.random.random() * 20
         lease = Node(client.mac, nobody)
-        office.send(start, lease, everyone, udp(dhcp(1, client), 68, 67))
-        office.send(start + 0.01, GATEWAY, client, udp(dhcp(2, client), 67, 68))
+        office.send(start, lease, everyone, udp(dhcp(client, is_reply=False), 68, 67))
+        office.send(start + 0.01, GATEWAY, client, udp(dhcp(client, is_reply=True), 67, 68))
         for at in range(int(start) + 20, DURATION_S - 5, 64):
-            office.send(at, client, SERVERS[6], udp(opaque(b"\x23" + bytes(47)), 123, 123))
-            office.send(at + 0.013, SERVERS[6], client, udp(opaque(b"\x24\1" + bytes(46)), 123, 123))
+            office.send(at, client, SERVERS[6], udp(opaque(b"\x23\0\6\xec" + bytes(36) + office.filler(8)), 123, 123))
+            office.send(
+                at + 0.013, SERVERS[6], client, udp(opaque(b"\x24\1\6\xec" + bytes(8) + b"GPS\0" + office.filler(32)), 123, 123)
+            )
         if n % 3 == 0:
-            office.send(start + 30, client, multicast, udp(opaque(bytes(4) + office.filler(60 + 8 * n)), 5353, 5353))
-            office.send(start + 60, client, discovery, udp(opaque(b"M-SEARCH * HTTP/1.1\r\n" + bytes(80)), office.port(), 1900))
+            office.send(start + 30, client, multicast, udp(mdns(client, client.v4), 5353, 5353))
+            office.send(start + 60, client, discovery, udp(opaque(SEARCH), office.port(), 1900))
         if client.v6:
-            office.send(start + 31, client, multicast_v6, udp(opaque(bytes(4) + office.filler(90)), 5353, 5353), v6=True)
+            office.send(start + 31, client, multicast_v6, udp(mdns(client, client.v6), 5353, 5353), v6=True)
             office.send(start + 33, client, GATEWAY, icmp(135, GATEWAY.v6), "icmpv6", v6=True)
             office.send(start + 33.001, GATEWAY, client, icmp(136, GATEWAY.v6), "icmpv6", v6=True)
     for n in range(20):
@@ -234,9 +296,20 @@ def chatter(office: Office) -> None:
         office.send(100.012 + n, SERVERS[20], LAPTOP, icmp(0, bytes(56)), "icmp")
 
 
-def dhcp(operation: int, client: Node) -> Pdu:
-    """Return a request (1) or reply (2) without its options."""
-    return opaque(struct.pack(">BBBBI20s6s", operation, 1, 6, 0, client.mac[5], b"", client.mac).ljust(300, b"\0"))
+def dhcp(client: Node, *, is_reply: bool) -> Pdu:
+    """Return a client's request, with its name, or the reply (RFC 2131)."""
+    yours = client.v4 if is_reply else bytes(4)
+    head = struct.pack(">BBBBI8x4s8x6s", 2 if is_reply else 1, 1, 6, 0, client.mac[5], yours, client.mac).ljust(236, b"\0")
+    options = b"\x35\1\5\x36\4" + GATEWAY.v4 if is_reply else b"\x35\1\3\x32\4" + client.v4
+    if not is_reply:
+        options += bytes([12, len(client.name)]) + client.name.encode()
+    return opaque((head + b"\x63\x82\x53\x63" + options + b"\xff").ljust(300, b"\0"))
+
+
+def mdns(client: Node, own: bytes) -> Pdu:
+    """Return what a device announces: its name and address (RFC 6762, 8.3)."""
+    record = labels(f"{client.name}.local") + struct.pack(">HHIH", 1 if len(own) == 4 else 28, 0x8001, 120, len(own)) + own
+    return opaque(struct.pack(">HHHHHH", 0, 0x8400, 0, 1, 0, 0) + record)
 
 
 def link_layer(office: Office) -> None:

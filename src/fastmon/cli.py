@@ -16,7 +16,7 @@ import stat
 import sys
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import fields
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
@@ -313,16 +313,15 @@ def _show_conversations(event: EndedConversations, sink: Sink, sinks: list[Sink]
 
 
 class _LateSink(Sink):
-    """The sink of the results, opened with the first of them: a run that has none leaves a file as it was."""
+    """A sink that is opened with the first event: a run that has none leaves a file as it was."""
 
-    def __init__(self, options: Options, stack: ExitStack) -> None:
-        self._options = options
+    def __init__(self, open_sink: Callable[[], Sink], stack: ExitStack) -> None:
+        self._open_sink = open_sink
         self._stack = stack
 
     @cached_property
     def _sink(self) -> Sink:
-        path = self._options.output
-        sink = _result_sink(self._options, _stdout() if path is None else _opened(path, self._stack))
+        sink = self._open_sink()
         self._stack.callback(sink.close)
         return sink
 
@@ -334,13 +333,17 @@ class _LateSink(Sink):
         """Show an alert."""
         self._sink.alert(alert)
 
+    def conversations(self, ended: EndedConversations) -> None:
+        """Show conversations."""
+        self._sink.conversations(ended)
+
 
 def _open_sinks(options: Options, stack: ExitStack) -> list[Sink]:
     if options.output is None:
         _stdout()
     else:
         _check_writable(options.output)
-    sinks: list[Sink] = [_LateSink(options, stack)]
+    sinks: list[Sink] = [_LateSink(partial(_result_sink, options, stack), stack)]
     if options.log is not None:
         from fastmon.report.log import LogSink
 
@@ -350,10 +353,8 @@ def _open_sinks(options: Options, stack: ExitStack) -> list[Sink]:
             raise ConfigError(f"cannot write the log {options.log}: {error.strerror}") from error
         stack.callback(sinks[-1].close)
     if options.conversations is not None:
-        from fastmon.report.conversations import ConversationSink
-
-        stream = _opened(options.conversations, stack)
-        sinks.append(ConversationSink(stream, is_csv=options.conversations.endswith(".csv")))
+        _check_writable(options.conversations)
+        sinks.append(_LateSink(partial(_conversation_sink, options.conversations, stack), stack))
     return sinks
 
 
@@ -373,8 +374,9 @@ def _check_writable(path: str) -> None:
         raise ConfigError(f"cannot write {path}: {error.strerror}") from error
 
 
-def _result_sink(options: Options, stream: TextIO) -> Sink:
+def _result_sink(options: Options, stack: ExitStack) -> Sink:
     """Return the sink of the format that is asked for; each imports what only it needs."""
+    stream = _stdout() if options.output is None else _opened(options.output, stack)
     if options.format == "jsonl":
         from fastmon.report.jsonl import JsonlSink
 
@@ -387,6 +389,12 @@ def _result_sink(options: Options, stream: TextIO) -> Sink:
     from fastmon.report.table import TableSink
 
     return TableSink(stream, options.top)
+
+
+def _conversation_sink(path: str, stack: ExitStack) -> Sink:
+    from fastmon.report.conversations import ConversationSink
+
+    return ConversationSink(_opened(path, stack), is_csv=path.endswith(".csv"))
 
 
 def _stdout() -> TextIO:

@@ -37,6 +37,12 @@ __all__ = ["Clock", "LiveShard", "ReplayShard", "WallClock"]
 GULP_FRAMES = 1 << 16
 """Frames between two looks at the clock, the alerts and the person who wants to stop."""
 
+LOOK_NS = 5 * NS_PER_S
+"""Replay: the time of packets between two looks at payloads, half of the shortest that ends a silent conversation."""
+
+LAST_NS = (1 << 63) - 1
+"""The greatest timestamp."""
+
 GATHER_NS = 50_000_000
 """Live: how long the kernel gathers frames between two gulps, to be woken up seldom."""
 
@@ -170,7 +176,7 @@ class ReplayShard(_Shard):
                 return True
             if next_ns is not None and until_ns is not None and next_ns >= until_ns:
                 return False
-            self._look(self._account(self._capture, until_ns))
+            self._look(self._account(self._capture, self._next_look_ns(next_ns, until_ns)))
         except (CaptureError, ConfigError) as error:
             self._look(0)
             self.problems.append(error)
@@ -179,6 +185,12 @@ class ReplayShard(_Shard):
             if self._capture.exhausted:
                 self.close()
         return True
+
+    def _next_look_ns(self, next_ns: int | None, until_ns: int | None) -> int | None:
+        """Return up to when to account: no conversation should end before its payloads were looked at."""
+        if self._inspector is None or next_ns is None or next_ns > LAST_NS - LOOK_NS:
+            return until_ns
+        return next_ns + LOOK_NS if until_ns is None else min(until_ns, next_ns + LOOK_NS)
 
     def close(self) -> None:
         """Close the source that is being read."""

@@ -54,11 +54,13 @@ class Sending:
     non_ip: Count = NOTHING
     hosts: HostModel = field(default_factory=HostModel)
 
-    def ip_frame(self, src: str, dst: str, size: int = 100, *, vlans: Sequence[int] = (), port: int = 9) -> Self:
-        """Add an IP frame of `size` bytes; `vlans`: its tags' ethertypes, from the outside."""
+    def ip_frame(
+        self, src: str, dst: str, size: int = 100, *, vlans: Sequence[int] = (), port: int = 9, data: bytes | None = None
+    ) -> Self:
+        """Add an IP frame of `size` bytes, or one that carries `data`; `vlans`: its tags' ethertypes, from the outside."""
         is_ipv4 = ":" not in src
         room = size - ETHERNET_HEADER - 4 * len(vlans) - (20 if is_ipv4 else 40) - 8
-        payload = b.udp(50_000, port, bytes(max(room, 0)))
+        payload = b.udp(50_000, port, bytes(max(room, 0)) if data is None else data)
         ethertype, packet = (b.IPV4, b.ipv4(src, dst, payload)) if is_ipv4 else (b.IPV6, b.ipv6(src, dst, payload))
         for tag in reversed(vlans):
             ethertype, packet = tag, b.vlan(ethertype, packet)

@@ -20,6 +20,9 @@ from fastmon.texts import clean_text
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from fastmon.conversations import EndedConversations
 
 __all__ = ["ConversationSink"]
@@ -41,6 +44,9 @@ CSV_COLUMNS = (
     "name",
     "ended",
 )
+
+CHUNK_ROWS = 1 << 12
+"""Conversations that are written at once: a run's end may end a million."""
 
 PROTOCOLS = {
     1: "icmp",
@@ -70,12 +76,16 @@ class ConversationSink(Sink):
 
     def conversations(self, ended: EndedConversations) -> None:
         """Write a record for each."""
-        rows = _columns(ended)
+        for start in range(0, len(ended.rows), CHUNK_ROWS):
+            part = slice(start, start + CHUNK_ROWS)
+            self._write(_columns(ended.rows[part], ended.names[part]))
+        self._stream.flush()
+
+    def _write(self, rows: Iterator[Sequence[object]]) -> None:
         if self._csv is not None:
             self._csv.writerows(rows)
         else:
             self._stream.writelines(self._encode(_record(row)).decode() + "\n" for row in rows)
-        self._stream.flush()
 
     def close(self) -> None:
         """Close the stream."""
@@ -96,9 +106,8 @@ def _record(row: Sequence[object]) -> dict[str, object]:
     }
 
 
-def _columns(ended: EndedConversations) -> Iterator[Sequence[object]]:
+def _columns(rows: NDArray[np.void], names: Sequence[str | None]) -> Iterator[Sequence[object]]:
     """Yield the values of `CSV_COLUMNS` for each conversation."""
-    rows = ended.rows
     return zip(
         (PROTOCOLS.get(number, str(number)) for number in rows["protocol"].tolist()),
         keys_to_text(rows["a"]),
@@ -110,7 +119,7 @@ def _columns(ended: EndedConversations) -> Iterator[Sequence[object]]:
         *(rows[name].tolist() for name in ("packets_ab", "bytes_ab", "packets_ba", "bytes_ba")),
         map(app_name, rows["app"].tolist()),
         ("" if by == 0 else LABELLED_BY[by] for by in rows["by"].tolist()),
-        (clean_text(name) if name else "" for name in ended.names),
+        (clean_text(name) if name else "" for name in names),
         map(ENDED_REASONS.__getitem__, rows["ended"].tolist()),
         strict=True,
     )

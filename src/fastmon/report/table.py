@@ -47,12 +47,19 @@ class TableSink(Sink):
             self._page.line(_totals(snapshot))
         if len(snapshot) and self._top:
             self._page.grid(_grid(snapshot, self._top))
+        self._more(len(snapshot), "hosts")
         if snapshot.conversations is not None and len(snapshot) and self._top:
             self._page.line("")
             self._page.grid(_app_grid(snapshot, self._top))
-        for note in _notes(snapshot, self._top):
+            self._more(len(network_apps(snapshot)), "applications")
+        for note in _notes(snapshot):
             self._page.line(note, style="dim")
         self._page.line("")
+
+    def _more(self, n_rows: int, what: str) -> None:
+        """Say how many are not shown."""
+        if n_rows > self._top:
+            self._page.line(f"{n_rows - self._top:,} more {what}", style="dim")
 
     def alert(self, alert: Alert) -> None:
         """Show a line."""
@@ -146,11 +153,9 @@ def _app_grid(snapshot: Snapshot, top: int) -> Grid:
     return grid
 
 
-def _notes(snapshot: Snapshot, top: int) -> Iterator[str]:
-    """Yield a line for everything beside the hosts shown that is not zero."""
+def _notes(snapshot: Snapshot) -> Iterator[str]:
+    """Yield a line for everything beside hosts and applications that is not zero."""
     counters, dropped = snapshot.counters, snapshot.dropped
-    if len(snapshot) > top:
-        yield f"{len(snapshot) - top:,} more hosts"
     if counters.non_ip.frames:
         yield f"not IP: {_count(counters.non_ip.frames, counters.non_ip.bytes)}"
     reasons = {reason: count for reason, count in counters.undecoded.items() if count.frames}
