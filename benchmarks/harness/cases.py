@@ -30,13 +30,13 @@ SNAPLEN_96 = ("--snaplen", "96")
 
 CASES: dict[str, Case] = {
     "replay-snap96": Replay(
-        Capture("mix", 40_000_000, SNAPLEN_96),
+        Capture("mix", 60_000_000, SNAPLEN_96),
         quick_capture=Capture("mix", 100_000, SNAPLEN_96),
         small=Capture("mix", 300_000, SNAPLEN_96),
     ),
     "replay-full": Replay(Capture("mix", 20_000_000), quick_capture=Capture("mix", 100_000)),
     "replay-apps": Layers(
-        Capture("mix", 40_000_000, SNAPLEN_96), quick_capture=Capture("mix", 100_000, SNAPLEN_96), least_mpps=15
+        Capture("mix", 60_000_000, SNAPLEN_96), quick_capture=Capture("mix", 100_000, SNAPLEN_96), least_mpps=15
     ),
     "flood-conversations": Layers(
         Capture("flood-conversations", 20_000_000, SNAPLEN_96),

@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Budget", "Inspector", "LiveBudget", "ReplayBudget"]
 
-WANTED_AFTER_LABEL = 255
+WANTED_AFTER_LABEL = 64
 """Payloads of a conversation that are still looked at when it may tell more: names, other conversations' ports."""
 
-FREE_PAYLOADS = 32_768
+FREE_PAYLOADS = 65_536
 """Replay: payloads that are looked at whatever the budget is, unless it is 0: all of a small capture."""
 
-FRAME_NS, PAYLOAD_NS = 50, 10_000
+FRAME_NS, PAYLOAD_NS = 50, 20_000
 """Replay: what accounting a frame and looking at a payload are taken to cost."""
 
 LONGEST_TURN_NS = 20_000_000
