@@ -30,7 +30,16 @@ class SavefileReader:
     closed: bool
     n_records: int
     n_input_bytes: int
-    def __init__(self, fd: int, name: str, stream: _Stream | None = ..., head: bytes = ..., filter: str | None = ...) -> None: ...
+    n_mapped: int
+    def __init__(
+        self,
+        fd: int,
+        name: str,
+        stream: _Stream | None = ...,
+        head: bytes = ...,
+        filter: str | None = ...,
+        mapping: bool | None = ...,
+    ) -> None: ...
     @property
     def next_ts_ns(self) -> int | None: ...
     def open(self, is_stopped: Callable[[], bool] | None = ...) -> None: ...

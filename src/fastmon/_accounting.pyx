@@ -30,7 +30,7 @@ from fastmon._conversations cimport (
 )
 from fastmon._decode cimport IP, N_STATUSES, NON_IP, UNSUPPORTED_LINK_TYPE, Cursor, Packet
 from fastmon._engine cimport (
-    BATCH_FRAMES, COPY_BYTES, PUSH_DONE, PUSH_PAUSE, PUSH_REFUSED, Engine, Tally, count, decode as decode_frame, engine_init,
+    BATCH_FRAMES, COPY_BYTES, PUSH_DONE, PUSH_REFUSED, Engine, Tally, count, decode as decode_frame, engine_init,
     flush, push, push_addresses, set_flow_hash,
 )
 from fastmon._applications cimport AppTally
@@ -48,16 +48,17 @@ from fastmon._pypcap cimport (
     pcap_compile, pcap_datalink, pcap_datalink_val_to_name, pcap_dispatch, pcap_fopen_offline, pcap_freecode,
     pcap_get_tstamp_precision, pcap_geterr, pcap_offline_filter, pcap_pkthdr, pcap_t,
 )
+from fastmon._replay cimport DEAR, UNMAPPABLE, drain_buffer, drain_file, file_bytes
 from fastmon._rotation cimport begin_interval, end_all, end_all_idle, merge, settle_all, was_idle
 from fastmon._savefile cimport (
     FAULT_BLOCK_LENGTH, FAULT_BYTE_ORDER, FAULT_CAP_LEN, FAULT_CUT, FAULT_INTERFACE, FAULT_MAGIC, FAULT_MEMORY,
-    FAULT_NONE, FAULT_OPTION, FAULT_RECORD_LENGTH, FAULT_RESERVED, FAULT_RESOLUTION, FAULT_ROOM, FAULT_SNOOP_LINK,
-    FAULT_TRAILER, FAULT_VERSION, FORMAT_UNKNOWN, MAX_BLOCK_LENGTH, MAX_CAP_LEN, MICROSECOND_MAGIC, NEED_INPUT,
-    RECORD, Interface, Record, Savefile, available, damaged, is_plain_pcap, read_header,
+    FAULT_NONE, FAULT_OPTION, FAULT_RECORD_LENGTH, FAULT_RESERVED, FAULT_RESOLUTION, FAULT_ROOM, FAULT_SHRUNK,
+    FAULT_SNOOP_LINK, FAULT_TRAILER, FAULT_VERSION, FORMAT_UNKNOWN, MAX_BLOCK_LENGTH, MAX_CAP_LEN, MICROSECOND_MAGIC,
+    NEED_INPUT, RECORD, Interface, Record, Savefile, available, damaged, is_plain_pcap, read_header,
 )
 from fastmon._tables cimport HostRow, HostTable, Traffic, bytes_in, is_flagged, table_free, table_init
 from fastmon._upper cimport PROTOCOL_NOT_CAPTURED, Upper, decode_upper
-from fastmon._wire cimport load32, unlikely, v6_key
+from fastmon._wire cimport unlikely, v6_key
 
 cdef extern from *:
     """
@@ -72,16 +73,23 @@ cdef extern from *:
     #endif
 
     static int fm_is_regular(int fd) { struct stat s; return fstat(fd, &s) == 0 && S_ISREG(s.st_mode); }
+    static int64_t fm_position(int fd) { return (int64_t)lseek(fd, 0, SEEK_CUR); }
+    static int64_t fm_set_position(int fd, int64_t offset) { return (int64_t)lseek(fd, (off_t)offset, SEEK_SET); }
     static int fm_poll(int fd, int timeout_ms) { struct pollfd p = {fd, POLLIN, 0}; return poll(&p, 1, timeout_ms); }
     """
     bint FM_DEBUG
     bint is_regular "fm_is_regular"(int fd) noexcept nogil
+    int64_t position "fm_position"(int fd) noexcept nogil
+    int64_t set_position "fm_set_position"(int fd, int64_t offset) noexcept nogil
     int poll_input "fm_poll"(int fd, int timeout_ms) noexcept nogil
     Py_ssize_t read(int fd, void* target, size_t n_bytes) noexcept nogil
     FILE* fmemopen(void* buffer, size_t n_bytes, const char* mode)
 
 cdef enum:
     CHUNK_BYTES = 1 << 18  # per read(2): as large as the cache holds beside the tables
+    LEAST_MEAN_BYTES = 256  # of records, for mapping: the frames' bodies are what is not copied then
+    UNMAPPED_BYTES = 8 << 20  # to read after a place where mapping does not pay
+    PEEK_BYTES = 1 << 15  # the same between two drains of a mapped file: it is for the few frames that are looked at singly
     POLL_MS = 100  # of a pipe, so that signals and intervals are not kept waiting
     N_LINK_TYPES = 300
 
@@ -227,6 +235,7 @@ cdef str fault_text(const Savefile* file):
         FAULT_OPTION: f"an option claims {a} bytes, but its block has {b} left",
         FAULT_MEMORY: "too many interfaces",
         FAULT_CUT: "the file ends in the middle of a record",
+        FAULT_SHRUNK: "the file was cut while it was read",
     }[file.fault]
 
 
@@ -242,9 +251,12 @@ cdef class SavefileReader:
         there yet. The caller closes either.
     name: for messages.
     head: bytes already taken from the input.
+    mapping: whether to map what can be mapped (regular files, if they are plain pcap and not filtered) instead of reading it;
+        None: where it pays.
 
     exhausted: the file was read to its end, or to its damage.
     n_records: records read, filtered ones included.  n_input_bytes: bytes taken from the input.
+    n_mapped: records read from a mapping.
     """
 
     cdef Savefile file
@@ -252,6 +264,11 @@ cdef class SavefileReader:
     cdef size_t capacity
     cdef int fd
     cdef bint polled
+    cdef bint mappable
+    cdef bint always_mapped
+    cdef uint64_t map_from  # in `n_input_bytes`
+    cdef size_t chunk
+    cdef int64_t n_file_bytes  # when it was last looked at
     cdef bint at_end
     cdef int error
     cdef object stream
@@ -266,8 +283,9 @@ cdef class SavefileReader:
     cdef readonly bint closed
     cdef readonly uint64_t n_records
     cdef readonly uint64_t n_input_bytes
+    cdef readonly uint64_t n_mapped
 
-    def __cinit__(self, int fd, str name, stream=None, bytes head=b"", filter=None):
+    def __cinit__(self, int fd, str name, stream=None, bytes head=b"", filter=None, mapping=None):
         self.fd = fd
         self.stream = stream
         self.name = name
@@ -276,6 +294,10 @@ cdef class SavefileReader:
         self.has_stream = stream is not None
         self.filters = []
         self.polled = stream is None and not is_regular(fd)
+        self.n_file_bytes = file_bytes(fd) if stream is None and is_regular(fd) else 0
+        self.mappable = self.n_file_bytes > 0 and mapping is not False
+        self.always_mapped = mapping is True
+        self.chunk = CHUNK_BYTES
         self.grow(CHUNK_BYTES + len(head))
         memcpy(self.buffer, <const uint8_t*>head, len(head))
         self.file.end += len(head)
@@ -321,7 +343,8 @@ cdef class SavefileReader:
         else:
             if self.polled and poll_input(self.fd, POLL_MS) <= 0:
                 return REFILL_LATER
-            n_read = read(self.fd, target, CHUNK_BYTES)
+            n_read = read(self.fd, target, self.chunk)
+            self.chunk = CHUNK_BYTES
         if n_read < 0:
             if errno == EINTR or errno == EAGAIN:
                 return REFILL_LATER
@@ -370,10 +393,46 @@ cdef class SavefileReader:
                     continue
                 if refilled == REFILL_LATER:
                     return 0
-                if available(&self.file) or self.file.skip:
+                if self.has_shrunk():
+                    damaged(&self.file, FAULT_SHRUNK, 0, 0)
+                elif available(&self.file) or self.file.skip:
                     damaged(&self.file, FAULT_CUT, 0, 0)
             self.exhausted = True
             return 0
+
+    cdef bint has_shrunk(self) noexcept nogil:
+        return file_bytes(self.fd) < self.n_file_bytes if self.n_file_bytes else False
+
+    cdef bint is_worth_mapping(self, int64_t n_drained) noexcept nogil:
+        """Judge by the records so far, `n_drained` of which are not in `n_records` yet."""
+        cdef uint64_t n_bytes = self.n_input_bytes - available(&self.file)
+        return self.always_mapped or (
+            n_bytes >= max(LEAST_MEAN_BYTES * (self.n_records + n_drained), self.map_from)
+        )
+
+    cdef int64_t drain_mapped(self, Engine* engine, int64_t max_frames, int64_t until_ns) noexcept nogil:
+        """Account records of a plain pcap file past the buffer, whose bytes are dropped; return their number.
+
+        0 if it has to be refilled: the file cannot be mapped, or next is what only `next` can judge. The batch must be empty.
+        """
+        cdef int64_t begin = position(self.fd) - <int64_t>available(&self.file)
+        cdef int64_t offset = begin
+        cdef int64_t n_read = 0
+        cdef int status
+        self.n_file_bytes = max(self.n_file_bytes, file_bytes(self.fd))
+        status = drain_file(engine, &self.file.interfaces[0], self.fd, &offset, &n_read, max_frames, until_ns,
+                            not self.always_mapped)
+        if status == UNMAPPABLE:
+            self.mappable = False
+        if n_read:
+            self.n_mapped += n_read
+            self.n_input_bytes += offset - begin - available(&self.file)
+            self.file.pos = self.file.end
+            self.chunk = PEEK_BYTES
+            set_position(self.fd, offset)
+        if status == DEAR:
+            self.map_from = self.n_input_bytes + UNMAPPED_BYTES
+        return n_read
 
     cdef int passes(self, Record* record) except -1 nogil:
         """Whether the filter lets a record through, by libpcap."""
@@ -410,7 +469,7 @@ cdef class SavefileReader:
             raise self.stream_error
         if self.error:
             raise CaptureError(f"{self.name}: {os.strerror(self.error)}")
-        if self.file.fault == FAULT_CUT:
+        if self.file.fault == FAULT_CUT or self.file.fault == FAULT_SHRUNK:
             if self.n_input_bytes == available(&self.file) and self.file.format == FORMAT_UNKNOWN:
                 raise TruncatedCaptureError(f"{self.name}: the file ends in the middle of its header")
             raise TruncatedCaptureError(f"{self.name}: {fault_text(&self.file)}, after {self.n_records} records")
@@ -660,34 +719,6 @@ cdef Prefix parse_prefix(text) except *:
     return prefix
 
 
-cdef int64_t drain_plain_pcap(Engine* engine, Savefile* file, int64_t max_frames, int64_t until_ns) noexcept nogil:
-    """Account what most files hold, records of a plain pcap file (`is_plain_pcap`), while they are whole in the buffer.
-
-    Returns their number. `next_record` and `push` do the same for every file, and whatever ends this is left to them.
-    """
-    cdef int pushed = PUSH_DONE
-    cdef const uint8_t* pos = file.pos
-    cdef const uint8_t* end = file.end
-    cdef uint32_t link_type = file.interfaces[0].link_type
-    cdef int64_t ns_per_fraction = 1 if file.interfaces[0].exponent == 9 else 1000
-    cdef int64_t ts_ns, n_read = 0
-    cdef uint32_t cap_len
-    while n_read < max_frames and pushed != PUSH_PAUSE and end - pos >= 16:
-        cap_len = load32(pos + 8)
-        if cap_len > MAX_CAP_LEN or end - pos - 16 < <int64_t>cap_len:
-            break
-        ts_ns = <int64_t>load32(pos) * 1000000000 + <int64_t>load32(pos + 4) * ns_per_fraction
-        if ts_ns >= until_ns:
-            break
-        pushed = push(engine, link_type, pos + 16, cap_len, load32(pos + 12), ts_ns)
-        if pushed == PUSH_REFUSED:
-            break
-        pos += 16 + cap_len
-        n_read += 1
-    file.pos = pos
-    return n_read
-
-
 cdef Flows* new_flows(int64_t max_conversations, applications, bint keeps_ended, uint64_t seed) except NULL:
     """What accounting conversations needs; `flows_free` frees it."""
     from fastmon.conversations import AppTables
@@ -863,17 +894,24 @@ cdef class Accountant:
     cdef int64_t drain_records(self, SavefileReader reader, int64_t max_frames, int64_t until_ns) except -1 nogil:
         cdef Record record
         cdef Savefile* file = &reader.file
-        cdef int64_t n_read = 0
+        cdef int64_t n_mapped, n_read = 0
         cdef int pushed = PUSH_DONE
+        cdef bint is_plain
         while pushed != PUSH_REFUSED and not self.is_full():
-            if is_plain_pcap(file) and not reader.has_filter:
-                n_read += drain_plain_pcap(&self.engine, file, max_frames - n_read, until_ns)
+            is_plain = is_plain_pcap(file) and not reader.has_filter
+            if is_plain:
+                n_read += drain_buffer(&self.engine, file, max_frames - n_read, until_ns)
                 if self.is_full():
                     break
             if n_read >= max_frames:
                 break
             if reader.parse(&record) != RECORD:
                 flush(&self.engine)  # refilling the buffer moves the frames that the batch points to
+                if is_plain and reader.mappable and self.engine.log == NULL and reader.is_worth_mapping(n_read):
+                    n_mapped = reader.drain_mapped(&self.engine, max_frames - n_read, until_ns)
+                    n_read += n_mapped
+                    if n_mapped:
+                        continue
                 if reader.next(&record) == 0:
                     break
             if record.ts_ns >= until_ns:

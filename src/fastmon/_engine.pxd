@@ -32,6 +32,9 @@ cdef enum:  # of pushing a frame
     PUSH_DONE
     PUSH_PAUSE  # done, and the classifier should look at payloads before the next
 
+cdef enum:
+    REFUSED = -1  # instead of a frame's status
+
 cdef struct Tally:
     uint64_t frames
     uint64_t bytes
@@ -249,9 +252,9 @@ cdef inline int finish_push(Engine* engine) noexcept nogil:
     return PUSH_DONE
 
 
-cdef inline int push(Engine* engine, uint32_t link_type, const uint8_t* data, uint32_t cap_len, uint32_t wire_len,
-                     int64_t ts_ns) noexcept nogil:
-    """Decode a frame; batch it if it is IP, else count it."""
+cdef inline int add_frame(Engine* engine, uint32_t link_type, const uint8_t* data, uint32_t cap_len, uint32_t wire_len,
+                          int64_t ts_ns) noexcept nogil:
+    """Decode a frame; batch it if it is IP, else count it. Returns its status, or REFUSED; `finish_push` follows."""
     cdef Packet packet
     cdef Entry* entry
     cdef int status
@@ -274,10 +277,38 @@ cdef inline int push(Engine* engine, uint32_t link_type, const uint8_t* data, ui
         status = engine.decode_any(engine, link_type, data, cap_len, wire_len, ts_ns, &packet)
         if status != IP:
             if engine.needs_slow_decoder:
-                return PUSH_REFUSED
+                return REFUSED
             count(engine, status, wire_len)
-            return PUSH_DONE
+            return status
         entry = push_addresses(engine, packet.src, packet.dst, wire_len, ts_ns)
     if engine.flows != NULL:
         push_flow(engine, entry, data if link_type == LINK_ETHERNET else NULL, packet.ip, packet.ip_avail)
+    return IP
+
+
+cdef inline int push(Engine* engine, uint32_t link_type, const uint8_t* data, uint32_t cap_len, uint32_t wire_len,
+                     int64_t ts_ns) noexcept nogil:
+    """Decode a frame; batch it if it is IP, else count it."""
+    if add_frame(engine, link_type, data, cap_len, wire_len, ts_ns) == REFUSED:
+        return PUSH_REFUSED
     return finish_push(engine)
+
+
+cdef inline void take_back(Engine* engine, int status, uint32_t wire_len) noexcept nogil:
+    """Undo `add_frame`, which returned `status`, before `finish_push`; the caller puts the timestamps right.
+
+    A packet log keeps the frame's record: with one, nothing may have to be taken back.
+    """
+    if status == IP:
+        engine.n_batched -= 1
+    else:
+        engine.tallies[status].frames -= 1
+        engine.tallies[status].bytes -= wire_len
+
+
+cdef inline void forget_frames(Engine* engine) noexcept nogil:
+    """Let the batch point to no frame's bytes: they are gone. What it counts stays."""
+    cdef uint32_t i
+    for i in range(engine.n_batched):
+        engine.batch[i].macs = NULL
+        engine.batch[i].payload_len = 0

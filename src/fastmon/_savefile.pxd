@@ -65,6 +65,7 @@ cdef enum:  # why a file cannot be read on
     FAULT_OPTION  # a: option length, b: bytes left
     FAULT_MEMORY
     FAULT_CUT  # set by the owner of the buffer: the input ends inside a record
+    FAULT_SHRUNK  # the same: it is shorter than it was
 
 cdef enum:
     FCS_IS_KNOWN = 0x04000000  # in a pcap file's link-type field: its top 4 bits count the checksum's 16-bit words

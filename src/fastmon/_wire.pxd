@@ -41,6 +41,7 @@ cdef extern from *:
     #define fm_likely(x) __builtin_expect(!!(x), 1)
     #define fm_unlikely(x) __builtin_expect(!!(x), 0)
     #define fm_prefetch_read(p) __builtin_prefetch((p), 0, 3)
+    #define fm_prefetch_early(p) __builtin_prefetch((p), 0, 1)
     #define fm_prefetch_write(p) __builtin_prefetch((p), 1, 3)
     """
     uint16_t load16 "fm_load16"(const uint8_t* p) noexcept nogil
@@ -56,6 +57,7 @@ cdef extern from *:
     bint likely "fm_likely"(bint x) noexcept nogil
     bint unlikely "fm_unlikely"(bint x) noexcept nogil
     void prefetch_read "fm_prefetch_read"(const void* p) noexcept nogil
+    void prefetch_early "fm_prefetch_early"(const void* p) noexcept nogil  # not into the first cache
     void prefetch_write "fm_prefetch_write"(const void* p) noexcept nogil
 
 

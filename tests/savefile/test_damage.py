@@ -211,7 +211,8 @@ def test_damage_is_told_and_what_came_before_is_accounted(name: str, tmp_path: P
 
 def test_every_fault_has_a_case() -> None:
     faults = set(re.findall(r"^    (FAULT_\w+)", SOURCE.read_text(), re.MULTILINE))
-    assert faults - {"FAULT_NONE"} == {case.fault for case in CASES.values()}
+    elsewhere = {"FAULT_SHRUNK"}  # test_mapping.py: no file has it, but what is done to one
+    assert faults - {"FAULT_NONE"} - elsewhere == {case.fault for case in CASES.values()}
 
 
 def test_as_many_interfaces_as_are_allowed(tmp_path: Path) -> None:

@@ -1,0 +1,166 @@
+"""Records of a plain pcap file into the engine, from the reader's buffer or from a window on the file.
+
+What most files hold, as fast as it goes. `next_record` and `push` do the same for every file: whatever ends a loop here,
+damage too, is left to them.
+
+What it does not do: read, refill, say what is wrong with a file.
+"""
+
+from libc.stddef cimport size_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t
+
+from fastmon._engine cimport (
+    PUSH_DONE, PUSH_PAUSE, REFUSED, Engine, add_frame, finish_push, flush, forget_frames, take_back,
+)
+from fastmon._mapping cimport SPAN_BYTES, WINDOW_BYTES, Window, was_cut, window_close, window_move, window_open
+from fastmon._payloads cimport must_pause
+from fastmon._savefile cimport MAX_CAP_LEN, Interface, Savefile
+from fastmon._wire cimport load32, load64, prefetch_early, unlikely
+
+cdef extern from *:
+    """
+    #include <sys/resource.h>
+    #include <sys/stat.h>
+    #ifndef RUSAGE_THREAD  /* Linux has it, but names it only for _GNU_SOURCE */
+    #define RUSAGE_THREAD 1
+    #endif
+    static int64_t fm_file_bytes(int fd) { struct stat s; return fstat(fd, &s) == 0 ? (int64_t)s.st_size : -1; }
+    static int64_t fm_n_faults(void) { struct rusage u; return getrusage(RUSAGE_THREAD, &u) == 0 ? u.ru_minflt : 0; }
+    static void fm_touch(const uint8_t* p) { (void)*(const volatile uint8_t*)p; }
+    """
+    int64_t file_bytes "fm_file_bytes"(int fd) noexcept nogil
+    int64_t n_faults "fm_n_faults"() noexcept nogil
+    void touch "fm_touch"(const uint8_t* at) noexcept nogil
+
+cdef enum:
+    AHEAD_BYTES = 4096  # the next header's place is known too late to fetch it alone, so all lines are fetched before it
+    LINE_BYTES = 64
+    LEAST_MAPPED_BYTES = 1 << 16  # for less, a mapping costs more than reading
+
+cdef enum:  # of mapping
+    MAPPED  # there may be more
+    UNMAPPABLE  # this file, or no longer
+    DEAR  # here: reading is faster
+
+
+cdef inline bint may_be_cut(const Window* window, const uint8_t* next_header) noexcept nogil:
+    """Whether what was loaded before this call may be zeros in place of the file's bytes.
+
+    Behind a new end of the file its page holds zeros, up to the page's own end, and the pages after it are gone: a header of
+    zeros, which no program writes, or the window's mark tells of it.
+    """
+    cdef bint is_zero = (load64(next_header) | load64(next_header + 8)) == 0
+    return was_cut(window) or is_zero
+
+
+cdef inline int64_t drain_records_between(Engine* engine, const Interface* interface, const uint8_t** at, const uint8_t* stop,
+                                          const uint8_t* end, const Window* window, int64_t max_frames,
+                                          int64_t until_ns) noexcept nogil:
+    """Account the records that begin at `at` and before `stop` and are whole before `end`; return their number.
+
+    Of a window (or NULL) also the next record's header must be there.
+    """
+    cdef const uint8_t* pos = at[0]
+    cdef const uint8_t* fetched = pos
+    cdef int64_t behind = 0 if window == NULL else 16
+    cdef int64_t ns_per_fraction = 1 if interface.exponent == 9 else 1000
+    cdef uint32_t link_type = interface.link_type
+    cdef int64_t ts_ns, first_ts_ns, last_ts_ns, n_read = 0
+    cdef uint32_t cap_len, wire_len
+    cdef int status, pushed = PUSH_DONE
+    while n_read < max_frames and pushed != PUSH_PAUSE and pos < stop and end - pos >= 16:
+        cap_len = load32(pos + 8)
+        wire_len = load32(pos + 12)
+        if cap_len > MAX_CAP_LEN or end - pos - 16 < <int64_t>cap_len + behind:
+            break
+        ts_ns = <int64_t>load32(pos) * 1000000000 + <int64_t>load32(pos + 4) * ns_per_fraction
+        if ts_ns >= until_ns:
+            break
+        if window != NULL:
+            while fetched < pos + 16 + cap_len + AHEAD_BYTES:
+                prefetch_early(fetched)
+                fetched += LINE_BYTES
+        first_ts_ns = engine.first_ts_ns
+        last_ts_ns = engine.last_ts_ns
+        status = add_frame(engine, link_type, pos + 16, cap_len, wire_len, ts_ns)
+        if status == REFUSED:
+            break
+        if window != NULL and unlikely(may_be_cut(window, pos + 16 + cap_len)):
+            take_back(engine, status, wire_len)
+            engine.first_ts_ns = first_ts_ns
+            engine.last_ts_ns = last_ts_ns
+            break
+        pushed = finish_push(engine)
+        pos += 16 + cap_len
+        n_read += 1
+    at[0] = pos
+    return n_read
+
+
+cdef inline int64_t drain_buffer(Engine* engine, Savefile* file, int64_t max_frames, int64_t until_ns) noexcept nogil:
+    """Account the whole records in the buffer of a plain pcap file (`is_plain_pcap`); return their number."""
+    return drain_records_between(engine, &file.interfaces[0], &file.pos, file.end, file.end, NULL, max_frames, until_ns)
+
+
+cdef inline int64_t drain_window(Engine* engine, const Interface* interface, Window* window, int64_t n_bytes, int64_t* offset,
+                                 int64_t max_frames, int64_t until_ns) noexcept nogil:
+    """Account records of a window on a file of `n_bytes`, the first of which is at `offset`, and move it behind the last."""
+    cdef int64_t base = offset[0] & ~(WINDOW_BYTES - 1)
+    cdef const uint8_t* at = window.base + (offset[0] - base)
+    cdef int64_t n_read
+    if may_be_cut(window, at):
+        return 0
+    n_read = drain_records_between(engine, interface, &at, window.base + WINDOW_BYTES,
+                                   window.base + min(n_bytes - base, SPAN_BYTES), window, max_frames, until_ns)
+    if was_cut(window):
+        forget_frames(engine)
+    flush(engine)  # the batch points into the window
+    offset[0] = base + (at - window.base)
+    return n_read
+
+
+cdef inline bint is_one_page(const Window* window) noexcept nogil:
+    """Whether one fault maps the window."""
+    cdef int64_t n_before = n_faults()
+    touch(window.base)
+    touch(window.base + WINDOW_BYTES // 2)
+    touch(window.base + WINDOW_BYTES - 1)
+    return n_faults() - n_before <= 1
+
+
+cdef inline int drain_file(Engine* engine, const Interface* interface, int fd, int64_t* offset, int64_t* n_read,
+                           int64_t max_frames, int64_t until_ns, bint only_huge) noexcept nogil:
+    """Account the records from `offset` in a plain pcap file through windows on it, as far as that goes.
+
+    only_huge: no further than the page cache holds the file in huge pages: small ones are read faster than mapped.
+    Adds their number to `n_read`, and moves `offset` behind them. The batch must be empty.
+    """
+    cdef Window window
+    cdef int64_t n_bytes, base
+    cdef int status = MAPPED
+    if file_bytes(fd) - offset[0] < LEAST_MAPPED_BYTES:
+        return MAPPED
+    if not window_open(&window):
+        return UNMAPPABLE
+    while n_read[0] < max_frames:
+        n_bytes = file_bytes(fd)  # it may grow
+        base = offset[0] & ~(WINDOW_BYTES - 1)
+        if n_bytes - offset[0] < LEAST_MAPPED_BYTES:
+            break
+        if only_huge and n_bytes - base < WINDOW_BYTES:
+            status = DEAR
+            break
+        if not window_move(&window, fd, base):
+            status = UNMAPPABLE
+            break
+        if only_huge and not is_one_page(&window):
+            status = DEAR
+            break
+        n_read[0] += drain_window(engine, interface, &window, n_bytes, offset, max_frames - n_read[0], until_ns)
+        if was_cut(&window):
+            status = UNMAPPABLE
+            break
+        if offset[0] < base + WINDOW_BYTES or (engine.flows != NULL and must_pause(&engine.flows.payloads)):
+            break
+    window_close(&window)
+    return status

@@ -1,0 +1,402 @@
+"""Capture files that are mapped instead of read: the same comes out, also while they grow, shrink and vanish."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+import builders as b
+import pytest
+from replays import finish
+from snapshot_checks import rows
+
+from fastmon import _accounting
+from fastmon._accounting import SavefileReader
+from fastmon.accounting import make_accountant
+from fastmon.errors import CaptureError, TruncatedCaptureError
+from fastmon.frames import Frame
+
+from .reading import T0, pcapng_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from fastmon.accounting import Accountant
+    from fastmon.snapshot import Snapshot
+
+MIB = 1 << 20
+WINDOW = 2 * MIB
+ALL = 1 << 40
+WAS_CUT = "x: the file was cut while it was read, after {} records"
+
+
+def frame(number: int, n_bytes: int) -> Frame:
+    """Return a frame whose hosts and size are its own, so that no other can stand for it."""
+    data = b.ethernet(b.IPV4, b.ipv4(f"10.{number >> 8 & 255}.{number & 255}.1", f"192.0.{number % 251}.1", bytes(n_bytes)))
+    return Frame(T0 + number * 1000, len(data) + number, 1, data)
+
+
+def records(frames: list[Frame], *, nanoseconds: bool = False, byte_order: str = "<") -> bytes:
+    """Return a pcap file."""
+    parts = [b.pcap_file([one], nanoseconds=nanoseconds, byte_order=byte_order) for one in frames]
+    return parts[0] + b"".join(part[24:] for part in parts[1:])
+
+
+def sizes(seed: int) -> Iterator[int]:
+    """Yield payload sizes like those of traffic, and now and then one that is longer than any window's tail of small pages."""
+    generator = random.Random(seed)
+    while True:
+        yield generator.choice((0, 1, 33, 540, 1000, 1460, generator.randrange(1500)) * 100 + (200_000, 262_000))
+
+
+SIZES = sizes(7)
+FRAMES = [frame(number, next(SIZES)) for number in range(12_000)]
+SMALL = [frame(number, number % 700) for number in range(16_000)]
+FILE = records(SMALL)
+
+
+class Result(NamedTuple):
+    """What came of a file."""
+
+    summary: Snapshot
+    error: CaptureError | None
+    n_mapped: int
+
+
+@contextmanager
+def reading(path: Path, *, mapping: bool | None = True, filter: str | None = None, at: int = 0) -> Iterator[SavefileReader]:
+    """Open a file, from a position on."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.lseek(fd, at, os.SEEK_SET)
+        reader = SavefileReader(fd, "x", mapping=mapping, filter=filter)
+        reader.open()
+        yield reader
+    finally:
+        os.close(fd)
+
+
+def account(path: Path, *, max_frames: int = ALL, mapping: bool | None = True, filter: str | None = None, at: int = 0) -> Result:
+    """Account a whole file, looking at the next frame's time before each call."""
+    target, error = make_accountant(), None
+    with reading(path, mapping=mapping, filter=filter, at=at) as reader:
+        try:
+            while not reader.exhausted:
+                assert (reader.next_ts_ns is None) == reader.exhausted
+                drain(target, reader, max_frames)
+        except CaptureError as caught:
+            error = caught
+        return Result(finish(target), error, reader.n_mapped)
+
+
+def drain(target: Accountant, reader: SavefileReader, max_frames: int, until_ns: int | None = None) -> int:
+    return target.drain(reader, max_frames, until_ns)  # type: ignore[arg-type]  # accountants take a capture's reader too
+
+
+def assert_same(mapped: Result, read: Result) -> None:
+    assert rows(mapped.summary) == rows(read.summary)
+    assert mapped.summary.counters == read.summary.counters
+    assert str(mapped.error) == str(read.error)
+    assert read.n_mapped == 0
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    (tmp_path / "x").write_bytes(FILE)
+    return tmp_path / "x"
+
+
+class TestSameAsRead:
+    @pytest.mark.parametrize("nanoseconds", [False, True])
+    @pytest.mark.parametrize("max_frames", [100, 500, 4001, ALL])
+    def test_frames_of_all_sizes(self, tmp_path: Path, max_frames: int, nanoseconds: bool) -> None:
+        (tmp_path / "x").write_bytes(records(FRAMES, nanoseconds=nanoseconds))
+        mapped = account(tmp_path / "x", max_frames=max_frames)
+        assert_same(mapped, account(tmp_path / "x", mapping=False))
+        assert mapped.summary.counters.ip.frames == len(FRAMES)
+        assert mapped.n_mapped > (len(FRAMES) // 2 if max_frames > 4000 else 0)
+
+    def test_conversations(self, tmp_path: Path) -> None:
+        udp = [
+            Frame(T0 + n, 900, 1, b.ethernet(b.IPV4, b.ipv4(f"10.0.{n % 7}.1", "192.0.2.1", b.udp(n % 300, 53, bytes(n % 900)))))
+            for n in range(9000)
+        ]
+        (tmp_path / "x").write_bytes(records(udp))
+        found = []
+        for mapping in (True, False):
+            target = make_accountant(max_conversations=5000, keep_conversations=True, seed=1)
+            target.payload_allowance = 1000
+            with reading(tmp_path / "x", mapping=mapping) as reader:
+                while not reader.exhausted:
+                    drain(target, reader, 4000)
+                assert (reader.n_mapped > 0) == mapping
+            payloads = target.take_payloads()
+            summary = finish(target)
+            assert summary.macs is not None
+            assert summary.apps is not None
+            found.append((payloads, rows(summary), summary.conversations, summary.macs.tolist(), summary.apps.tolist()))
+        assert found[0] == found[1]
+        assert any(found[0][0])
+
+    def test_every_alignment_at_a_windows_end(self, tmp_path: Path) -> None:
+        for shift in range(50):
+            file = records([frame(1, shift), *SMALL[:9000]])
+            (tmp_path / "x").write_bytes(file)
+            assert_same(mapped := account(tmp_path / "x"), account(tmp_path / "x", mapping=False))
+            assert mapped.n_mapped > 0
+
+    def test_cut_and_damaged_files(self, path: Path) -> None:
+        for end in (len(FILE) - 1, WINDOW, WINDOW + 1, WINDOW + 100_000, WINDOW + 100_007):
+            path.write_bytes(FILE[:end])
+            assert_same(account(path), account(path, mapping=False))
+        path.write_bytes(FILE[: WINDOW + 50_000] + b"\xff" * 5000 + FILE[WINDOW + 50_000 :])
+        assert_same(mapped := account(path), account(path, mapping=False))
+        assert mapped.error is not None
+
+    def test_records_of_zeros_are_records(self, tmp_path: Path) -> None:
+        file = records(SMALL[:5000]) + bytes(16 * 3) + records(SMALL[5000:])[24:] + bytes(16)
+        (tmp_path / "x").write_bytes(file)
+        assert_same(mapped := account(tmp_path / "x"), account(tmp_path / "x", mapping=False))
+        assert mapped.summary.counters.undecoded["truncated"].frames == 4
+
+    def test_until_a_time(self, path: Path) -> None:
+        target = make_accountant()
+        with reading(path) as reader:
+            for until in range(0, len(SMALL), 1777):
+                drain(target, reader, ALL, T0 + until * 1000)
+                assert reader.n_records == until
+                assert reader.next_ts_ns == T0 + until * 1000
+            assert reader.n_mapped > 0
+
+    def test_frames_read_singly_between(self, path: Path) -> None:
+        target = make_accountant()
+        with reading(path) as reader:
+            for at in range(0, len(SMALL), 4000):
+                assert reader.read(2) == SMALL[at : at + 2]
+                assert drain(target, reader, 3998) == 3998
+            assert reader.read(1) == []
+            assert reader.n_input_bytes == len(FILE)
+            assert reader.n_mapped > 0
+
+    def test_file_from_the_middle_on(self, tmp_path: Path) -> None:
+        (tmp_path / "x").write_bytes(bytes(12_345) + FILE)
+        mapped = account(tmp_path / "x", at=12_345)
+        assert mapped.summary.counters.ip.frames == len(SMALL)
+        assert mapped.n_mapped > 0
+
+    def test_where_it_pays(self, path: Path) -> None:
+        assert_same(account(path, mapping=None), account(path, mapping=False))
+
+    def test_what_is_not_mapped(self, tmp_path: Path) -> None:
+        for file in (pcapng_file(SMALL), records(SMALL, byte_order=">")):
+            (tmp_path / "x").write_bytes(file)
+            assert_same(account(tmp_path / "x"), account(tmp_path / "x", mapping=False))
+        (tmp_path / "x").write_bytes(FILE)
+        result = account(tmp_path / "x", filter="src 10.0.1.1")
+        assert result.summary.counters.ip.frames == 1
+        assert result.n_mapped == 0
+
+    def test_proc_file_has_no_size(self) -> None:
+        with pytest.raises(CaptureError, match="not a capture file"):
+            account("/proc/self/maps")  # type: ignore[arg-type]
+
+
+def test_file_that_grows(tmp_path: Path) -> None:
+    target, end = make_accountant(), len(FILE) // 2
+    (tmp_path / "x").write_bytes(FILE[:end])
+    with reading(tmp_path / "x") as reader, (tmp_path / "x").open("ab") as file:
+        drain(target, reader, 5000)
+        while end < len(FILE):
+            file.write(FILE[end : end + 1_000_003])
+            file.flush()
+            end += 1_000_003
+            drain(target, reader, 2500)
+        while not reader.exhausted:
+            drain(target, reader, 2500)
+        assert reader.n_mapped > len(SMALL) // 2
+    assert finish(target).counters.ip.frames == len(SMALL)
+
+
+def assert_first(summary: Snapshot, n_frames: int, whole: Path) -> None:
+    """Check that exactly the first frames of a file are accounted."""
+    target = make_accountant()
+    with reading(whole, mapping=False) as reader:
+        assert drain(target, reader, n_frames) == n_frames
+    expected = finish(target)
+    assert rows(summary) == rows(expected)
+    assert summary.counters == expected.counters
+
+
+class TestShrinking:
+    @pytest.mark.parametrize("end", [0, 100, 4096 * 30, MIB, MIB + 4096])
+    def test_between_two_drains_to_before_the_position(self, path: Path, end: int) -> None:
+        target = make_accountant()
+        with reading(path) as reader:
+            drain(target, reader, 6000)
+            os.truncate(path, end)
+            with pytest.raises(TruncatedCaptureError, match=WAS_CUT.format(6000)):
+                drain(target, reader, ALL)
+        assert finish(target).counters.ip.frames == 6000
+
+    def test_between_two_drains_to_behind_the_position(self, path: Path) -> None:
+        shutil.copy(path, whole := path.with_name("whole"))
+        for end in range(WINDOW + 1000, WINDOW + 8000, 379):
+            shutil.copy(whole, path)
+            target = make_accountant()
+            with reading(path) as reader:
+                drain(target, reader, 3000)
+                os.truncate(path, end)
+                with pytest.raises(TruncatedCaptureError, match="the file was cut while it was read"):
+                    drain(target, reader, ALL)
+                assert_first(finish(target), reader.n_records, whole)
+
+    def test_while_it_is_drained(self, path: Path) -> None:
+        """Until that happened in the middle several times; each time the first frames are accounted, and nothing else."""
+        shutil.copy(path, whole := path.with_name("whole"))
+        generator, n_caught = random.Random(1), 0
+        longest_s = min(self.duration_s(path) for _ in range(5))  # so that a pause of up to so long ends within the next
+        for _ in range(1000):
+            if n_caught == 5:
+                break
+            shutil.copy(whole, path)
+            target, go = make_accountant(), threading.Event()
+            end = generator.choice((0, generator.randrange(len(FILE)), generator.randrange(len(FILE))))
+            pause_s = generator.random() * longest_s
+            cutter = threading.Thread(target=self.cut_later, args=(path, end, go, pause_s))
+            cutter.start()
+            with reading(path) as reader:
+                go.set()
+                try:
+                    while not reader.exhausted:
+                        drain(target, reader, ALL)
+                except TruncatedCaptureError as error:
+                    assert str(error) == WAS_CUT.format(reader.n_records)  # noqa: PT017 - it may also not come
+                    n_caught += 0 < reader.n_mapped < len(SMALL) - 2000
+                else:
+                    assert reader.n_records == len(SMALL)
+                cutter.join()
+                assert_first(finish(target), reader.n_records, whole)
+        assert n_caught, "no drain was ever disturbed"
+
+    @staticmethod
+    def duration_s(path: Path) -> float:
+        with reading(path) as reader:
+            target, began = make_accountant(), time.monotonic()
+            drain(target, reader, ALL)
+            return time.monotonic() - began
+
+    @staticmethod
+    def cut_later(path: Path, end: int, go: threading.Event, pause_s: float) -> None:
+        go.wait()
+        time.sleep(pause_s)
+        os.truncate(path, end)
+
+    def test_by_several_threads_at_once(self, path: Path) -> None:
+        shutil.copy(path, whole := path.with_name("whole"))
+        for _ in range(10):
+            shutil.copy(whole, path)
+            results: list[tuple[Snapshot, int]] = []
+            threads = [threading.Thread(target=self.drain_all, args=(path, results)) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            time.sleep(0.001)
+            os.truncate(path, 300_000)
+            for thread in threads:
+                thread.join()
+            assert len(results) == 4
+            for summary, n_records in results:
+                assert_first(summary, n_records, whole)
+
+    @staticmethod
+    def drain_all(path: Path, results: list[tuple[Snapshot, int]]) -> None:
+        target = make_accountant()
+        with reading(path) as reader:
+            try:
+                while not reader.exhausted:
+                    drain(target, reader, 5000)
+            except TruncatedCaptureError:
+                pass
+            results.append((finish(target), reader.n_records))
+
+
+SCRIPT = """
+import faulthandler, mmap, os, signal, sys
+from pathlib import Path
+from fastmon._accounting import SavefileReader
+from fastmon.accounting import make_accountant
+
+SIGBUS_BIT = 1 << signal.SIGBUS - 1
+
+def is_caught():
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("SigCgt:"))
+    return bool(int(line.split()[1], 16) & SIGBUS_BIT)
+
+def drain():
+    fd = os.open(sys.argv[1], os.O_RDONLY)
+    reader = SavefileReader(fd, "x", mapping=True)
+    make_accountant().drain(reader, 1 << 40)
+    assert reader.n_mapped
+
+def fault():
+    file = open(sys.argv[1], "r+b")
+    view = mmap.mmap(file.fileno(), 0)
+    file.truncate(0)
+    return view[100_000]
+"""
+
+
+def run(script: str, path: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", SCRIPT + script, str(path)], capture_output=True, text=True, check=False)
+
+
+class TestHandler:
+    @pytest.mark.skipif(_accounting.DEBUG, reason="AddressSanitizer has a handler of its own")
+    def test_none_is_left_after_a_drain(self, path: Path) -> None:
+        assert run("assert not is_caught(); drain(); assert not is_caught(); print('good')", path).stdout == "good\n"
+
+    def test_another_fault_kills_after_a_drain(self, path: Path) -> None:
+        result = run("drain(); fault(); print('alive')", path)
+        assert result.returncode != 0
+        assert "alive" not in result.stdout
+
+    def test_other_faults_and_signals_while_a_file_is_drained_go_to_the_handler_before(self, path: Path) -> None:
+        drain_always = """
+import threading
+def always():
+    while True:
+        drain()
+threading.Thread(target=always, daemon=True).start()
+import time; time.sleep(0.05)
+"""
+        other = path.with_name("other")
+        shutil.copy(path, other)
+        caught = (
+            """
+seen = []
+signal.signal(signal.SIGBUS, lambda *_: seen.append(1))
+"""
+            + drain_always
+            + """
+for _ in range(200):
+    before = len(seen)
+    os.kill(os.getpid(), signal.SIGBUS)
+    while len(seen) == before:
+        pass
+print(len(seen), flush=True)
+os._exit(0)
+"""
+        )
+        assert run(caught, path).stdout == "200\n"
+        fatal = "faulthandler.enable()\n" + drain_always + f"sys.argv[1] = {str(other)!r}\nfault()\n"
+        result = run(fatal, path)
+        assert result.returncode != 0
+        if not _accounting.DEBUG:
+            assert "Bus error" in result.stderr
