@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from fastmon.accounting import make_accountant
 from fastmon.addresses import PRIVATE_NETWORKS, interface_networks
 from fastmon.capture import open_live, open_offline
-from fastmon.capture.live import DEFAULT_BUFFER_BYTES, DEFAULT_SNAPLEN
+from fastmon.capture.live import DEFAULT_BUFFER_BYTES, DEFAULT_SNAPLEN, PAYLOAD_SNAPLEN
 from fastmon.config import make_options
 from fastmon.conversations import AppTables, EndedConversations
 from fastmon.monitor import Control, LiveMonitor, Plan, Problem, ReplayMonitor
@@ -141,7 +141,7 @@ def open_captures(interface: str, options: Options, stack: ExitStack) -> list[Li
             open_live(
                 interface,
                 filter=options.filter,
-                snaplen=options.snaplen or DEFAULT_SNAPLEN,
+                snaplen=options.snaplen or (DEFAULT_SNAPLEN if options.hosts_only else PAYLOAD_SNAPLEN),
                 buffer_bytes=options.buffer_bytes or DEFAULT_BUFFER_BYTES,
                 direction=options.direction,
                 fanout_group=group,

@@ -36,6 +36,9 @@ __all__ = ["InterfaceInfo", "LiveCapture", "interfaces", "open_live"]
 DEFAULT_SNAPLEN = 128
 """Bytes captured of each frame: enough for the addresses and ports behind common encapsulations."""
 
+PAYLOAD_SNAPLEN = 1600
+"""Enough for a whole frame's payload, which applications and names are told by."""
+
 DEFAULT_BUFFER_BYTES = 64 << 20
 """Of the kernel's ring: a second of 400,000 frames."""
 
