@@ -1,8 +1,8 @@
 """The README's capture: five minutes of a small office's network, as its gateway sees them.
 
 A dozen devices talk to some forty servers, all of documentation or private addresses, in protocols that their first payloads
-show: TLS with a server's name, HTTP, QUIC, SMB, RTP, DNS, mDNS, SSDP, NTP and DHCP. Frames are cut at `SNAPLEN`; their wire
-lengths are those of whole frames.
+show: TLS with a server's name, HTTP, QUIC, SMB, RTP, DNS, mDNS, SSDP, NTP and DHCP. Frames are cut, long ones more than
+short ones; their wire lengths are those of whole frames.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["capture"]
 
-SNAPLEN = 320  # a lease's host name, a ClientHello's server name
+SNAPLEN, BULK_SNAPLEN = 320, 112  # a lease's host name and a ClientHello's server name fit; of full frames less is kept
+BULK_LEN = 700
 RANDOM_LEN = 64  # of a payload; the rest is zeros, which pack well
 DURATION_S = 300
 ETHERNET, ARP, LLDP = 1, 0x0806, 0x88CC
@@ -333,7 +334,9 @@ def capture(seed: str) -> Variant:
     for part in (browse, transfer, chatter, link_layer):
         part(office)
     records = [
-        Record(frame, START_NS + int(at * 1e6) * 1000, min(len(frame.data), SNAPLEN))
+        Record(
+            frame, START_NS + int(at * 1e6) * 1000, min(len(frame.data), SNAPLEN if len(frame.data) < BULK_LEN else BULK_SNAPLEN)
+        )
         for at, frame in sorted(office.frames, key=lambda timed: timed[0])
     ]
     return Variant("demo.pcap", pcap(records, ETHERNET, snaplen=SNAPLEN), records)
