@@ -286,6 +286,7 @@ def test_records_that_cannot_be_written(capture: Path, tmp_path: Path) -> None:
     assert result.returncode == 1
     (line,) = result.stderr.splitlines()
     assert "No space left" in line
+    assert "summary" in result.stdout
 
 
 def test_records_of_before_stay_where_nothing_can_be_read(tmp_path: Path) -> None:

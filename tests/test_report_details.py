@@ -87,7 +87,7 @@ def drawn(snapshot: Snapshot, width: int, monkeypatch: pytest.MonkeyPatch) -> st
 
 
 def test_details_of_hosts_only_are_empty() -> None:
-    assert host_details(snapshot_of([FakeFrame(T0, 100, 1, 2)], MINUTE)) == [HostDetails(addresses=[])] * 2
+    assert host_details(snapshot_of([FakeFrame(T0, 100, 1, 2)], MINUTE)) == [HostDetails()] * 2
 
 
 def test_applications_with_most_bytes_come_first() -> None:
@@ -111,7 +111,7 @@ def test_name_and_vendor_of_a_host() -> None:
 def test_device_has_all_its_addresses() -> None:
     devices = group_hosts(detailed(mac=PI), Grouping(by_mac=True))
     addresses = {row.host: host.addresses for row, host in zip(devices, host_details(devices), strict=True)}
-    assert addresses == {"10.0.0.1": ["10.0.0.1"], "10.0.0.2": [], "10.0.0.3": []}
+    assert addresses == {"10.0.0.1": ("10.0.0.1",), "10.0.0.2": (), "10.0.0.3": ()}
 
 
 # JSON lines.

@@ -306,8 +306,6 @@ def _show_conversations(event: EndedConversations, sink: Sink, sinks: list[Sink]
     except OSError as error:
         _say(f"cannot write the conversations: {error.strerror}")
         sinks.remove(sink)
-        with suppress(OSError):
-            sink.close()
         return 1
     return 0
 
