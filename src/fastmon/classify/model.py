@@ -6,14 +6,14 @@ What it does not do: look at payloads.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from fastmon.names import NameFact
 
 __all__ = ["Conversation", "Endpoint", "Finding", "NameFact"]
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(NamedTuple):
     """One end of a conversation.  host: 16-byte key, IPv4 as v4-mapped.  port: 0 where the protocol has none."""
 
     host: bytes
