@@ -88,7 +88,8 @@ cdef extern from *:
 cdef enum:
     CHUNK_BYTES = 1 << 18  # per read(2): as large as the cache holds beside the tables
     LEAST_MEAN_BYTES = 256  # of records, for mapping: the frames' bodies are what is not copied then
-    UNMAPPED_BYTES = 8 << 20  # to read after a place where mapping does not pay
+    UNMAPPED_BYTES = 8 << 20  # to read after a place where mapping does not pay; twice as many after each further one
+    MOST_UNMAPPED_BYTES = 1 << 28
     PEEK_BYTES = 1 << 15  # the same between two drains of a mapped file: it is for the few frames that are looked at singly
     POLL_MS = 100  # of a pipe, so that signals and intervals are not kept waiting
     N_LINK_TYPES = 300
@@ -267,6 +268,7 @@ cdef class SavefileReader:
     cdef bint mappable
     cdef bint always_mapped
     cdef uint64_t map_from  # in `n_input_bytes`
+    cdef uint64_t n_unmapped_bytes  # to read next time
     cdef size_t chunk
     cdef int64_t n_file_bytes  # when it was last looked at
     cdef bint at_end
@@ -297,6 +299,7 @@ cdef class SavefileReader:
         self.n_file_bytes = file_bytes(fd) if stream is None and is_regular(fd) else 0
         self.mappable = self.n_file_bytes > 0 and mapping is not False
         self.always_mapped = mapping is True
+        self.n_unmapped_bytes = UNMAPPED_BYTES
         self.chunk = CHUNK_BYTES
         self.grow(CHUNK_BYTES + len(head))
         memcpy(self.buffer, <const uint8_t*>head, len(head))
@@ -431,7 +434,10 @@ cdef class SavefileReader:
             self.chunk = PEEK_BYTES
             set_position(self.fd, offset)
         if status == DEAR:
-            self.map_from = self.n_input_bytes + UNMAPPED_BYTES
+            if n_read:
+                self.n_unmapped_bytes = UNMAPPED_BYTES
+            self.map_from = self.n_input_bytes + self.n_unmapped_bytes
+            self.n_unmapped_bytes = min(2 * self.n_unmapped_bytes, <uint64_t>MOST_UNMAPPED_BYTES)
         return n_read
 
     cdef int passes(self, Record* record) except -1 nogil:
