@@ -30,11 +30,10 @@ from fastmon._conversations cimport (
 )
 from fastmon._decode cimport IP, N_STATUSES, NON_IP, UNSUPPORTED_LINK_TYPE, Cursor, Packet
 from fastmon._engine cimport (
-    BATCH_FRAMES, COPY_BYTES, PUSH_DONE, PUSH_REFUSED, Engine, Tally, count, decode as decode_frame, engine_init,
+    BATCH_FRAMES, COPY_BYTES, PUSH_DONE, PUSH_REFUSED, Engine, count, decode as decode_frame, engine_init,
     flush, push, push_addresses, set_flow_hash,
 )
-from fastmon._applications cimport AppTally
-from fastmon._flows cimport EndedRow, FlowCounts, Flows, is_running, relabel, want_payloads
+from fastmon._flows cimport FlowCounts, Flows, is_running, relabel, want_payloads
 from fastmon._hosts cimport Crossing, Hosts, Overflow, Prefix, is_local
 from fastmon._link cimport enter
 from fastmon._payloads cimport Payload, must_pause, payloads_free, payloads_init
@@ -56,7 +55,7 @@ from fastmon._savefile cimport (
     FAULT_SNOOP_LINK, FAULT_TRAILER, FAULT_VERSION, FORMAT_UNKNOWN, MAX_BLOCK_LENGTH, MAX_CAP_LEN, MICROSECOND_MAGIC,
     NEED_INPUT, RECORD, Interface, Record, Savefile, available, damaged, is_plain_pcap, read_header,
 )
-from fastmon._tables cimport HostRow, HostTable, Traffic, bytes_in, is_flagged, table_free, table_init
+from fastmon._tables cimport HostRow, HostTable, Tally, Traffic, bytes_in, is_flagged, table_free, table_init
 from fastmon._upper cimport PROTOCOL_NOT_CAPTURED, Upper, decode_upper
 from fastmon._wire cimport unlikely, v6_key
 
@@ -725,6 +724,18 @@ cdef Prefix parse_prefix(text) except *:
     return prefix
 
 
+cdef object taken(const void* rows, uint32_t n_rows, dtype):
+    """A copy of rows as a read-only array."""
+    import numpy as np
+
+    copy = np.empty(n_rows, dtype)
+    cdef uint8_t[::1] target = copy.view(np.uint8) if n_rows else None
+    if n_rows:
+        memcpy(&target[0], rows, target.shape[0])
+    copy.flags.writeable = False
+    return copy
+
+
 cdef Flows* new_flows(int64_t max_conversations, applications, bint keeps_ended, uint64_t seed) except NULL:
     """What accounting conversations needs; `flows_free` frees it."""
     from fastmon.conversations import AppTables
@@ -1089,13 +1100,10 @@ cdef class Accountant:
 
         from fastmon.conversations import CONVERSATION_DTYPE
 
-        cdef uint32_t n_ended = 0 if self.engine.flows == NULL else self.engine.flows.n_ended
-        ended = np.empty(n_ended, CONVERSATION_DTYPE)
-        cdef uint8_t[::1] target = ended.view(np.uint8) if n_ended else None
-        if n_ended:
-            memcpy(&target[0], self.engine.flows.ended, n_ended * sizeof(EndedRow))
-            self.engine.flows.n_ended = 0
-        ended.flags.writeable = False
+        if self.engine.flows == NULL:
+            return np.empty(0, CONVERSATION_DTYPE)
+        ended = taken(self.engine.flows.ended, self.engine.flows.n_ended, CONVERSATION_DTYPE)
+        self.engine.flows.n_ended = 0
         return ended
 
     def take_packets(self):
@@ -1104,13 +1112,10 @@ cdef class Accountant:
 
         from fastmon.packets import PACKET_DTYPE
 
-        cdef uint32_t n_filled = 0 if self.engine.log == NULL else self.engine.log.n_filled
-        records = np.empty(n_filled, PACKET_DTYPE)
-        cdef uint8_t[::1] target = records.view(np.uint8) if n_filled else None
-        if n_filled:
-            memcpy(&target[0], self.engine.log.records, n_filled * sizeof(PacketRecord))
-            self.engine.log.n_filled = 0
-        records.flags.writeable = False
+        if self.engine.log == NULL:
+            return np.empty(0, PACKET_DTYPE)
+        records = taken(self.engine.log.records, self.engine.log.n_filled, PACKET_DTYPE)
+        self.engine.log.n_filled = 0
         return records
 
     @property
@@ -1280,7 +1285,7 @@ cdef class Accountant:
         from fastmon.conversations import APP_TOTAL_DTYPE
 
         cdef AppTable* apps = &self.engine.hosts.apps
-        cdef AppTally* tally
+        cdef Tally* tally
         rows = []
         for app in range(1, N_APPS):
             tally = &apps.interval[app] if since_rotation else &apps.total[app]

@@ -14,7 +14,7 @@ from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from fastmon._tables cimport Traffic, release, reserve
+from fastmon._tables cimport Tally, Traffic, release, reserve, tally_add
 
 cdef enum:
     N_APPS = 256
@@ -26,10 +26,6 @@ cdef struct AppRow:
     uint32_t next  # row + 1 of the host's next application; of a free row, of the next free one
     uint32_t app
 
-cdef struct AppTally:
-    uint64_t frames
-    uint64_t bytes
-
 cdef struct AppTable:
     AppRow* rows
     uint32_t* heads
@@ -38,8 +34,8 @@ cdef struct AppTable:
     uint32_t max_rows
     uint32_t free_row  # + 1
     uint32_t max_hosts
-    AppTally[N_APPS] interval
-    AppTally[N_APPS] total
+    Tally[N_APPS] interval
+    Tally[N_APPS] total
 
 
 cdef inline void apps_free(AppTable* table) noexcept nogil:
@@ -176,10 +172,8 @@ cdef inline void apps_merge_tallies(AppTable* table, const AppTable* other) noex
     """Add the network's sums of another table's interval."""
     cdef uint32_t app
     for app in range(N_APPS):
-        table.interval[app].frames += other.interval[app].frames
-        table.interval[app].bytes += other.interval[app].bytes
-        table.total[app].frames += other.interval[app].frames
-        table.total[app].bytes += other.interval[app].bytes
+        tally_add(&table.interval[app], other.interval[app].frames, other.interval[app].bytes)
+        tally_add(&table.total[app], other.interval[app].frames, other.interval[app].bytes)
 
 
 cdef inline void apps_begin_interval(AppTable* table) noexcept nogil:

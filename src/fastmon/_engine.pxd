@@ -19,7 +19,7 @@ from fastmon._hosts cimport Hosts, add_in, add_out, admit, locate, prefetch_row
 from fastmon._link cimport LINK_ETHERNET, enter
 from fastmon._packet_log cimport PacketLog, log_decoded
 from fastmon._payloads cimport must_pause
-from fastmon._tables cimport NO_ROW, HostRow, likely_row, table_hash, table_reserve
+from fastmon._tables cimport NO_ROW, HostRow, Tally, likely_row, table_hash, table_reserve, tally_add
 from fastmon._upper cimport find_innermost
 from fastmon._wire cimport Key, be16_at, likely, prefetch_read, prefetch_write, unlikely, v4_key, v6_key
 
@@ -34,10 +34,6 @@ cdef enum:  # of pushing a frame
 
 cdef enum:
     REFUSED = -1  # instead of a frame's status
-
-cdef struct Tally:
-    uint64_t frames
-    uint64_t bytes
 
 cdef struct Engine:
     Hosts hosts
@@ -202,8 +198,7 @@ cdef inline void engine_init(Engine* engine) noexcept nogil:
 
 
 cdef inline void count(Engine* engine, int status, uint32_t wire_len) noexcept nogil:
-    engine.tallies[status].frames += 1
-    engine.tallies[status].bytes += wire_len
+    tally_add(&engine.tallies[status], 1, wire_len)
 
 
 cdef inline Entry* push_addresses(Engine* engine, Key src, Key dst, uint32_t wire_len, int64_t ts_ns) noexcept nogil:

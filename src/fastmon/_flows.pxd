@@ -4,11 +4,10 @@ What it does not do: account hosts (`_hosts.pxd`), choose what an application is
 protocol and port).
 """
 
-from libc.stdint cimport INT64_MIN, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport realloc
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from fastmon._applications cimport AppTally, app_credit, app_recredit
+from fastmon._applications cimport app_credit, app_recredit
 from fastmon._batch cimport TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, Entry
 from fastmon._conversations cimport (
     BY_NOBODY, BY_PAYLOAD, BY_PORT, CLOSED, CLOSED_BY_FIN, CLOSED_BY_RST, CLOSED_TIMEOUT_NS, ENDED_FULL, ENDED_IDLE,
@@ -18,7 +17,7 @@ from fastmon._conversations cimport (
 )
 from fastmon._hosts cimport Hosts, is_local
 from fastmon._payloads cimport Payload, Payloads, payload_fill, payload_slot
-from fastmon._tables cimport NO_ROW, Traffic, table_find, table_hash
+from fastmon._tables cimport NO_ROW, Traffic, grown, table_find, table_hash, tally_add
 from fastmon._wire cimport Key, be16_at, be32_at, likely, prefetch_read, unlikely
 
 cdef enum:
@@ -91,11 +90,6 @@ cdef inline void settle_side(Hosts* hosts, Conversation* row, const Key* key, in
         row.state |= UNCREDITED_B if side else UNCREDITED_A
 
 
-cdef inline void tally_add(AppTally* tally, uint64_t n_packets, uint64_t n_bytes) noexcept nogil:
-    tally.frames += n_packets
-    tally.bytes += n_bytes
-
-
 cdef inline void settle(Hosts* hosts, Flows* flows, uint32_t number) noexcept nogil:
     """Credit what a conversation moved since the last time to its application."""
     cdef Conversation* row = &flows.table.rows[number]
@@ -149,16 +143,13 @@ cdef inline void relabel(Hosts* hosts, Flows* flows, uint32_t number, uint8_t ap
 cdef inline void keep_ended(Flows* flows, uint32_t number, int reason) noexcept nogil:
     cdef const Conversation* row = &flows.table.rows[number]
     cdef const ConversationRecord* record = &flows.table.records[number]
-    cdef EndedRow* ended
-    cdef uint32_t room
+    cdef EndedRow* ended = flows.ended
     if flows.n_ended == flows.max_ended:
-        room = flows.max_ended * 2 + SWEEP_ROWS
-        ended = <EndedRow*>realloc(flows.ended, room * sizeof(EndedRow))
+        ended = <EndedRow*>grown(ended, &flows.max_ended, sizeof(EndedRow))
         if ended == NULL:
             flows.ended_lost = True
             return
         flows.ended = ended
-        flows.max_ended = room
     ended = &flows.ended[flows.n_ended]
     flows.n_ended += 1
     ended.token = token_of(&flows.table, number)

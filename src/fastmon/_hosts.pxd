@@ -7,17 +7,13 @@ What it does not do: decode, batch, keep intervals.
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from libc.stdlib cimport realloc
 
-from fastmon._applications cimport AppTable, apps_forget, apps_move
+from fastmon._applications cimport AppTable, apps_forget
 from fastmon._tables cimport (
-    NO_ROW, HostRow, HostTable, Traffic, bytes_in, likely_row, passes, set_flag, table_displace, table_find, table_insert,
-    table_move, table_truncate,
+    NO_ROW, HostRow, HostTable, Traffic, bytes_in, grown, likely_row, passes, set_flag, table_displace, table_find,
+    table_insert,
 )
 from fastmon._wire cimport Key, likely, prefetch_write, unlikely
-
-cdef enum:
-    CROSSINGS_MORE = 64  # room made at once
 
 cdef struct Overflow:
     uint64_t frames_in
@@ -62,16 +58,13 @@ cdef inline bint is_local(const Hosts* hosts, const Key* key) noexcept nogil:
 
 cdef inline void record_crossing(Hosts* hosts, HostRow* host, int64_t ts_ns, uint64_t n_following) noexcept nogil:
     """Flag a host whose total has passed its limit, once; `n_following` bytes of what passed it are still to be added."""
-    cdef Crossing* grown
-    cdef uint32_t room
+    cdef Crossing* crossings
     if hosts.n_crossings == hosts.max_crossings:
-        room = hosts.max_crossings * 2 + CROSSINGS_MORE
-        grown = <Crossing*>realloc(hosts.crossings, room * sizeof(Crossing))
-        if grown == NULL:
+        crossings = <Crossing*>grown(hosts.crossings, &hosts.max_crossings, sizeof(Crossing))
+        if crossings == NULL:
             hosts.crossing_lost = True
             return
-        hosts.crossings = grown
-        hosts.max_crossings = room
+        hosts.crossings = crossings
     set_flag(host)
     hosts.crossings[hosts.n_crossings].key = host.key
     hosts.crossings[hosts.n_crossings].ts_ns = ts_ns

@@ -12,6 +12,7 @@ What it does not do: lock, sort, allocate per row.
 
 from libc.stddef cimport size_t
 from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport realloc
 from libc.string cimport memcpy, memset
 
 from fastmon._wire cimport Key, likely, unlikely
@@ -50,6 +51,7 @@ cdef extern from *:
 cdef enum:
     NO_ROW = 0xFFFFFFFF
     MIN_SLOTS = 4096
+    LEAST_ROOM_ADDED = 256  # to an array that grows
 
 cdef struct HostRow:  # snapshot.HOST_DTYPE
     Key key
@@ -66,6 +68,10 @@ cdef struct Traffic:
     uint64_t packets_in
     uint64_t packets_out
 
+cdef struct Tally:
+    uint64_t frames
+    uint64_t bytes
+
 cdef struct HostTable:
     HostRow* rows
     Traffic* bases
@@ -77,6 +83,20 @@ cdef struct HostTable:
     uint32_t n_reserved  # rows of address space
     uint64_t seed_high
     uint64_t seed_low
+
+
+cdef inline void tally_add(Tally* tally, uint64_t n_frames, uint64_t n_bytes) noexcept nogil:
+    tally.frames += n_frames
+    tally.bytes += n_bytes
+
+
+cdef inline void* grown(void* rows, uint32_t* room, size_t row_bytes) noexcept nogil:
+    """An array with room for more than twice as many; NULL, and nothing done, without memory for it."""
+    cdef uint32_t n_rows = room[0] * 2 + LEAST_ROOM_ADDED
+    cdef void* moved = realloc(rows, n_rows * row_bytes)
+    if moved != NULL:
+        room[0] = n_rows
+    return moved
 
 
 cdef inline uint64_t bytes_in(const HostRow* row) noexcept nogil:

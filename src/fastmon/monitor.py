@@ -160,6 +160,13 @@ class _Monitor(abc.ABC, Generic[_ShardT]):
             future.result()
             self._collector.merge(shard.accountant)
 
+    def _collect(self) -> None:
+        """End the conversations of several workers, and add up what they accounted last."""
+        if self._workers is not None:
+            for shard in self._shards:
+                shard.accountant.end_conversations()
+                self._collector.merge(shard.accountant)
+
     def _after_gulp(self) -> None:
         """Say how far the run is, where anybody wants to know."""
 
@@ -241,10 +248,6 @@ class _Monitor(abc.ABC, Generic[_ShardT]):
     def _finish(self, last: Interval | None, whole: Interval) -> Iterator[Event]:
         """Yield the last interval's snapshot, if intervals are reported and one is running, and the summary."""
         yield from self._complete_log()
-        if self._workers is not None:
-            for shard in self._shards:
-                shard.accountant.end_conversations()
-                self._collector.merge(shard.accountant)
         last_snapshot, summary = self._collector.finish(last or whole, whole)
         for shard in self._shards:
             shard.take_ended()
@@ -297,6 +300,7 @@ class ReplayMonitor(_Monitor[ReplayShard]):
         finally:
             for shard in self._shards:
                 shard.close()
+        self._collect()
         yield from self._news()
         if self._control.stop or any(shard.n_opened for shard in self._shards):
             yield from self._finish(last, Interval(self._collector.first_ts_ns or 0, self._collector.last_ts_ns or 0))
@@ -390,9 +394,7 @@ class LiveMonitor(_Monitor[LiveShard]):
         last_call_ns = self._clock.now_ns() + LAST_CALL_NS
         for shard in self._shards:
             shard.last_call(last_call_ns)
-        if self._workers is not None:
-            for shard in self._shards:
-                self._collector.merge(shard.accountant)
+        self._collect()
         yield from self._news()
         stop_ns = max(last_start_ns, self._clock.now_ns())
         yield from self._finish(Interval(last_start_ns, stop_ns), Interval(min(first_ns, stop_ns), stop_ns))
