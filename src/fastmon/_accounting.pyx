@@ -24,7 +24,7 @@ from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memmove, memset
 
 from fastmon._applications cimport N_APPS, AppTable, apps_free, apps_init, traffic_is_zero
-from fastmon._batch cimport Entry, describe
+from fastmon._batch cimport Entry, describe, find_payload, set_payload
 from fastmon._conversations cimport (
     BY_PAYLOAD, N_REASONS, Conversation, conversations_free, conversations_init,
 )
@@ -145,7 +145,8 @@ def decode(link_type, data, inner=False):
     if status != IP:
         return PacketSummary(FrameStatus(status))
     decode_upper(packet.ip, packet.ip_avail, &upper)
-    describe(&entry, packet.ip, packet.ip_avail)
+    has_tcp_flags = describe(&entry, packet.ip, packet.ip_avail)
+    find_payload(&entry)
     return PacketSummary(
         FrameStatus.IP,
         (<uint8_t*>&packet.src)[:16],
@@ -153,8 +154,8 @@ def decode(link_type, data, inner=False):
         None if upper.protocol == PROTOCOL_NOT_CAPTURED else upper.protocol,
         (upper.src_port, upper.dst_port) if upper.has_ports else None,
         bool(upper.is_fragment),
-        entry.tcp_flags if entry.has_tcp_flags else None,
-        entry.payload[:entry.payload_len],
+        entry.tcp_flags if has_tcp_flags else None,
+        entry.captured[:entry.n_captured],
     )
 
 
@@ -974,8 +975,7 @@ cdef class Accountant:
             entry.ports = <uint32_t>src_port << 16 | <uint32_t>dst_port
             entry.tcp_flags = summary.tcp_flags or 0
             entry.macs = NULL
-            entry.payload = <const uint8_t*>(<bytes>summary.payload)
-            entry.payload_len = len(summary.payload)
+            set_payload(entry, <const uint8_t*>(<bytes>summary.payload), len(summary.payload))
             set_flow_hash(&self.engine, entry)
         flush(&self.engine)  # while `summary` has the payload
         return 0

@@ -142,9 +142,10 @@ cdef inline int direction(const Conversation* row, const Key* a, const Key* b, c
     cdef uint64_t backward = ((a.high ^ entry.dst.high) | (a.low ^ entry.dst.low) | (b.high ^ entry.src.high)
                               | (b.low ^ entry.src.low)
                               | (row.ports ^ (entry.ports << 16 | entry.ports >> 16)) | same)
-    if unlikely(forward != 0 and backward != 0):
+    cdef uint64_t is_backward = forward != 0
+    if unlikely(backward & (0 - is_backward)):
         return -1
-    return forward != 0
+    return <int>is_backward
 
 
 cdef inline int record_direction(const ConversationTable* table, uint32_t row, const Entry* entry) noexcept nogil:

@@ -9,7 +9,7 @@ What it does not do: read, lock, raise, touch a Python object.
 from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from fastmon._batch cimport MAX_PAYLOAD, Entry, describe
+from fastmon._batch cimport MAX_PAYLOAD, Entry, describe, find_payload, set_payload
 from fastmon._conversations cimport (
     RUNNING, Conversation, conversation_candidate, conversation_find, direction, endpoint_hash, record_direction,
 )
@@ -71,16 +71,23 @@ cdef inline void account_hosts(Engine* engine, Entry* entry) noexcept nogil:
     entry.dst_row = row_number(engine, host, 0)
 
 
+cdef inline void fetch_host_slots(Engine* engine, const Entry* entry) noexcept nogil:
+    prefetch_read(&engine.hosts.table.index[entry.src_hash & engine.hosts.table.slot_mask])
+    prefetch_read(&engine.hosts.table.index[entry.dst_hash & engine.hosts.table.slot_mask])
+
+
 cdef inline void find_hosts(Engine* engine, Entry* entry) noexcept nogil:
     entry.src_row = prefetch_row(&engine.hosts, entry.src_hash)
     entry.dst_row = prefetch_row(&engine.hosts, entry.dst_hash)
 
 
 cdef inline void find_flow(Engine* engine, Entry* entry) noexcept nogil:
-    """Fetch the row that is most likely the conversation's."""
+    """Fetch the row that is most likely the conversation's, or what finds the hosts' if there is none."""
     entry.flow_row = conversation_candidate(&engine.flows.table, entry.flow_hash) if entry.is_conversational else NO_ROW
     if likely(entry.flow_row != NO_ROW):
         prefetch_write(&engine.flows.table.rows[entry.flow_row])
+    else:
+        fetch_host_slots(engine, entry)
 
 
 cdef inline void find_hosts_by_flow(Engine* engine, Entry* entry) noexcept nogil:
@@ -105,26 +112,33 @@ cdef inline void account_flow(Engine* engine, Entry* entry) noexcept nogil:
         row = &engine.flows.table.rows[entry.flow_row]
         if likely(row.state & RUNNING):
             d = direction(row, &hosts[row.hosts[0]].key, &hosts[row.hosts[1]].key, entry)
-    if unlikely(d < 0):
-        account_flow_anew(engine, entry)
-        return
-    entry.src_row = row.hosts[d]
-    entry.dst_row = row.hosts[1 - d]
-    add_out(&engine.hosts, &hosts[entry.src_row], entry.wire_len, 1, entry.ts_ns, entry.ts_ns, &entry.dst, entry.wire_len)
-    add_in(&engine.hosts, &hosts[entry.dst_row], entry.wire_len, 1, entry.ts_ns, entry.ts_ns)
-    count_frame(&engine.hosts, engine.flows, entry, entry.flow_row, d)
+    if likely(d >= 0):
+        entry.src_row = row.hosts[d]
+        entry.dst_row = row.hosts[1 - d]
+        add_out(&engine.hosts, &hosts[entry.src_row], entry.wire_len, 1, entry.ts_ns, entry.ts_ns, &entry.dst, entry.wire_len)
+        add_in(&engine.hosts, &hosts[entry.dst_row], entry.wire_len, 1, entry.ts_ns, entry.ts_ns)
+    else:
+        d = account_hosts_anew(engine, entry)
+        if not entry.is_conversational:
+            return
+    count_frame(&engine.hosts, engine.flows, entry, d)
 
 
-cdef inline void account_flow_anew(Engine* engine, Entry* entry) noexcept nogil:
-    """The same for a new conversation, and for one whose hosts are not in the rows that it knew, or in none."""
-    cdef uint32_t number
+cdef inline int account_hosts_anew(Engine* engine, Entry* entry) noexcept nogil:
+    """The same of a new conversation, and of one whose hosts are not in the rows that it knew, or in none."""
+    cdef Conversation* row
+    cdef int d
     entry.src_row = likely_row(&engine.hosts.table, entry.src_hash)
     entry.dst_row = likely_row(&engine.hosts.table, entry.dst_hash)
     account_hosts(engine, entry)
-    if entry.is_conversational:
-        number = conversation_find(&engine.flows.table, entry)
-        count_frame(&engine.hosts, engine.flows, entry, number,
-                    0 if number == NO_ROW else record_direction(&engine.flows.table, number, entry))
+    entry.flow_row = conversation_find(&engine.flows.table, entry) if entry.is_conversational else NO_ROW
+    if entry.flow_row == NO_ROW:
+        return 0
+    row = &engine.flows.table.rows[entry.flow_row]
+    d = record_direction(&engine.flows.table, entry.flow_row, entry)
+    row.hosts[d] = entry.src_row
+    row.hosts[1 - d] = entry.dst_row
+    return d
 
 
 cdef inline uint64_t account_host_batch(Engine* engine) noexcept nogil:
@@ -208,8 +222,8 @@ cdef inline Entry* push_addresses(Engine* engine, Key src, Key dst, uint32_t wir
     entry.dst = dst
     entry.src_hash = table_hash(&engine.hosts.table, &src)
     entry.dst_hash = table_hash(&engine.hosts.table, &dst)
-    prefetch_read(&engine.hosts.table.index[entry.src_hash & engine.hosts.table.slot_mask])
-    prefetch_read(&engine.hosts.table.index[entry.dst_hash & engine.hosts.table.slot_mask])
+    if engine.flows == NULL:
+        fetch_host_slots(engine, entry)
     entry.wire_len = wire_len
     entry.ts_ns = ts_ns
     engine.n_batched += 1
@@ -235,8 +249,9 @@ cdef inline void push_flow(Engine* engine, Entry* entry, const uint8_t* macs, co
         if macs != NULL:
             memcpy(copy, macs, 12)
             entry.macs = copy
-        memcpy(copy + 12, entry.payload, entry.payload_len)
-        entry.payload = copy + 12
+        find_payload(entry)
+        memcpy(copy + 12, entry.captured, entry.n_captured)
+        entry.captured = copy + 12
 
 
 cdef inline int finish_push(Engine* engine) noexcept nogil:
@@ -306,4 +321,4 @@ cdef inline void forget_frames(Engine* engine) noexcept nogil:
     cdef uint32_t i
     for i in range(engine.n_batched):
         engine.batch[i].macs = NULL
-        engine.batch[i].payload_len = 0
+        set_payload(&engine.batch[i], engine.batch[i].captured, 0)

@@ -8,12 +8,12 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from fastmon._applications cimport app_credit, app_recredit
-from fastmon._batch cimport TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, Entry
+from fastmon._batch cimport TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, Entry, find_payload
 from fastmon._conversations cimport (
     BY_NOBODY, BY_PAYLOAD, BY_PORT, CLOSED, CLOSED_BY_FIN, CLOSED_BY_RST, CLOSED_TIMEOUT_NS, ENDED_FULL, ENDED_IDLE,
     FIN_FROM_A, FIN_FROM_B, N_REASONS, RUNNING, TCP, UDP, UNCREDITED_A, UNCREDITED_B, WANTS_PAYLOAD, Conversation,
     ConversationRecord, ConversationTable, closing_reason, conversation_index, conversation_release, conversation_row,
-    conversations_reserve, fetch_slot, is_idle, is_silent_for, most_silent,
+    conversations_reserve, fetch_slot, is_idle, most_silent,
 )
 from fastmon._hosts cimport Hosts, is_local
 from fastmon._payloads cimport Payload, Payloads, payload_fill, payload_slot
@@ -269,6 +269,11 @@ cdef inline uint32_t open(Hosts* hosts, Flows* flows, const Entry* entry) noexce
     return number
 
 
+cdef inline bint may_have_ended(const Conversation* row, int64_t now_ns) noexcept nogil:
+    """Whether `ends_before` must be asked: with less effort, it may be so in vain."""
+    return row.state & CLOSED or <uint64_t>now_ns - <uint64_t>row.last_ns > <uint64_t>CLOSED_TIMEOUT_NS
+
+
 cdef inline bint ends_before(const Conversation* row, const Entry* entry) noexcept nogil:
     """Whether this frame is no more of the conversation that has its endpoints."""
     if (row.state & CLOSED and row.protocol == TCP
@@ -303,8 +308,12 @@ cdef inline void want_payloads(Flows* flows, uint32_t number, uint32_t wanted) n
         flows.table.rows[number].state &= ~WANTS_PAYLOAD
 
 
-cdef inline void offer_payload(Flows* flows, uint32_t number, const Entry* entry, int d) noexcept nogil:
-    cdef Payload* slot = payload_slot(&flows.payloads)
+cdef inline void offer_payload(Flows* flows, uint32_t number, Entry* entry, int d) noexcept nogil:
+    cdef Payload* slot
+    find_payload(entry)
+    if entry.n_captured == 0:
+        return
+    slot = payload_slot(&flows.payloads)
     if slot == NULL:
         return
     want_payloads(flows, number, flows.table.records[number].wanted - 1)
@@ -315,7 +324,7 @@ cdef inline void offer_payload(Flows* flows, uint32_t number, const Entry* entry
     slot.protocol = entry.protocol
     slot.from_a = d == 0
     slot.ts_ns = entry.ts_ns
-    payload_fill(slot, entry.payload, entry.payload_len)
+    payload_fill(slot, entry.captured, <uint16_t>entry.n_captured)
 
 
 cdef inline void end_idle(Hosts* hosts, Flows* flows, uint32_t number, int64_t now_ns) noexcept nogil:
@@ -334,15 +343,15 @@ cdef inline void sweep(Hosts* hosts, Flows* flows) noexcept nogil:
             flows.table.sweep_hand = 0
 
 
-cdef inline void count_frame(Hosts* hosts, Flows* flows, const Entry* entry, uint32_t number, int d) noexcept nogil:
-    """Account a frame, whose hosts have been, in its conversation: row `number`, in direction `d`; NO_ROW: a new one."""
+cdef inline void count_frame(Hosts* hosts, Flows* flows, Entry* entry, int d) noexcept nogil:
+    """Account a frame, whose hosts have been, in its conversation: in `flow_row`, in direction `d`; NO_ROW: a new one."""
     cdef Conversation* row
+    cdef uint32_t number = entry.flow_row
     if entry.ts_ns > flows.clock_ns:
         flows.clock_ns = entry.ts_ns
     if likely(number != NO_ROW):
         row = &flows.table.rows[number]
-        if (unlikely(row.state & CLOSED or is_silent_for(row, entry.ts_ns, CLOSED_TIMEOUT_NS))
-                and ends_before(row, entry)):
+        if unlikely(may_have_ended(row, entry.ts_ns)) and ends_before(row, entry):
             end(hosts, flows, number, closing_reason(row, ENDED_IDLE))
             number = NO_ROW
     if unlikely(number == NO_ROW):
@@ -353,15 +362,13 @@ cdef inline void count_frame(Hosts* hosts, Flows* flows, const Entry* entry, uin
     row = &flows.table.rows[number]
     row.bytes[d] += entry.wire_len
     row.packets[d] += 1
-    row.hosts[d] = entry.src_row
-    row.hosts[1 - d] = entry.dst_row
     if likely(entry.ts_ns > row.last_ns):
         row.last_ns = entry.ts_ns
     elif unlikely(entry.ts_ns < row.first_ns):
         row.first_ns = entry.ts_ns
     if unlikely(entry.tcp_flags & (TCP_FIN | TCP_RST)):
         note_tcp_flags(flows, number, entry.tcp_flags, d)
-    if unlikely(row.state & WANTS_PAYLOAD and entry.payload_len):
+    if unlikely(row.state & WANTS_PAYLOAD):
         offer_payload(flows, number, entry, d)
     flows.n_frames += 1
     if flows.n_frames & (SWEEP_FRAMES - 1) == 0:
