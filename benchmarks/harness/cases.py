@@ -34,7 +34,7 @@ CASES: dict[str, Case] = {
         quick_capture=Capture("mix", 100_000, SNAPLEN_96),
         small=Capture("mix", 300_000, SNAPLEN_96),
     ),
-    "replay-full": Replay(Capture("mix", 20_000_000), quick_capture=Capture("mix", 100_000)),
+    "replay-full": Replay(Capture("mix", 30_000_000), quick_capture=Capture("mix", 100_000)),
     "replay-apps": Layers(
         Capture("mix", 60_000_000, SNAPLEN_96), quick_capture=Capture("mix", 100_000, SNAPLEN_96), least_mpps=15
     ),

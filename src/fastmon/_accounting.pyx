@@ -36,6 +36,7 @@ from fastmon._engine cimport (
 from fastmon._flows cimport FlowCounts, Flows, is_running, relabel, want_payloads
 from fastmon._hosts cimport Crossing, Hosts, Overflow, Prefix, is_local
 from fastmon._link cimport enter
+from fastmon._mapping cimport WINDOW_BYTES
 from fastmon._payloads cimport Payload, must_pause, payloads_free, payloads_init
 from fastmon._packet_log cimport (
     KNOWN_PORTS, KNOWN_PROTOCOL, KNOWN_TCP_FLAGS, LOG_RECORDS, PacketRecord, log_frame, log_free, log_new,
@@ -85,7 +86,7 @@ cdef extern from *:
     FILE* fmemopen(void* buffer, size_t n_bytes, const char* mode)
 
 cdef enum:
-    CHUNK_BYTES = 1 << 18  # per read(2): as large as the cache holds beside the tables
+    CHUNK_BYTES = 1 << 20  # per read(2): the kernel copies faster into memory that the second cache does not hold
     LEAST_MEAN_BYTES = 256  # of records, for mapping: the frames' bodies are what is not copied then
     UNMAPPED_BYTES = 8 << 20  # to read after a place where mapping does not pay; twice as many after each further one
     MOST_UNMAPPED_BYTES = 1 << 28
@@ -434,7 +435,7 @@ cdef class SavefileReader:
             self.chunk = PEEK_BYTES
             set_position(self.fd, offset)
         if status == DEAR:
-            if n_read:
+            if offset - begin > WINDOW_BYTES:  # the windows before were not dear
                 self.n_unmapped_bytes = UNMAPPED_BYTES
             self.map_from = self.n_input_bytes + self.n_unmapped_bytes
             self.n_unmapped_bytes = min(2 * self.n_unmapped_bytes, <uint64_t>MOST_UNMAPPED_BYTES)

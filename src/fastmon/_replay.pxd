@@ -25,17 +25,19 @@ cdef extern from *:
     #define RUSAGE_THREAD 1
     #endif
     static int64_t fm_file_bytes(int fd) { struct stat s; return fstat(fd, &s) == 0 ? (int64_t)s.st_size : -1; }
-    static int64_t fm_n_faults(void) { struct rusage u; return getrusage(RUSAGE_THREAD, &u) == 0 ? u.ru_minflt : 0; }
-    static void fm_touch(const uint8_t* p) { (void)*(const volatile uint8_t*)p; }
+    static int64_t fm_n_faults(void) {
+        struct rusage u;
+        return getrusage(RUSAGE_THREAD, &u) == 0 ? u.ru_minflt + u.ru_majflt : 0;
+    }
     """
     int64_t file_bytes "fm_file_bytes"(int fd) noexcept nogil
     int64_t n_faults "fm_n_faults"() noexcept nogil
-    void touch "fm_touch"(const uint8_t* at) noexcept nogil
 
 cdef enum:
-    AHEAD_BYTES = 4096  # the next header's place is known too late to fetch it alone, so all lines are fetched before it
+    AHEAD_BYTES = 8192  # the next header's place is known too late to fetch it alone, so all lines are fetched before it
     LINE_BYTES = 64
     LEAST_MAPPED_BYTES = 1 << 16  # for less, a mapping costs more than reading
+    MOST_FAULTS = 8  # for each window: with more of them, reading is faster. Small pages take 32, a huge one takes 1
 
 cdef enum:  # of mapping
     MAPPED  # there may be more
@@ -119,24 +121,15 @@ cdef inline int64_t drain_window(Engine* engine, const Interface* interface, Win
     return n_read
 
 
-cdef inline bint is_one_page(const Window* window) noexcept nogil:
-    """Whether one fault maps the window."""
-    cdef int64_t n_before = n_faults()
-    touch(window.base)
-    touch(window.base + WINDOW_BYTES // 2)
-    touch(window.base + WINDOW_BYTES - 1)
-    return n_faults() - n_before <= 1
-
-
 cdef inline int drain_file(Engine* engine, const Interface* interface, int fd, int64_t* offset, int64_t* n_read,
-                           int64_t max_frames, int64_t until_ns, bint only_huge) noexcept nogil:
+                           int64_t max_frames, int64_t until_ns, bint only_cheap) noexcept nogil:
     """Account the records from `offset` in a plain pcap file through windows on it, as far as that goes.
 
-    only_huge: no further than the page cache holds the file in huge pages: small ones are read faster than mapped.
+    only_cheap: no further than to a window that was dear, because the page cache has small pages of it, or none, or it is short.
     Adds their number to `n_read`, and moves `offset` behind them. The batch must be empty.
     """
     cdef Window window
-    cdef int64_t n_bytes, base
+    cdef int64_t n_bytes, base, n_faults_before
     cdef int status = MAPPED
     if file_bytes(fd) - offset[0] < LEAST_MAPPED_BYTES:
         return MAPPED
@@ -147,18 +140,19 @@ cdef inline int drain_file(Engine* engine, const Interface* interface, int fd, i
         base = offset[0] & ~(WINDOW_BYTES - 1)
         if n_bytes - offset[0] < LEAST_MAPPED_BYTES:
             break
-        if only_huge and n_bytes - base < WINDOW_BYTES:
+        if only_cheap and n_bytes - base < WINDOW_BYTES:
             status = DEAR
             break
+        n_faults_before = n_faults()
         if not window_move(&window, fd, base):
             status = UNMAPPABLE
-            break
-        if only_huge and not is_one_page(&window):
-            status = DEAR
             break
         n_read[0] += drain_window(engine, interface, &window, n_bytes, offset, max_frames - n_read[0], until_ns)
         if was_cut(&window):
             status = UNMAPPABLE
+            break
+        if only_cheap and n_faults() - n_faults_before > MOST_FAULTS:
+            status = DEAR
             break
         if offset[0] < base + WINDOW_BYTES or (engine.flows != NULL and must_pause(&engine.flows.payloads)):
             break
