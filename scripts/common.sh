@@ -107,5 +107,7 @@ set_up() {
         install_pypcap
     fi
     "$venv/bin/pip" install -q --no-build-isolation --use-pep517 --editable ".${extras:+[${extras//$'\n'/,}]}"
+    # As any other installation does, so that no start compiles, not even where Python may not write bytecode.
+    "$venv/bin/python" -m compileall -q src/fastmon
     echo "$state" >"$stamp"
 }
