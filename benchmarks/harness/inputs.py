@@ -14,7 +14,7 @@ from typing import Any
 
 from .case import UnavailableError
 
-__all__ = ["Capture", "compiled", "warm", "write_empty"]
+__all__ = ["Capture", "compiled", "cool", "warm", "write_empty"]
 
 ROOT = Path(__file__).resolve().parents[2]
 GENERATOR = ROOT / "pcaps" / "generate.py"
@@ -68,6 +68,13 @@ def totals_of(path: Path) -> Path:
 def write_empty(path: Path) -> None:
     """Write a pcap file without frames."""
     path.write_bytes(bytes.fromhex("d4c3b2a1 0200 0400 00000000 00000000 00000400 01000000"))
+
+
+def cool(path: Path) -> None:
+    """Drop a file from the page cache, which then holds it as reading leaves it: in larger pages than writing does."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def warm(path: Path) -> None:

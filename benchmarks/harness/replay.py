@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .answers import fastmon_fault, fault_of, read_fastmon, tcpdump_count
 from .case import Case, Plan, Sample, medians
-from .inputs import Capture, compiled, warm
+from .inputs import Capture, compiled, cool, warm
 from .process import Run, run
 
 if TYPE_CHECKING:
@@ -54,9 +54,9 @@ class Replay(Case):
         return self.quick_capture if plan.quick else self.capture
 
     def prepare(self, plan: Plan) -> None:
-        """Make the captures."""
-        for subject in self.subjects(plan):
-            self.input(plan, subject).make(plan.cache)
+        """Make the captures, and let them be read from the disk."""
+        for capture in {self.input(plan, subject) for subject in self.subjects(plan)}:
+            cool(capture.make(plan.cache))
         compiled("count_frames.c", plan.cache)
 
     def sample(self, plan: Plan, subject: str) -> Sample:
