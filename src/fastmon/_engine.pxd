@@ -1,7 +1,7 @@
 """Frames into counters: decode a frame into the batch, and the batch into host rows and conversations.
 
-Cache misses, not instructions, decide the speed. So frames are decoded one by one, but accounted a batch at a time: each pass
-over the batch fetches the cache lines that the next one needs. Until then the batch points into the frames' bytes.
+Frames are decoded one by one, but accounted a batch at a time: each pass over the batch fetches the cache lines that the next
+one needs, for a cache miss costs more than all else. Until then the batch points into the frames' bytes.
 
 What it does not do: read, lock, raise, touch a Python object.
 """
