@@ -20,7 +20,7 @@ from fastmon.inspection import (
     LiveBudget,
     ReplayBudget,
 )
-from fastmon.names import NameBook
+from fastmon.names import MAX_NAME_BYTES, NameBook
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -260,6 +260,14 @@ def test_latest_name_of_a_conversation_is_kept() -> None:
     ring.payloads.append(payload(1))
     looking.look(1)
     assert looking.take_names(rows(1)) == ["new"]
+
+
+def test_name_of_a_conversation_is_bounded_and_clean() -> None:
+    names = {1: "x" * MAX_NAME_BYTES, 2: "x" * (MAX_NAME_BYTES + 1), 3: "\xff" * MAX_NAME_BYTES, 4: "a\x1b[2Jb"}
+    findings = {token: Finding(1, name) for token, name in names.items()}
+    target = inspector(FakeRing(*map(payload, names)), FakeClassifier(findings), keeps_names=True)
+    target.look(1)
+    assert target.take_names(rows(*names)) == ["x" * MAX_NAME_BYTES, None, None, "a\\x1b[2Jb"]
 
 
 def test_names_are_not_kept_unless_wanted() -> None:

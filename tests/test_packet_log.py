@@ -281,6 +281,37 @@ def test_writer_that_fails_ends_nothing_else(tmp_path: Path, records: NDArray[np
     assert log.dropped == 4 * len(records)
 
 
+def test_records_of_a_parquet_file_without_its_end_are_counted(
+    tmp_path: Path, records: NDArray[np.void], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, n_groups = packet_files.ParquetFiles._write_group, 0
+
+    def fail_later(self: packet_files.ParquetFiles) -> None:
+        nonlocal n_groups
+        n_groups += 1
+        if n_groups == 8:
+            raise OSError(28, "No space left on device")
+        write(self)
+
+    monkeypatch.setattr(packet_files.ParquetFiles, "_write_group", fail_later)
+    log = PacketLog(str(tmp_path / "x.parquet"), 6000, 10, waits=True)
+    for start in range(0, len(records), 50):
+        log.put(records[start : start + 50])
+    log.close()
+    (tmp_path / "x.parquet").unlink()
+    n_readable = sum(len(read(path)) for path in tmp_path.iterdir())
+    assert n_groups == 8
+    assert 0 < n_readable == len(records) - log.dropped
+
+
+def test_file_whose_header_does_not_fit_is_empty(tmp_path: Path) -> None:
+    files = open_packet_files(str(tmp_path / "x.csv"), 0, 1)
+    assert files._raw is not None
+    files._raw.raw.close()  # type: ignore[attr-defined]  # what is in its buffer is lost, as on a full disk
+    files.abandon()
+    assert (tmp_path / "x.csv").read_bytes() == b""
+
+
 def test_close_twice(tmp_path: Path) -> None:
     log = PacketLog(str(tmp_path / "x.csv"), 0, 1, waits=True)
     log.close()

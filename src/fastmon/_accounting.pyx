@@ -769,6 +769,7 @@ cdef void flows_free(Flows* flows) noexcept:
         conversations_free(&flows.table)
         payloads_free(&flows.payloads)
         free(flows.ended)
+        free(flows.relabellings)
         free(flows)
 
 

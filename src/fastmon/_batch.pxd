@@ -1,6 +1,6 @@
 """What accounting needs of a frame: its hosts and, where conversations are accounted, what `describe` finds behind them.
 
-What it does not do: own the frame's bytes; `payload` points into them until it is accounted.
+What it does not do: own the frame's bytes; `captured` points into them until it is accounted.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t

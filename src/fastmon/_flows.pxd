@@ -42,6 +42,14 @@ cdef struct EndedRow:  # conversations.CONVERSATION_DTYPE
     int64_t first_ns
     int64_t last_ns
 
+cdef struct Relabelling:  # what a label moves from one application to another: what was settled before, in the totals
+    Key[2] hosts
+    uint64_t[2] bytes  # that they sent
+    uint64_t[2] packets
+    uint8_t old
+    uint8_t app
+    uint8_t uncredited  # UNCREDITED_A, UNCREDITED_B
+
 cdef struct FlowCounts:
     uint64_t opened
     uint64_t[N_REASONS] ended
@@ -61,6 +69,9 @@ cdef struct Flows:
     EndedRow* ended
     uint32_t n_ended
     uint32_t max_ended
+    Relabelling* relabellings  # since the last rotation, for an accountant that merges this one; without memory they are not kept
+    uint32_t n_relabellings
+    uint32_t max_relabellings
 
 
 cdef inline uint64_t token_of(const ConversationTable* table, uint32_t number) noexcept nogil:
@@ -76,7 +87,7 @@ cdef inline bint is_running(const ConversationTable* table, uint64_t token) noex
 cdef inline uint32_t credited_row(const Hosts* hosts, const Key* key, uint32_t likely_row) noexcept nogil:
     """The row of a conversation's host; NO_ROW if it left the table, with all that was counted since the last rotation.
 
-    `likely_row` is right unless the host left: every frame of the conversation sets it, and only rotations move rows.
+    `likely_row` is right unless the host left: what opens a conversation sets it, and only rotations move rows.
     """
     if likely_row < hosts.table.n_rows:
         if hosts.table.rows[likely_row].key.low == key.low and hosts.table.rows[likely_row].key.high == key.high:
@@ -113,31 +124,57 @@ cdef inline void settle(Hosts* hosts, Flows* flows, uint32_t number) noexcept no
         settle_side(hosts, row, &record.b if d else &record.a, d, &traffic)
 
 
+cdef inline void move_host_totals(Hosts* hosts, const Relabelling* moved) noexcept nogil:
+    cdef Traffic traffic
+    cdef uint32_t host
+    cdef int d
+    for d in range(2):
+        if moved.uncredited & (UNCREDITED_B if d else UNCREDITED_A):
+            continue
+        host = table_find(&hosts.table, &moved.hosts[d], table_hash(&hosts.table, &moved.hosts[d]))
+        if host == NO_ROW:
+            continue
+        traffic.bytes_out, traffic.packets_out = moved.bytes[d], moved.packets[d]
+        traffic.bytes_in, traffic.packets_in = moved.bytes[1 - d], moved.packets[1 - d]
+        app_recredit(&hosts.apps, host, moved.old, moved.app, &traffic)
+
+
+cdef inline void move_network_totals(Hosts* hosts, const Relabelling* moved) noexcept nogil:
+    cdef uint64_t n_packets = moved.packets[0] + moved.packets[1]
+    cdef uint64_t n_bytes = moved.bytes[0] + moved.bytes[1]
+    tally_add(&hosts.apps.total[moved.old], 0 - n_packets, 0 - n_bytes)
+    tally_add(&hosts.apps.total[moved.app], n_packets, n_bytes)
+
+
+cdef inline void keep_relabelling(Flows* flows, const Relabelling* moved) noexcept nogil:
+    cdef Relabelling* grown_array
+    if flows.n_relabellings == flows.max_relabellings:
+        grown_array = <Relabelling*>grown(flows.relabellings, &flows.max_relabellings, sizeof(Relabelling))
+        if grown_array == NULL:
+            return
+        flows.relabellings = grown_array
+    flows.relabellings[flows.n_relabellings] = moved[0]
+    flows.n_relabellings += 1
+
+
 cdef inline void relabel(Hosts* hosts, Flows* flows, uint32_t number, uint8_t app) noexcept nogil:
     """Give a conversation another application, and that what was settled before, in the totals."""
     cdef Conversation* row = &flows.table.rows[number]
-    cdef ConversationRecord* record = &flows.table.records[number]
-    cdef Traffic traffic
-    cdef Key* key
-    cdef uint32_t host
+    cdef const ConversationRecord* record = &flows.table.records[number]
+    cdef Relabelling moved
     cdef int d
-    cdef uint64_t n_packets = record.settled_packets[0] + record.settled_packets[1]
-    cdef uint64_t n_bytes = record.settled_bytes[0] + record.settled_bytes[1]
-    tally_add(&hosts.apps.total[row.app], 0 - n_packets, 0 - n_bytes)
-    tally_add(&hosts.apps.total[app], n_packets, n_bytes)
-    for d in range(2):
-        if n_packets == 0 or row.state & (UNCREDITED_B if d else UNCREDITED_A):
-            continue
-        key = &record.b if d else &record.a
-        host = credited_row(hosts, key, row.hosts[d])
-        if host == NO_ROW:  # moved by a rotation, most likely
-            host = table_find(&hosts.table, key, table_hash(&hosts.table, key))
-        if host == NO_ROW:
-            continue
-        traffic.bytes_out, traffic.packets_out = record.settled_bytes[d], record.settled_packets[d]
-        traffic.bytes_in, traffic.packets_in = record.settled_bytes[1 - d], record.settled_packets[1 - d]
-        app_recredit(&hosts.apps, host, row.app, app, &traffic)
+    moved.old, moved.app = row.app, app
     row.app = app
+    if moved.old == app or record.settled_packets[0] + record.settled_packets[1] == 0:
+        return
+    moved.hosts[0], moved.hosts[1] = record.a, record.b
+    moved.uncredited = row.state & (UNCREDITED_A | UNCREDITED_B)
+    for d in range(2):
+        moved.bytes[d] = record.settled_bytes[d]
+        moved.packets[d] = record.settled_packets[d]
+    move_host_totals(hosts, &moved)
+    move_network_totals(hosts, &moved)
+    keep_relabelling(flows, &moved)
 
 
 cdef inline void keep_ended(Flows* flows, uint32_t number, int reason) noexcept nogil:

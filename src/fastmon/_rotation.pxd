@@ -12,7 +12,7 @@ from fastmon._conversations cimport (
 )
 from fastmon._decode cimport N_STATUSES
 from fastmon._engine cimport Engine, row_number
-from fastmon._flows cimport Flows, end, end_idle, settle
+from fastmon._flows cimport Flows, end, end_idle, move_host_totals, move_network_totals, settle
 from fastmon._hosts cimport Hosts, add_in, add_out, evict, find_or_admit, is_local
 from fastmon._tables cimport (
     NO_ROW, HostRow, HostTable, Traffic, bytes_in, table_find, table_hash, table_move, table_reserve, table_truncate,
@@ -121,6 +121,7 @@ cdef inline void begin_interval(Engine* engine) noexcept nogil:
     if engine.flows != NULL:
         engine.flows.counts_base = engine.flows.counts
         engine.flows.payloads.passed_by_base = engine.flows.payloads.passed_by
+        engine.flows.n_relabellings = 0
         if has_pruned:
             follow_hosts(engine)
 
@@ -144,6 +145,19 @@ cdef inline void merge_counts(Flows* flows, const Flows* other) noexcept nogil:
     for reason in range(N_REASONS):
         flows.counts.ended[reason] += other.counts.ended[reason] - other.counts_base.ended[reason]
     flows.payloads.passed_by += other.payloads.passed_by - other.payloads.passed_by_base
+
+
+cdef inline void merge_relabellings(Engine* engine, const Flows* other) noexcept nogil:
+    """Let totals follow the labels that came after an earlier merge.
+
+    Where hosts overflow, theirs stay as they were: a host that left and came back no longer has what was credited to it.
+    """
+    cdef uint32_t i
+    cdef bint has_overflow = engine.hosts.overflow.frames_in != 0 or engine.hosts.overflow.frames_out != 0
+    for i in range(other.n_relabellings):
+        move_network_totals(&engine.hosts, &other.relabellings[i])
+        if not has_overflow:
+            move_host_totals(&engine.hosts, &other.relabellings[i])
 
 
 cdef inline void merge(Engine* engine, Engine* other) noexcept nogil:
@@ -176,3 +190,4 @@ cdef inline void merge(Engine* engine, Engine* other) noexcept nogil:
     if engine.flows != NULL:
         apps_merge_tallies(&engine.hosts.apps, &other.hosts.apps)
         merge_counts(engine.flows, other.flows)
+        merge_relabellings(engine, other.flows)

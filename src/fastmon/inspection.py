@@ -13,6 +13,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from fastmon.classify.model import Conversation, Endpoint
+from fastmon.names import clean_title
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -180,7 +181,7 @@ class Inspector:
         if not finding.wants_more:
             self._done.add(token)
         is_running = self._accountant.label(token, finding.app, WANTED_AFTER_LABEL if finding.wants_more else 0)
-        if finding.name and self._names is not None and is_running:
-            self._names[token] = finding.name
+        if finding.name and self._names is not None and is_running and (name := clean_title(finding.name)):
+            self._names[token] = name
         if finding.facts:
             self._book.tell(finding.facts)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["MAX_NAME_BYTES", "NAME_SOURCES", "NameBook", "NameFact", "clean_name"]
+__all__ = ["MAX_NAME_BYTES", "NAME_SOURCES", "NameBook", "NameFact", "clean_name", "clean_title"]
 
 MAX_NAME_BYTES = 253
 """RFC 1035: 255 octets on the wire, which is 253 of text."""
@@ -67,10 +67,16 @@ def clean_name(name: str, source: str) -> str:
         name = name.lower()
         if not name.isascii():
             name = name.encode("ascii", "backslashreplace").decode()
-    name = clean_text(name)
-    if _is_address(name) or len(name.encode()) > MAX_NAME_BYTES:
+    name = clean_title(name)
+    return "" if _is_address(name) else name
+
+
+def clean_title(name: str) -> str:
+    """Return what a conversation is about fit to be kept and shown; "" if that is longer than `MAX_NAME_BYTES` in UTF-8."""
+    if len(name) > 2 * MAX_NAME_BYTES:
         return ""
-    return name
+    name = clean_text(name)
+    return name if len(name.encode()) <= MAX_NAME_BYTES else ""
 
 
 def _is_address(name: str) -> bool:

@@ -97,6 +97,21 @@ def test_ftp_data_is_announced_once() -> None:
         assert label(classifier, data, cases.HTTP_REQUEST) == app
 
 
+def test_ftp_of_others_does_not_say_what_a_conversation_is() -> None:
+    classifier = Classifier()
+    theirs = Conversation(1, TCP, Endpoint(bytes(15) + b"\x07", 4000), Endpoint(bytes(15) + b"\x08", 21))
+    assert label(classifier, theirs, b"PORT 192,0,2,2,1,187\r\n") == "ftp"
+    assert classifier.n_expected == 2
+    assert label(classifier, conversation(2, TCP, server_port=443), cases.HTTP_REQUEST) == "http"
+
+
+def test_ftp_data_to_an_address_before_translation() -> None:
+    classifier = Classifier()
+    label(classifier, conversation(1, TCP, server_port=21), b"227 Entering Passive Mode (10,9,8,7,200,10).\r\n", from_a=False)
+    data = Conversation(2, TCP, Endpoint(CLIENT, 33333), Endpoint(bytes(10) + b"\xff\xff\x0a\x09\x08\x07", 51210))
+    assert label(classifier, data, cases.HTTP_REQUEST) == "ftp-data"
+
+
 def test_stun_that_leads_to_media_is_rtp() -> None:
     classifier = Classifier()
     call = conversation(1, UDP)

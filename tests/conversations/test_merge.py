@@ -13,6 +13,7 @@ from conversation_tools import (
     LOCAL_1,
     LOCAL_2,
     REMOTE_1,
+    REMOTE_2,
     Counts,
     S,
     account_all,
@@ -71,16 +72,31 @@ class TestMerge:
         _, summary = finish(shard)
         assert apps(summary, LOCAL_1) == {HTTP: (0, 100, 0, 1)}
 
-    def test_label_holds_from_the_next_merge_on(self, make: Make) -> None:
+    def test_label_moves_what_was_merged_before_it(self, make: Make) -> None:
         merged, shard = make(), make()
         shard.account(out(wire_len=10))
         merged.merge(shard)
+        assert network(rotate(merged)) == {HTTP: (1, 10)}
+        label(shard, out(data=b"1", wire_len=20), ALT)
+        merged.merge(shard)
+        merged.merge(shard)
+        last, summary = finish(merged)
+        assert network(last) == {ALT: (1, 20)}
+        for of_all in (summary, finish(shard)[1]):
+            assert apps(of_all, LOCAL_1) == {ALT: (0, 30, 0, 2)}
+            assert apps(of_all, REMOTE_1) == {ALT: (30, 0, 2, 0)}
+            assert network(of_all) == {ALT: (2, 30)}
+
+    def test_label_leaves_hosts_as_they_were_where_hosts_overflow(self, make: Make) -> None:
+        merged, shard = make(max_hosts=2), make()
+        account_all(shard, out(wire_len=10), udp(LOCAL_1, 1, REMOTE_2, 53))
+        merged.merge(shard)
+        assert rotate(merged).counters.overflow.frames_in == 1
         label(shard, out(data=b"1", wire_len=20), ALT)
         merged.merge(shard)
         _, summary = finish(merged)
-        assert apps(summary, LOCAL_1) == {HTTP: (0, 10, 0, 1), ALT: (0, 20, 0, 1)}
-        _, summary = finish(shard)
-        assert apps(summary, LOCAL_1) == {ALT: (0, 30, 0, 2)}
+        assert apps(summary, LOCAL_1) == {HTTP: (0, 10, 0, 1), ALT: (0, 20, 0, 1), DNS: (0, 100, 0, 1)}
+        assert network(summary) == {ALT: (2, 30), DNS: (1, 100)}
 
     def test_own_conversations_go_on(self, make: Make) -> None:
         merged, shard = make(), make()

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from fastmon.capture import FileCapture
 
 LONGEST = 262_144
-CHUNK = 1 << 18
-"""What the reader takes at once."""
+CHUNK = 4 + (1 << 20)
+"""What the reader takes at first: the magic number, then as much as it ever takes at once."""
 
 BUILDERS: dict[str, Callable[[list[Frame]], bytes]] = {"pcap": b.pcap_file, "pcapng": pcapng_file, "snoop": snoop_file}
 
@@ -51,9 +51,13 @@ class TestBuffers:
 
     @pytest.mark.parametrize("n_over", range(-20, 21, 5))
     def test_record_that_ends_about_where_the_buffer_does(self, n_over: int, tmp_path: Path) -> None:
-        lengths = [100_000, CHUNK + n_over - 24 - 16 - 100_000 - 16, 60, 60]
+        lengths = [200_000] * 5
+        lengths += [CHUNK + n_over - 24 - 5 * 200_016 - 16, 60, 60]
         frames = [Frame(T0, length, 1, bytes(length)) for length in lengths]
         (tmp_path / "x").write_bytes(b.pcap_file(frames))
+        with open_offline(str(tmp_path / "x")) as capture:
+            assert capture.next_ts_ns == T0
+            assert capture.position_bytes == CHUNK
         assert read_file(tmp_path / "x") == (frames, None)
 
     def test_longest_block_is_read_and_longer_unknown_ones_are_passed_over(self, tmp_path: Path) -> None:

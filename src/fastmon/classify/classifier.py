@@ -17,7 +17,7 @@ What it does not do: capture, count, or sanitise names.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastmon.classify.applications import APPLICATIONS, BY_NAME
 from fastmon.classify.matching import NEVER, TCP, UDP, Context, Match, MatcherFunction
@@ -25,6 +25,8 @@ from fastmon.classify.model import Conversation, Endpoint, Finding
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
+
+    from fastmon.classify.matching import Expectation
 
 __all__ = ["MAX_EXPECTED", "MAX_MATCHERS", "MAX_PAYLOAD", "MAX_PENDING", "MAX_STEPS", "MAX_VOTES", "Classifier"]
 
@@ -48,6 +50,15 @@ class _State:
         self.follow: MatcherFunction | None = None
         self.memory: dict[Hashable, Any] = {}
         self.votes: list[tuple[str, Hashable, int]] = []
+
+
+class _Expected(NamedTuple):
+    """An announced endpoint's application; who announced it when, in a conversation of which hosts."""
+
+    app: str
+    outright: bool
+    ts_ns: int
+    hosts: tuple[bytes, bytes]
 
 
 Dispatch = dict[int, tuple[tuple[tuple[int, MatcherFunction], ...], ...]]
@@ -91,7 +102,7 @@ class Classifier:
         self._max_pending = max_pending
         self._max_expected = max_expected
         self._pending: dict[int, _State] = {}
-        self._expected: dict[tuple[int, Endpoint], tuple[str, bool, int]] = {}
+        self._expected: dict[tuple[int, Endpoint], _Expected] = {}
 
     @property
     def n_pending(self) -> int:
@@ -132,9 +143,9 @@ class Classifier:
                 return self._found(match, match.apps[0], conversation, state, ts_ns)
             return None
         announced = self._announced(conversation, ts_ns) if self._expected else None
-        if announced is not None and announced[1]:
+        if announced is not None and announced.outright:
             self._spend(conversation)
-            return self._found(Match((announced[0],)), announced[0], conversation, state, ts_ns)
+            return self._found(Match((announced.app,)), announced.app, conversation, state, ts_ns)
         unsure = []
         size = len(payload)
         for least, matcher in _DISPATCH[conversation.protocol][payload[0]]:
@@ -159,11 +170,16 @@ class Classifier:
             src, dst = Endpoint(src.host, 0), Endpoint(dst.host, 0)
         return Context(conversation.protocol, src, dst, from_a, state.memory)
 
-    def _announced(self, conversation: Conversation, ts_ns: int) -> tuple[str, bool, int] | None:
-        """Return what another conversation said that this one would be."""
+    def _announced(self, conversation: Conversation, ts_ns: int) -> _Expected | None:
+        """Return what another conversation said that this one would be.
+
+        Outright it says so of its own hosts' conversations only: anybody may name the endpoint of another.
+        """
         for endpoint in (conversation.b, conversation.a):
             expected = self._expected.get((conversation.protocol, endpoint))
-            if expected is not None and abs(ts_ns - expected[2]) <= EXPECTED_FOR_NS:
+            if expected is None or abs(ts_ns - expected.ts_ns) > EXPECTED_FOR_NS:
+                continue
+            if not expected.outright or conversation.a.host in expected.hosts or conversation.b.host in expected.hosts:
                 return expected
         return None
 
@@ -173,11 +189,11 @@ class Classifier:
             self._expected.pop((conversation.protocol, endpoint), None)
 
     @staticmethod
-    def _hints(conversation: Conversation, announced: tuple[str, bool, int] | None) -> frozenset[str]:
+    def _hints(conversation: Conversation, announced: _Expected | None) -> frozenset[str]:
         """Return what the ports stand for, and what was announced."""
         protocol = conversation.protocol
         hints = _PORT_APPS.get((protocol, conversation.a.port), _NONE) | _PORT_APPS.get((protocol, conversation.b.port), _NONE)
-        return hints | {announced[0]} if announced else hints
+        return hints | {announced.app} if announced else hints
 
     def _weigh(
         self, unsure: list[Match], hints: frozenset[str], conversation: Conversation, state: _State, ts_ns: int, digest: int
@@ -199,7 +215,7 @@ class Classifier:
 
     def _found(self, match: Match, app: str, conversation: Conversation, state: _State, ts_ns: int) -> Finding | None:
         for expectation in match.expects if self._use_ports else ():
-            self._expect(expectation.protocol, expectation.endpoint, expectation.app, expectation.outright, ts_ns)
+            self._expect(expectation, conversation, ts_ns)
         is_news = app != state.label or bool(match.name or match.facts) or (state.follow is not None and match.follow is None)
         state.label = app
         state.follow = match.follow
@@ -219,8 +235,10 @@ class Classifier:
             del self._pending[next(iter(self._pending))]
         self._pending[token] = state
 
-    def _expect(self, protocol: int, endpoint: Endpoint, app: str, outright: bool, ts_ns: int) -> None:
-        self._expected.pop((protocol, endpoint), None)
+    def _expect(self, expectation: Expectation, conversation: Conversation, ts_ns: int) -> None:
+        key = expectation.protocol, expectation.endpoint
+        self._expected.pop(key, None)
         while len(self._expected) >= self._max_expected:
             del self._expected[next(iter(self._expected))]
-        self._expected[protocol, endpoint] = (app, outright, ts_ns)
+        hosts = (conversation.a.host, conversation.b.host)
+        self._expected[key] = _Expected(expectation.app, expectation.outright, ts_ns, hosts)

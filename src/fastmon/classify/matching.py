@@ -46,6 +46,8 @@ V4_MAPPED = bytes(10) + b"\xff\xff"
 NEVER = "never"
 """The tag of what a second payload does not make certain."""
 EVERY_BYTE = frozenset(range(256))
+MAX_TEXT = 512
+"""Bytes of a name or title that are read: no name is as long, and what is longer than a name is not kept."""
 Parsed = TypeVar("Parsed")
 
 
@@ -150,8 +152,8 @@ def hinted(app: str) -> Match:
 
 
 def text(raw: bytes) -> str:
-    r"""Return bytes from the wire as text, whatever they are; what is no UTF-8 as \xNN."""
-    return raw.decode("utf-8", "backslashreplace")
+    r"""Return bytes from the wire as text, whatever they are; what is no UTF-8 as \xNN. Of much, only the beginning."""
+    return raw[:MAX_TEXT].decode("utf-8", "backslashreplace")
 
 
 def parsed(parser: Callable[[bytes], Parsed], data: bytes) -> Parsed | None:

@@ -177,7 +177,8 @@ class CsvFiles(PacketFiles):
         super().abandon()
         if self._stream_is_plain:
             with suppress(OSError):
-                os.truncate(self._path, self._whole_bytes)
+                is_begun = self._path.stat().st_size >= self._whole_bytes  # else not even the header is whole
+                os.truncate(self._path, self._whole_bytes if is_begun else 0)
 
     @property
     def _stream_is_plain(self) -> bool:
@@ -234,10 +235,15 @@ class ParquetFiles(PacketFiles):
         super().__init__(path, limit_bytes, n_files)
 
     def _begin(self, raw: BinaryIO) -> None:
-        self._has_groups = False
+        self._n_in_file = 0
         self._writer = self._parquet.ParquetWriter(
             raw, self._schema, compression="zstd", compression_level=1, write_statistics=["time"]
         )
+
+    def abandon(self) -> None:
+        """Leave the file without its end: nothing in it can be read."""
+        self._writer.is_open = False  # else it would write when it is deleted
+        super().abandon()
 
     def _take(self, records: NDArray[np.void]) -> None:
         while len(records):
@@ -253,12 +259,11 @@ class ParquetFiles(PacketFiles):
         self._gathered.clear()
         self._n_gathered = 0
         before = self._size_bytes()
-        if self._limit_bytes and self._has_groups and before + len(records) * self._row_bytes > self._limit_bytes:
+        if self._limit_bytes and self._n_in_file and before + len(records) * self._row_bytes > self._limit_bytes:
             self._next_file()
             before = self._size_bytes()
         self._writer.write_table(_table(self._arrow, self._schema, records))
-        self._has_groups = True
-        self.n_pending -= len(records)
+        self._n_in_file += len(records)
         self._row_bytes = (self._size_bytes() - before) // len(records) + 1
 
     def _complete(self) -> None:
@@ -267,6 +272,7 @@ class ParquetFiles(PacketFiles):
                 self._write_group()
             self._writer.close()
             self._raw.flush()
+            self.n_pending -= self._n_in_file  # none of them could be read before
 
 
 def _schema(arrow: Any) -> Any:

@@ -94,6 +94,15 @@ class _Conversation:
         yield 1, self.ends[1].host, Traffic.of(sent=sent[1], received=sent[0])
 
 
+class _Relabelling(NamedTuple):
+    """What a label moves from one application to another: what its hosts were credited with before, and the sum."""
+
+    old: int
+    app: int
+    shares: list[tuple[bytes, Traffic]]
+    sums: Count
+
+
 class Conversations:
     """The conversations that run, those that have ended, and what all of them moved for each application."""
 
@@ -116,6 +125,7 @@ class Conversations:
         self._clock_ns: int | None = None
         self._counts: Counter[str] = Counter()
         self._counts_before: Counter[str] = Counter()
+        self._relabellings: list[_Relabelling] = []
 
     @property
     def n_free_ring_slots(self) -> int:
@@ -182,6 +192,7 @@ class Conversations:
 
     def begin_interval(self) -> None:
         """Let the interval's sums begin at 0."""
+        self._relabellings.clear()
         self._counts_before = self._counts.copy()
         for account in self.app_totals.values():
             account.begin_interval()
@@ -191,6 +202,8 @@ class Conversations:
         self._counts.update(other._counts - other._counts_before)
         for app, account in other.app_totals.items():
             self.app_totals[app].add(account.interval)
+        for each in other._relabellings:
+            self._move_totals(each, moves_hosts=self._hosts.overflow.total == Traffic())
 
     def counts(self, *, is_summary: bool) -> ConversationCounts:
         """Return the numbers of conversations, of the interval or of the run."""
@@ -306,11 +319,19 @@ class Conversations:
     def _relabel(self, conversation: _Conversation, app: int) -> None:
         """Give a conversation another application, with what it moved so far."""
         old, conversation.app, conversation.by = conversation.app, app, "payload"
-        for side, key, traffic in conversation.shares(conversation.settled):
+        shares = [
+            (key, traffic) for side, key, traffic in conversation.shares(conversation.settled) if conversation.credited[side]
+        ]
+        relabelling = _Relabelling(old, app, shares, conversation.settled[0] + conversation.settled[1])
+        self._move_totals(relabelling, moves_hosts=True)
+        self._relabellings.append(relabelling)
+
+    def _move_totals(self, moved: _Relabelling, *, moves_hosts: bool) -> None:
+        for key, traffic in moved.shares if moves_hosts else ():
             row = self._hosts.find(key)
-            if row is not None and conversation.credited[side]:
-                _move(row.apps, old, app, traffic)
-        _move(self.app_totals, old, app, conversation.settled[0] + conversation.settled[1])
+            if row is not None:
+                _move(row.apps, moved.old, moved.app, traffic)
+        _move(self.app_totals, moved.old, moved.app, moved.sums)
 
 
 def _move(apps: defaultdict[int, Account[Sums]], old: int, new: int, sums: Sums) -> None:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, TextIO
 
 from fastmon.report.details import host_details
 from fastmon.report.hosts import COLUMNS, host_columns
-from fastmon.report.sink import Sink, alert_line, printable
+from fastmon.report.sink import Sink, alert_line
+from fastmon.texts import clean_text
 from fastmon.units import format_time
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class CsvSink(Sink):
         """Write a row for each host."""
         head = (
             "summary" if snapshot.is_summary else "snapshot",
-            printable(snapshot.source),
+            clean_text(snapshot.source),
             format_time(snapshot.interval.start_ns),
             format_time(snapshot.interval.end_ns),
         )

@@ -18,7 +18,7 @@ SIP_LINE = re.compile(
     re.IGNORECASE,
 )
 SIP_VIA = re.compile(rb"\nVia: *SIP */ *2\.0 */ *(?:UDP|TCP|TLS|WS)")
-SIP_HOST = re.compile(rb"\n(?:To|t) *: *[^\r\n<]{0,100}<?sips?:(?:[^@\r\n>]{1,100}@)?([\w.-]{1,253})", re.IGNORECASE)
+SIP_HOST = re.compile(rb"\n(?:To|t) {0,9}:[^\r\n<]{0,109}<?sips?:(?:[^@\r\n>]{1,100}@)?([\w.-]{1,253})", re.IGNORECASE)
 SDP_ADDRESS = re.compile(rb"\nc=IN IP[46] ([0-9a-fA-F:.]{2,45})")
 SDP_MEDIA = re.compile(rb"\nm=(?:audio|video|text|application) (\d{1,5})(?:/\d+)? RTP/")
 MAX_MEDIA = 8

@@ -24,7 +24,6 @@ REQUEST = re.compile(b"(" + b"|".join(METHODS) + rb") ([^\r\n]{1,1490}?)(?: HTTP
 RESPONSE = re.compile(rb"(?:HTTP/[0-2](?:\.\d)?|ICY) [1-9]\d\d[ \r\n]")
 HOST = re.compile(rb"\n[Hh][Oo][Ss][Tt]:[ \t]*([^\r\n]+)")
 TARGET = re.compile(rb"(?:/|\*|\?|[a-zA-Z]{2,8}://|[\w.-]+:\d)[!-~\x80-\xff]*(?: [HTP]{0,4}/?)?$")
-TORRENT = re.compile(rb"GET /[!-~]*(?:announce|scrape)[!-~]*[?&]info_hash=")
 RTSP_LINE = re.compile(
     rb"(?:OPTIONS|DESCRIBE|ANNOUNCE|SETUP|PLAY|PAUSE|TEARDOWN|RECORD|REDIRECT|[GS]ET_PARAMETER)"
     rb" (?:\*|rtsp[su]?://|[!-~]+ RTSP/)|RTSP/[12]\.\d \d\d\d"
@@ -45,7 +44,7 @@ def http(data: bytes, context: Context) -> Match | None:
         return None
     if line[3] is None and (line.end() < len(data) or len(data) < 5):
         return None  # a whole line without a version, not one that was cut
-    if TORRENT.match(data):
+    if line[1] == b"GET" and _asks_tracker(line[2]):
         return certain("bittorrent")
     host = HOST.search(data)
     if host is None:
@@ -54,6 +53,12 @@ def http(data: bytes, context: Context) -> Match | None:
     is_proxied = line[1] == b"CONNECT" or line[2][:1] not in {b"/", b"*"}
     facts = () if is_proxied or _is_address(name) else server_name_facts(name, context, "http")
     return Match(("http",), name=name or None, facts=facts)
+
+
+def _asks_tracker(target: bytes) -> bool:
+    """Whether a request's target is that of a BitTorrent tracker (BEP 3, BEP 48)."""
+    asks = b"announce" in target or b"scrape" in target
+    return asks and target.startswith(b"/") and (b"?info_hash=" in target or b"&info_hash=" in target)
 
 
 def _host_of_uri(uri: bytes) -> str | None:
