@@ -9,7 +9,7 @@ What it does not do: read, lock, raise, touch a Python object.
 from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from fastmon._batch cimport MAX_PAYLOAD, Entry, describe, find_payload, set_payload
+from fastmon._batch cimport MAX_PAYLOAD, Entry, describe, find_payload
 from fastmon._conversations cimport (
     RUNNING, Conversation, conversation_candidate, conversation_find, direction, endpoint_hash, record_direction,
 )
@@ -316,9 +316,18 @@ cdef inline void take_back(Engine* engine, int status, uint32_t wire_len) noexce
         engine.tallies[status].bytes -= wire_len
 
 
-cdef inline void forget_frames(Engine* engine) noexcept nogil:
-    """Let the batch point to no frame's bytes: they are gone. What it counts stays."""
+cdef inline uint32_t n_payloads(const Engine* engine) noexcept nogil:
+    return 0 if engine.flows == NULL else engine.flows.payloads.n_filled
+
+
+cdef inline void forget_payloads(Engine* engine, uint32_t n_kept) noexcept nogil:
+    """Drop the payloads that came after the first `n_kept`: their bytes were gone when they were taken."""
+    if engine.flows != NULL:
+        engine.flows.payloads.n_filled = n_kept
+
+
+cdef inline void forget_macs(Engine* engine) noexcept nogil:
+    """Let the batch teach no Ethernet addresses: its frames' bytes are gone. What it counts stays."""
     cdef uint32_t i
     for i in range(engine.n_batched):
         engine.batch[i].macs = NULL
-        set_payload(&engine.batch[i], engine.batch[i].captured, 0)

@@ -10,7 +10,8 @@ from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from fastmon._engine cimport (
-    PUSH_DONE, PUSH_PAUSE, REFUSED, Engine, add_frame, finish_push, flush, forget_frames, take_back,
+    PUSH_DONE, PUSH_PAUSE, REFUSED, Engine, add_frame, finish_push, flush, forget_macs, forget_payloads, n_payloads,
+    take_back,
 )
 from fastmon._mapping cimport SPAN_BYTES, WINDOW_BYTES, Window, was_cut, window_close, window_move, window_open
 from fastmon._payloads cimport must_pause
@@ -68,7 +69,7 @@ cdef inline int64_t drain_records_between(Engine* engine, const Interface* inter
     cdef int64_t ns_per_fraction = 1 if interface.exponent == 9 else 1000
     cdef uint32_t link_type = interface.link_type
     cdef int64_t ts_ns, first_ts_ns, last_ts_ns, n_read = 0
-    cdef uint32_t cap_len, wire_len
+    cdef uint32_t cap_len, wire_len, n_offered
     cdef int status, pushed = PUSH_DONE
     while n_read < max_frames and pushed != PUSH_PAUSE and pos < stop and end - pos >= 16:
         cap_len = load32(pos + 8)
@@ -92,7 +93,10 @@ cdef inline int64_t drain_records_between(Engine* engine, const Interface* inter
             engine.first_ts_ns = first_ts_ns
             engine.last_ts_ns = last_ts_ns
             break
+        n_offered = n_payloads(engine)
         pushed = finish_push(engine)
+        if window != NULL and unlikely(was_cut(window)):
+            forget_payloads(engine, n_offered)
         pos += 16 + cap_len
         n_read += 1
     at[0] = pos
@@ -110,13 +114,17 @@ cdef inline int64_t drain_window(Engine* engine, const Interface* interface, Win
     cdef int64_t base = offset[0] & ~(WINDOW_BYTES - 1)
     cdef const uint8_t* at = window.base + (offset[0] - base)
     cdef int64_t n_read
+    cdef uint32_t n_offered
     if may_be_cut(window, at):
         return 0
     n_read = drain_records_between(engine, interface, &at, window.base + WINDOW_BYTES,
                                    window.base + min(n_bytes - base, SPAN_BYTES), window, max_frames, until_ns)
     if was_cut(window):
-        forget_frames(engine)
+        forget_macs(engine)
+    n_offered = n_payloads(engine)
     flush(engine)  # the batch points into the window
+    if was_cut(window):
+        forget_payloads(engine, n_offered)
     offset[0] = base + (at - window.base)
     return n_read
 

@@ -50,6 +50,12 @@ def records(frames: list[Frame], *, nanoseconds: bool = False, byte_order: str =
     return parts[0] + b"".join(part[24:] for part in parts[1:])
 
 
+def shout(number: int) -> bytes:
+    """Return a frame that opens a conversation, with a payload of its own and without zeros."""
+    words = b"%d," % (number + 1) * 70
+    return b.ethernet(b.IPV4, b.ipv4(f"10.0.{number % 7}.1", "192.0.2.1", b.udp(number + 1024, 53, words)))
+
+
 def sizes(seed: int) -> Iterator[int]:
     """Yield payload sizes like those of traffic, and now and then one that is longer than any window's tail of small pages."""
     generator = random.Random(seed)
@@ -284,6 +290,39 @@ class TestShrinking:
                     assert reader.n_records == len(SMALL)
                 cutter.join()
                 assert_first(finish(target), reader.n_records, whole)
+        assert n_caught, "no drain was ever disturbed"
+
+    def test_payloads_while_it_is_drained(self, tmp_path: Path) -> None:
+        """As above, by whole pages: what is offered to the classifier are the file's bytes, not the zeros in their place."""
+        path, whole = tmp_path / "x", tmp_path / "whole"
+        shouts = [Frame(T0 + n * 1000, 900, 1, shout(n)) for n in range(16_000)]
+        whole.write_bytes(records(shouts))
+        generator, n_caught = random.Random(2), 0
+        longest_s = min(self.duration_s(whole) for _ in range(5))
+        for _ in range(1000):
+            if n_caught == 5:
+                break
+            shutil.copy(whole, path)
+            target, go = make_accountant(max_conversations=20_000), threading.Event()
+            target.payload_allowance, target.pauses = 1 << 20, True
+            end = generator.choice((0, 4096))  # behind it is all that waits to be accounted
+            cutter = threading.Thread(target=self.cut_later, args=(path, end, go, generator.random() * longest_s))
+            cutter.start()
+            payloads = []
+            with reading(path) as reader:
+                go.set()
+                try:
+                    while not reader.exhausted:
+                        drain(target, reader, ALL)
+                        payloads += target.take_payloads()
+                except TruncatedCaptureError:
+                    n_caught += 0 < reader.n_mapped < len(shouts) - 2000
+                payloads += target.take_payloads()
+                cutter.join()
+                assert [payload.data for payload in payloads] == [
+                    shouts[(payload.ts_ns - T0) // 1000].data[42:] for payload in payloads
+                ]
+                assert len(payloads) > reader.n_records - 64
         assert n_caught, "no drain was ever disturbed"
 
     @staticmethod
