@@ -31,13 +31,13 @@ from fastmon._conversations cimport (
 from fastmon._decode cimport IP, N_STATUSES, NON_IP, UNSUPPORTED_LINK_TYPE, Cursor, Packet
 from fastmon._engine cimport (
     BATCH_FRAMES, COPY_BYTES, PUSH_DONE, PUSH_REFUSED, Engine, count, decode as decode_frame, engine_init,
-    flush, push, push_addresses, set_flow_hash,
+    flush, is_full, push, push_addresses, set_flow_hash,
 )
 from fastmon._flows cimport FlowCounts, Flows, is_running, relabel, want_payloads
 from fastmon._hosts cimport Crossing, Hosts, Overflow, Prefix, is_local
 from fastmon._link cimport enter
 from fastmon._mapping cimport WINDOW_BYTES
-from fastmon._payloads cimport Payload, must_pause, payloads_free, payloads_init
+from fastmon._payloads cimport Payload, payloads_free, payloads_init
 from fastmon._packet_log cimport (
     KNOWN_PORTS, KNOWN_PROTOCOL, KNOWN_TCP_FLAGS, LOG_RECORDS, PacketRecord, log_frame, log_free, log_new,
 )
@@ -917,11 +917,11 @@ cdef class Accountant:
         cdef int64_t n_mapped, n_read = 0
         cdef int pushed = PUSH_DONE
         cdef bint is_plain
-        while pushed != PUSH_REFUSED and not self.is_full():
+        while pushed != PUSH_REFUSED and not is_full(&self.engine):
             is_plain = is_plain_pcap(file) and not reader.has_filter
             if is_plain:
                 n_read += drain_buffer(&self.engine, file, max_frames - n_read, until_ns)
-                if self.is_full():
+                if is_full(&self.engine):
                     break
             if n_read >= max_frames:
                 break
@@ -943,10 +943,6 @@ cdef class Accountant:
                 n_read += 1
         reader.n_records += n_read
         return n_read
-
-    cdef bint is_full(self) noexcept nogil:
-        """Whether payloads must be taken before the next frame."""
-        return self.engine.flows != NULL and must_pause(&self.engine.flows.payloads)
 
     def account(self, frame):
         """Decode and account one frame."""

@@ -125,7 +125,10 @@ cdef inline void account_flow(Engine* engine, Entry* entry) noexcept nogil:
 
 
 cdef inline int account_hosts_anew(Engine* engine, Entry* entry) noexcept nogil:
-    """The same of a new conversation, and of one whose hosts are not in the rows that it knew, or in none."""
+    """Account a frame of a new conversation for its hosts, or of one whose hosts are not in the rows that it knew, or in none.
+
+    Leaves its row, NO_ROW of a new one, in the entry, and returns the frame's direction.
+    """
     cdef Conversation* row
     cdef int d
     entry.src_row = likely_row(&engine.hosts.table, entry.src_hash)
@@ -174,8 +177,8 @@ cdef inline void flush(Engine* engine) noexcept nogil:
     table_reserve(&engine.hosts.table, 2 * engine.n_batched)
     if engine.hosts.table.n_rows == 0:  # the unused row 0 must not be taken for that of the key of zeros
         admit(&engine.hosts, &engine.batch[0].src, engine.batch[0].src_hash)
-    engine.tallies[IP].frames += engine.n_batched
-    engine.tallies[IP].bytes += account_host_batch(engine) if engine.flows == NULL else account_flow_batch(engine)
+    tally_add(&engine.tallies[IP], engine.n_batched,
+              account_host_batch(engine) if engine.flows == NULL else account_flow_batch(engine))
     engine.n_batched = 0
 
 
@@ -254,12 +257,16 @@ cdef inline void push_flow(Engine* engine, Entry* entry, const uint8_t* macs, co
         entry.captured = copy + 12
 
 
+cdef inline bint is_full(const Engine* engine) noexcept nogil:
+    """Whether payloads must be taken before the next frame."""
+    return engine.flows != NULL and unlikely(must_pause(&engine.flows.payloads))
+
+
 cdef inline int finish_push(Engine* engine) noexcept nogil:
-    if engine.n_batched == BATCH_FRAMES:
-        flush(engine)
-        if engine.flows != NULL and unlikely(must_pause(&engine.flows.payloads)):
-            return PUSH_PAUSE
-    return PUSH_DONE
+    if engine.n_batched < BATCH_FRAMES:
+        return PUSH_DONE
+    flush(engine)
+    return PUSH_PAUSE if is_full(engine) else PUSH_DONE
 
 
 cdef inline int add_frame(Engine* engine, uint32_t link_type, const uint8_t* data, uint32_t cap_len, uint32_t wire_len,
@@ -312,8 +319,7 @@ cdef inline void take_back(Engine* engine, int status, uint32_t wire_len) noexce
     if status == IP:
         engine.n_batched -= 1
     else:
-        engine.tallies[status].frames -= 1
-        engine.tallies[status].bytes -= wire_len
+        tally_add(&engine.tallies[status], 0 - <uint64_t>1, 0 - <uint64_t>wire_len)
 
 
 cdef inline uint32_t n_payloads(const Engine* engine) noexcept nogil:

@@ -147,12 +147,12 @@ cdef inline void move_network_totals(Hosts* hosts, const Relabelling* moved) noe
 
 
 cdef inline void keep_relabelling(Flows* flows, const Relabelling* moved) noexcept nogil:
-    cdef Relabelling* grown_array
+    cdef Relabelling* relabellings
     if flows.n_relabellings == flows.max_relabellings:
-        grown_array = <Relabelling*>grown(flows.relabellings, &flows.max_relabellings, sizeof(Relabelling))
-        if grown_array == NULL:
+        relabellings = <Relabelling*>grown(flows.relabellings, &flows.max_relabellings, sizeof(Relabelling))
+        if relabellings == NULL:
             return
-        flows.relabellings = grown_array
+        flows.relabellings = relabellings
     flows.relabellings[flows.n_relabellings] = moved[0]
     flows.n_relabellings += 1
 

@@ -10,11 +10,10 @@ from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from fastmon._engine cimport (
-    PUSH_DONE, PUSH_PAUSE, REFUSED, Engine, add_frame, finish_push, flush, forget_macs, forget_payloads, n_payloads,
-    take_back,
+    BATCH_FRAMES, PUSH_DONE, PUSH_PAUSE, REFUSED, Engine, add_frame, finish_push, flush, forget_macs, forget_payloads,
+    is_full, n_payloads, take_back,
 )
 from fastmon._mapping cimport SPAN_BYTES, WINDOW_BYTES, Window, was_cut, window_close, window_move, window_open
-from fastmon._payloads cimport must_pause
 from fastmon._savefile cimport MAX_CAP_LEN, Interface, Savefile
 from fastmon._wire cimport load32, load64, prefetch_early, unlikely
 
@@ -56,6 +55,14 @@ cdef inline bint may_be_cut(const Window* window, const uint8_t* next_header) no
     return was_cut(window) or is_zero
 
 
+cdef inline void flush_window(Engine* engine, const Window* window) noexcept nogil:
+    """Account the batch, which points into the window; payloads that went away before they were taken are none."""
+    cdef uint32_t n_offered = n_payloads(engine)
+    flush(engine)
+    if was_cut(window):
+        forget_payloads(engine, n_offered)
+
+
 cdef inline int64_t drain_records_between(Engine* engine, const Interface* interface, const uint8_t** at, const uint8_t* stop,
                                           const uint8_t* end, const Window* window, int64_t max_frames,
                                           int64_t until_ns) noexcept nogil:
@@ -69,7 +76,7 @@ cdef inline int64_t drain_records_between(Engine* engine, const Interface* inter
     cdef int64_t ns_per_fraction = 1 if interface.exponent == 9 else 1000
     cdef uint32_t link_type = interface.link_type
     cdef int64_t ts_ns, first_ts_ns, last_ts_ns, n_read = 0
-    cdef uint32_t cap_len, wire_len, n_offered
+    cdef uint32_t cap_len, wire_len
     cdef int status, pushed = PUSH_DONE
     while n_read < max_frames and pushed != PUSH_PAUSE and pos < stop and end - pos >= 16:
         cap_len = load32(pos + 8)
@@ -93,10 +100,11 @@ cdef inline int64_t drain_records_between(Engine* engine, const Interface* inter
             engine.first_ts_ns = first_ts_ns
             engine.last_ts_ns = last_ts_ns
             break
-        n_offered = n_payloads(engine)
-        pushed = finish_push(engine)
-        if window != NULL and unlikely(was_cut(window)):
-            forget_payloads(engine, n_offered)
+        if window != NULL and engine.n_batched == BATCH_FRAMES:
+            flush_window(engine, window)
+            pushed = PUSH_PAUSE if is_full(engine) else PUSH_DONE
+        else:
+            pushed = finish_push(engine)
         pos += 16 + cap_len
         n_read += 1
     at[0] = pos
@@ -114,17 +122,13 @@ cdef inline int64_t drain_window(Engine* engine, const Interface* interface, Win
     cdef int64_t base = offset[0] & ~(WINDOW_BYTES - 1)
     cdef const uint8_t* at = window.base + (offset[0] - base)
     cdef int64_t n_read
-    cdef uint32_t n_offered
     if may_be_cut(window, at):
         return 0
     n_read = drain_records_between(engine, interface, &at, window.base + WINDOW_BYTES,
                                    window.base + min(n_bytes - base, SPAN_BYTES), window, max_frames, until_ns)
     if was_cut(window):
         forget_macs(engine)
-    n_offered = n_payloads(engine)
-    flush(engine)  # the batch points into the window
-    if was_cut(window):
-        forget_payloads(engine, n_offered)
+    flush_window(engine, window)
     offset[0] = base + (at - window.base)
     return n_read
 
@@ -162,7 +166,7 @@ cdef inline int drain_file(Engine* engine, const Interface* interface, int fd, i
         if only_cheap and n_faults() - n_faults_before > MOST_FAULTS:
             status = DEAR
             break
-        if offset[0] < base + WINDOW_BYTES or (engine.flows != NULL and must_pause(&engine.flows.payloads)):
+        if offset[0] < base + WINDOW_BYTES or is_full(engine):
             break
     window_close(&window)
     return status

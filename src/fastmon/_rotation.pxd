@@ -16,6 +16,7 @@ from fastmon._flows cimport Flows, end, end_idle, move_host_totals, move_network
 from fastmon._hosts cimport Hosts, add_in, add_out, evict, find_or_admit, is_local
 from fastmon._tables cimport (
     NO_ROW, HostRow, HostTable, Traffic, bytes_in, table_find, table_hash, table_move, table_reserve, table_truncate,
+    tally_add,
 )
 from fastmon._wire cimport Key
 
@@ -129,8 +130,8 @@ cdef inline void begin_interval(Engine* engine) noexcept nogil:
 cdef inline void merge_tallies(Engine* engine, const Engine* other) noexcept nogil:
     cdef int i
     for i in range(N_STATUSES):
-        engine.tallies[i].frames += other.tallies[i].frames - other.tallies_base[i].frames
-        engine.tallies[i].bytes += other.tallies[i].bytes - other.tallies_base[i].bytes
+        tally_add(&engine.tallies[i], other.tallies[i].frames - other.tallies_base[i].frames,
+                  other.tallies[i].bytes - other.tallies_base[i].bytes)
     engine.hosts.overflow.frames_in += other.hosts.overflow.frames_in - other.hosts.overflow_base.frames_in
     engine.hosts.overflow.bytes_in += other.hosts.overflow.bytes_in - other.hosts.overflow_base.bytes_in
     engine.hosts.overflow.frames_out += other.hosts.overflow.frames_out - other.hosts.overflow_base.frames_out

@@ -121,7 +121,7 @@ class AppTraffic(NamedTuple):
 class EndedConversations(NamedTuple):
     """Conversations that have ended.
 
-    rows: `CONVERSATION_DTYPE`, in the order of their ends.  names: whom each reached, by what it said itself; not cleaned.
+    rows: `CONVERSATION_DTYPE`, in the order of their ends.  names: whom each reached, by what it said itself; cleaned.
     """
 
     rows: NDArray[np.void]
