@@ -1218,7 +1218,7 @@ cdef class Accountant:
         memory.table = self.engine.hosts.table
         self.engine.hosts.table.rows = NULL
         self.engine.hosts.table.bases = NULL
-        self.engine.hosts.table.index = NULL
+        self.engine.hosts.table.index.buckets = NULL
         self.finished = True
         hosts = np.frombuffer(memory, HOST_DTYPE) if n_rows else np.empty(0, HOST_DTYPE)
         return self.freeze(Snapshot(

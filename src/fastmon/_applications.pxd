@@ -14,7 +14,8 @@ from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from fastmon._tables cimport Tally, Traffic, release, reserve, tally_add
+from fastmon._memory cimport release, reserve
+from fastmon._tables cimport Tally, Traffic, tally_add
 
 cdef enum:
     N_APPS = 256

@@ -1,6 +1,5 @@
-"""The conversation table: rows of one cache line behind an open-addressing index of hashes and row numbers.
+"""The conversation table: rows of one cache line behind an index of their numbers (`_index.pxd`).
 
-    index    slots of 64 bits: the hash above, the row number + 1 below; 0 is empty
     rows     what every frame needs: counters, and the numbers of the hosts' rows, whose keys tell who it is
     records  what is seldom needed: the hosts' keys, what was credited to the application
 
@@ -15,8 +14,13 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from fastmon._batch cimport Entry
-from fastmon._tables cimport NO_ROW, mix, release, reserve
-from fastmon._wire cimport Key, likely, prefetch_read, unlikely
+from fastmon._index cimport (
+    NO_ROW, Bucket, Index, index_allocate, index_fetch, index_free, index_has_room, index_init, index_insert, index_remove,
+    row_in, slots_of,
+)
+from fastmon._memory cimport release, reserve
+from fastmon._tables cimport mix
+from fastmon._wire cimport Key, likely, unlikely
 
 cdef enum:  # of a conversation
     RUNNING = 1
@@ -43,7 +47,6 @@ cdef enum:  # who says the application: the numbers of conversations.LABELLED_BY
     BY_PAYLOAD
 
 cdef enum:
-    MIN_SLOTS = 4096
     N_CANDIDATES = 8  # looked at for one that is ended by force
     TCP = 6
     UDP = 17
@@ -90,8 +93,7 @@ cdef struct ConversationRecord:
 cdef struct ConversationTable:
     Conversation* rows
     ConversationRecord* records
-    uint64_t* index
-    uint32_t slot_mask
+    Index index
     uint32_t n_rows  # ever used
     uint32_t n_running
     uint32_t max_rows
@@ -102,17 +104,12 @@ cdef struct ConversationTable:
     uint64_t hash_factor
 
 
-cdef inline size_t slots_bytes(const ConversationTable* table) noexcept nogil:
-    return (<size_t>table.slot_mask + 1) * sizeof(uint64_t)
-
-
 cdef inline void conversations_free(ConversationTable* table) noexcept nogil:
     release(table.rows, <size_t>table.max_rows * sizeof(Conversation))
     release(table.records, <size_t>table.max_rows * sizeof(ConversationRecord))
-    release(table.index, slots_bytes(table))
+    index_free(&table.index)
     table.rows = NULL
     table.records = NULL
-    table.index = NULL
 
 
 cdef inline int conversations_init(ConversationTable* table, uint32_t max_rows, uint64_t seed) except -1 nogil:
@@ -120,11 +117,9 @@ cdef inline int conversations_init(ConversationTable* table, uint32_t max_rows, 
     memset(table, 0, sizeof(ConversationTable))
     table.max_rows = max_rows
     table.hash_factor = mix(seed) | 1
-    table.slot_mask = MIN_SLOTS - 1
     table.rows = <Conversation*>reserve(<size_t>max_rows * sizeof(Conversation), True)
     table.records = <ConversationRecord*>reserve(<size_t>max_rows * sizeof(ConversationRecord), True)
-    table.index = <uint64_t*>reserve(slots_bytes(table), False)
-    if table.rows == NULL or table.records == NULL or table.index == NULL:
+    if not index_init(&table.index, max_rows) or table.rows == NULL or table.records == NULL:
         conversations_free(table)
         with gil:
             raise MemoryError(f"no address space for {max_rows} conversations; lower max_conversations")
@@ -152,71 +147,35 @@ cdef inline int record_direction(const ConversationTable* table, uint32_t row, c
     return direction(&table.rows[row], &table.records[row].a, &table.records[row].b, entry)
 
 
-cdef inline uint32_t conversation_candidate(const ConversationTable* table, uint32_t hashed) noexcept nogil:
-    """The row that is most likely the one with this hash; NO_ROW if there is none."""
-    cdef uint32_t slot = hashed & table.slot_mask
-    cdef uint64_t entry
-    while True:
-        entry = table.index[slot]
-        if entry == 0:
-            return NO_ROW
-        if likely(<uint32_t>(entry >> 32) == hashed):
-            return <uint32_t>entry - 1
-        slot = (slot + 1) & table.slot_mask
-
-
 cdef inline uint32_t conversation_find(const ConversationTable* table, const Entry* entry) noexcept nogil:
     """The row of a frame's conversation, running; NO_ROW if there is none."""
-    cdef uint32_t slot = entry.flow_hash & table.slot_mask
-    cdef uint64_t found
+    cdef uint32_t number = entry.flow_hash & table.index.bucket_mask
+    cdef const Bucket* bucket
+    cdef uint32_t found, row
     while True:
-        found = table.index[slot]
-        if found == 0:
+        bucket = &table.index.buckets[number]
+        found = slots_of(&table.index, bucket, entry.flow_hash)
+        while found:
+            row = row_in(&table.index, bucket, found)
+            if likely(record_direction(table, row, entry) >= 0):
+                return row
+            found &= found - 1
+        if likely(bucket.n_passed == 0):
             return NO_ROW
-        if <uint32_t>(found >> 32) == entry.flow_hash and record_direction(table, <uint32_t>found - 1, entry) >= 0:
-            return <uint32_t>found - 1
-        slot = (slot + 1) & table.slot_mask
+        number = (number + 1) & table.index.bucket_mask
 
 
 cdef inline void conversation_index(ConversationTable* table, uint32_t row) noexcept nogil:
-    cdef uint32_t hashed = table.records[row].hash
-    cdef uint32_t slot = hashed & table.slot_mask
-    while table.index[slot] != 0:
-        slot = (slot + 1) & table.slot_mask
-    table.index[slot] = <uint64_t>hashed << 32 | (row + 1)
-
-
-cdef inline void conversation_unindex(ConversationTable* table, uint32_t row) noexcept nogil:
-    """Empty `row`'s slot, moving later slots of the same probe sequence back so that no tombstone is needed."""
-    cdef uint32_t hole = table.records[row].hash & table.slot_mask
-    cdef uint32_t slot, home
-    while <uint32_t>table.index[hole] != row + 1:
-        hole = (hole + 1) & table.slot_mask
-    slot = hole
-    while True:
-        slot = (slot + 1) & table.slot_mask
-        if table.index[slot] == 0:
-            break
-        home = <uint32_t>(table.index[slot] >> 32) & table.slot_mask
-        if ((slot - home) & table.slot_mask) >= ((slot - hole) & table.slot_mask):
-            table.index[hole] = table.index[slot]
-            hole = slot
-    table.index[hole] = 0
+    index_insert(&table.index, table.records[row].hash, row)
 
 
 cdef inline bint conversations_reserve(ConversationTable* table) noexcept nogil:
-    """Make room in the index for one more at a load of at most 1/2; False without memory for it."""
-    cdef uint64_t n_slots = <uint64_t>table.slot_mask + 1
-    cdef uint64_t* grown
+    """Make room in the index for one more; False without memory for it."""
     cdef uint32_t row
-    if likely((<uint64_t>table.n_running + 1) * 2 <= n_slots or table.n_running == table.max_rows):
+    if likely(index_has_room(&table.index, table.n_running + 1) or table.n_running == table.max_rows):
         return True
-    grown = <uint64_t*>reserve(n_slots * 2 * sizeof(uint64_t), n_slots >= 1 << 17)
-    if grown == NULL:
+    if not index_allocate(&table.index, (<uint64_t>table.index.bucket_mask + 1) * 2):
         return False
-    release(table.index, slots_bytes(table))
-    table.index = grown
-    table.slot_mask = <uint32_t>(n_slots * 2 - 1)
     for row in range(table.n_rows):
         if table.rows[row].state & RUNNING:
             conversation_index(table, row)
@@ -258,24 +217,24 @@ cdef inline uint32_t conversation_row(ConversationTable* table) noexcept nogil:
     return row
 
 
-cdef inline uint32_t most_silent(const ConversationTable* table, uint32_t* hand) noexcept nogil:
-    """Of a few rows from `hand` on, the one that has been silent for longest; the hand moves past them."""
-    cdef uint32_t chosen = hand[0]
+cdef inline uint32_t most_silent(ConversationTable* table) noexcept nogil:
+    """Of the rows from `hand` on, a few, the one that has been silent for longest; the hand moves past them."""
+    cdef uint32_t chosen = table.hand
     cdef uint32_t _i
     for _i in range(min(<uint32_t>N_CANDIDATES, table.n_rows)):
-        if table.rows[hand[0]].last_ns < table.rows[chosen].last_ns:
-            chosen = hand[0]
-        hand[0] = hand[0] + 1 if hand[0] + 1 < table.n_rows else 0
+        if table.rows[table.hand].last_ns < table.rows[chosen].last_ns:
+            chosen = table.hand
+        table.hand = table.hand + 1 if table.hand + 1 < table.n_rows else 0
     return chosen
 
 
 cdef inline void fetch_slot(const ConversationTable* table, uint32_t row) noexcept nogil:
-    prefetch_read(&table.index[table.records[row].hash & table.slot_mask])
+    index_fetch(&table.index, table.records[row].hash)
 
 
 cdef inline void conversation_release(ConversationTable* table, uint32_t row) noexcept nogil:
     """Let a row that was ended be used again."""
-    conversation_unindex(table, row)
+    index_remove(&table.index, table.records[row].hash, row)
     table.rows[row].state = 0
     table.records[row].next_free = table.free_row
     table.free_row = row + 1

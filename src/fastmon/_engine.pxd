@@ -11,15 +11,16 @@ from libc.string cimport memcpy, memset
 
 from fastmon._batch cimport MAX_PAYLOAD, Entry, describe, find_payload
 from fastmon._conversations cimport (
-    RUNNING, Conversation, conversation_candidate, conversation_find, direction, endpoint_hash, record_direction,
+    RUNNING, Conversation, conversation_find, direction, endpoint_hash, record_direction,
 )
 from fastmon._decode cimport IP, N_STATUSES, UNSUPPORTED_LINK_TYPE, Cursor, Packet, walk
 from fastmon._flows cimport Flows, count_frame
 from fastmon._hosts cimport Hosts, add_in, add_out, admit, locate, prefetch_row
+from fastmon._index cimport NO_ROW, index_fetch, index_likely
 from fastmon._link cimport LINK_ETHERNET, enter
 from fastmon._packet_log cimport PacketLog, log_decoded
 from fastmon._payloads cimport must_pause
-from fastmon._tables cimport NO_ROW, HostRow, Tally, likely_row, table_hash, table_reserve, tally_add
+from fastmon._tables cimport HostRow, Tally, likely_row, table_hash, table_reserve, tally_add
 from fastmon._upper cimport find_innermost
 from fastmon._wire cimport Key, be16_at, likely, prefetch_read, prefetch_write, unlikely, v4_key, v6_key
 
@@ -72,8 +73,8 @@ cdef inline void account_hosts(Engine* engine, Entry* entry) noexcept nogil:
 
 
 cdef inline void fetch_host_slots(Engine* engine, const Entry* entry) noexcept nogil:
-    prefetch_read(&engine.hosts.table.index[entry.src_hash & engine.hosts.table.slot_mask])
-    prefetch_read(&engine.hosts.table.index[entry.dst_hash & engine.hosts.table.slot_mask])
+    index_fetch(&engine.hosts.table.index, entry.src_hash)
+    index_fetch(&engine.hosts.table.index, entry.dst_hash)
 
 
 cdef inline void find_hosts(Engine* engine, Entry* entry) noexcept nogil:
@@ -83,7 +84,7 @@ cdef inline void find_hosts(Engine* engine, Entry* entry) noexcept nogil:
 
 cdef inline void find_flow(Engine* engine, Entry* entry) noexcept nogil:
     """Fetch the row that is most likely the conversation's, or what finds the hosts' if there is none."""
-    entry.flow_row = conversation_candidate(&engine.flows.table, entry.flow_hash) if entry.is_conversational else NO_ROW
+    entry.flow_row = index_likely(&engine.flows.table.index, entry.flow_hash) if entry.is_conversational else NO_ROW
     if likely(entry.flow_row != NO_ROW):
         prefetch_write(&engine.flows.table.rows[entry.flow_row])
     else:
@@ -238,7 +239,7 @@ cdef inline void set_flow_hash(Engine* engine, Entry* entry) noexcept nogil:
     cdef uint64_t factor = engine.flows.table.hash_factor
     entry.flow_hash = <uint32_t>(endpoint_hash(entry.src_hash, entry.ports >> 16, factor)
                                  + endpoint_hash(entry.dst_hash, entry.ports & 0xFFFF, factor) + entry.protocol)
-    prefetch_read(&engine.flows.table.index[entry.flow_hash & engine.flows.table.slot_mask])
+    index_fetch(&engine.flows.table.index, entry.flow_hash)
 
 
 cdef inline void push_flow(Engine* engine, Entry* entry, const uint8_t* macs, const uint8_t* ip, uint32_t avail) noexcept nogil:

@@ -16,14 +16,18 @@ from fastmon._conversations cimport (
     conversations_reserve, fetch_slot, is_idle, most_silent,
 )
 from fastmon._hosts cimport Hosts, is_local
+from fastmon._index cimport NO_ROW
+from fastmon._memory cimport grown
 from fastmon._payloads cimport Payload, Payloads, payload_fill, payload_slot
-from fastmon._tables cimport NO_ROW, Traffic, grown, table_find, table_hash, tally_add
-from fastmon._wire cimport Key, be16_at, be32_at, likely, prefetch_read, unlikely
+from fastmon._tables cimport Traffic, table_find, table_hash, tally_add
+from fastmon._wire cimport Key, be16_at, be32_at, likely, prefetch_read, prefetch_write, unlikely
 
 cdef enum:
     FIRST_PAYLOADS = 4  # that the classifier sees of a conversation, unless it wants more
     SWEEP_FRAMES = 4096  # after so many, so many rows are looked at
     SWEEP_ROWS = 256
+    MOST_ENDED_FOR_ROOM = 32
+    ROWS_PER_ENDED = 1024  # of a full table that makes room
 
 cdef struct EndedRow:  # conversations.CONVERSATION_DTYPE
     uint64_t token
@@ -242,34 +246,46 @@ cdef inline void learn_mac(Hosts* hosts, const Key* key, uint32_t host, const ui
         hosts.apps.macs[host] = number
 
 
-cdef inline void fetch_ends(Hosts* hosts, Flows* flows) noexcept nogil:
-    """Fetch what ending the conversations of the next two rows that are taken needs: of the second one, what tells the rest."""
-    cdef uint32_t hand = flows.table.hand
-    cdef uint32_t number = most_silent(&flows.table, &hand)
-    cdef const Conversation* row = &flows.table.rows[number]
+cdef inline void fetch_for_ends(const Hosts* hosts, const Flows* flows, const uint32_t* numbers,
+                                uint32_t n_numbers) noexcept nogil:
+    """Fetch what ending these conversations needs, whose records are being fetched."""
+    cdef uint32_t i
     cdef int side
-    for side in range(2):
-        if row.hosts[side] < hosts.table.n_rows and hosts.apps.heads[row.hosts[side]]:
-            prefetch_read(&hosts.apps.rows[hosts.apps.heads[row.hosts[side]] - 1])
-    number = most_silent(&flows.table, &hand)
-    row = &flows.table.rows[number]
-    fetch_slot(&flows.table, number)
-    for side in range(2):
-        prefetch_read(&hosts.table.rows[row.hosts[side]])
-        prefetch_read(&hosts.apps.heads[row.hosts[side]])
+    cdef const Conversation* row
+    for i in range(n_numbers):
+        row = &flows.table.rows[numbers[i]]
+        fetch_slot(&flows.table, numbers[i])
+        for side in range(2):
+            prefetch_read(&hosts.table.rows[row.hosts[side]])
+            prefetch_read(&hosts.apps.heads[row.hosts[side]])
+    for i in range(n_numbers):
+        row = &flows.table.rows[numbers[i]]
+        for side in range(2):
+            if row.hosts[side] < hosts.table.n_rows and hosts.apps.heads[row.hosts[side]]:
+                prefetch_read(&hosts.apps.rows[hosts.apps.heads[row.hosts[side]] - 1])
 
 
-cdef inline uint32_t take_row(Hosts* hosts, Flows* flows, int64_t now_ns) noexcept nogil:
-    """End a conversation of a full table, for its row."""
-    cdef uint32_t number = most_silent(&flows.table, &flows.table.hand)
-    cdef const Conversation* row = &flows.table.rows[number]
-    fetch_ends(hosts, flows)
-    end(hosts, flows, number, closing_reason(row, ENDED_IDLE if is_idle(row, now_ns) else ENDED_FULL))
-    return conversation_row(&flows.table)
+cdef inline void make_room(Hosts* hosts, Flows* flows, int64_t now_ns) noexcept nogil:
+    """End some conversations of a full table, for their rows.
+
+    Several, so that the cache lines that each end needs are fetched for all of them before the first.
+    """
+    cdef uint32_t[MOST_ENDED_FOR_ROOM] numbers
+    cdef uint32_t n_ended = max(<uint32_t>1, min(<uint32_t>MOST_ENDED_FOR_ROOM, flows.table.max_rows // ROWS_PER_ENDED))
+    cdef uint32_t i
+    cdef const Conversation* row
+    for i in range(n_ended):
+        numbers[i] = most_silent(&flows.table)
+        prefetch_write(&flows.table.records[numbers[i]])
+        prefetch_write(&flows.table.records[numbers[i]].hash)
+    fetch_for_ends(hosts, flows, numbers, n_ended)
+    for i in range(n_ended):
+        row = &flows.table.rows[numbers[i]]
+        end(hosts, flows, numbers[i], closing_reason(row, ENDED_IDLE if is_idle(row, now_ns) else ENDED_FULL))
 
 
 cdef inline uint32_t open(Hosts* hosts, Flows* flows, const Entry* entry) noexcept nogil:
-    """Begin a conversation with this frame; in a full table another one ends for it. NO_ROW without memory for the index."""
+    """Begin a conversation with this frame; in a full table others end for it. NO_ROW without memory for the index."""
     cdef uint32_t number
     cdef Conversation* row
     cdef ConversationRecord* record
@@ -277,7 +293,8 @@ cdef inline uint32_t open(Hosts* hosts, Flows* flows, const Entry* entry) noexce
         return NO_ROW
     number = conversation_row(&flows.table)
     if number == NO_ROW:
-        number = take_row(hosts, flows, entry.ts_ns)
+        make_room(hosts, flows, entry.ts_ns)
+        number = conversation_row(&flows.table)
     row = &flows.table.rows[number]
     record = &flows.table.records[number]
     memset(row, 0, sizeof(Conversation))

@@ -9,9 +9,10 @@ What it does not do: decode, batch, keep intervals.
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from fastmon._applications cimport AppTable, apps_forget
+from fastmon._index cimport NO_ROW
+from fastmon._memory cimport grown
 from fastmon._tables cimport (
-    NO_ROW, HostRow, HostTable, Traffic, bytes_in, grown, likely_row, passes, set_flag, table_displace, table_find,
-    table_insert,
+    HostRow, HostTable, Traffic, bytes_in, likely_row, passes, set_flag, table_displace, table_find, table_insert,
 )
 from fastmon._wire cimport Key, likely, prefetch_write, unlikely
 

@@ -14,8 +14,9 @@ from fastmon._decode cimport N_STATUSES
 from fastmon._engine cimport Engine, row_number
 from fastmon._flows cimport Flows, end, end_idle, move_host_totals, move_network_totals, settle
 from fastmon._hosts cimport Hosts, add_in, add_out, evict, find_or_admit, is_local
+from fastmon._index cimport NO_ROW
 from fastmon._tables cimport (
-    NO_ROW, HostRow, HostTable, Traffic, bytes_in, table_find, table_hash, table_move, table_reserve, table_truncate,
+    HostRow, HostTable, Traffic, bytes_in, table_find, table_hash, table_move, table_reserve, table_truncate,
     tally_add,
 )
 from fastmon._wire cimport Key

@@ -1,6 +1,5 @@
-"""The host table: dense 64-byte rows behind an open-addressing index of 32-bit row numbers.
+"""The host table: dense 64-byte rows behind an index of their numbers (`_index.pxd`).
 
-    index   slots of 32 bits: row number + 1 in the low bits, a tag of the hash above them; 0 is empty
     rows    one cache line a host, in the order of their first frame
     bases   a row's counters at the last rotation, so that an interval is a difference
 
@@ -12,25 +11,17 @@ What it does not do: lock, sort, allocate per row.
 
 from libc.stddef cimport size_t
 from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport realloc
 from libc.string cimport memcpy, memset
 
+from fastmon._index cimport (
+    MOST_ROWS_PER_BUCKET, NO_ROW, Bucket, Index, index_allocate, index_clear, index_free, index_has_room, index_init,
+    index_insert, index_likely, index_remove, row_in, slots_of,
+)
+from fastmon._memory cimport release, reserve
 from fastmon._wire cimport Key, likely, unlikely
 
 cdef extern from *:
     """
-    #include <sys/mman.h>
-
-    static inline void *fm_reserve(size_t n_bytes, int huge) {
-        void *p = mmap(NULL, n_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (p == MAP_FAILED) return NULL;
-    #ifdef MADV_HUGEPAGE
-        if (huge) madvise(p, n_bytes, MADV_HUGEPAGE);
-    #endif
-        return p;
-    }
-    static inline void fm_release(void *p, size_t n_bytes) { if (p) munmap(p, n_bytes); }
-
     /* SplitMix64's finalizer (Steele, Lea, Flood 2014): makes a strong key even of a small seed. */
     static inline uint64_t fm_mix(uint64_t v) {
         v = (v ^ (v >> 30)) * 0xBF58476D1CE4E5B9u;
@@ -44,14 +35,7 @@ cdef extern from *:
     }
     """
     uint64_t mix "fm_mix"(uint64_t v) noexcept nogil
-    void* reserve "fm_reserve"(size_t n_bytes, bint huge) noexcept nogil
-    void release "fm_release"(void* p, size_t n_bytes) noexcept nogil
     uint64_t hash_key "fm_hash"(uint64_t high, uint64_t low, uint64_t seed_high, uint64_t seed_low) noexcept nogil
-
-cdef enum:
-    NO_ROW = 0xFFFFFFFF
-    MIN_SLOTS = 4096
-    LEAST_ROOM_ADDED = 256  # to an array that grows
 
 cdef struct HostRow:  # snapshot.HOST_DTYPE
     Key key
@@ -75,9 +59,7 @@ cdef struct Tally:
 cdef struct HostTable:
     HostRow* rows
     Traffic* bases
-    uint32_t* index
-    uint32_t slot_mask
-    uint32_t row_mask  # of a slot's row number; the bits above are the tag
+    Index index
     uint32_t n_rows
     uint32_t max_rows
     uint32_t n_reserved  # rows of address space
@@ -88,15 +70,6 @@ cdef struct HostTable:
 cdef inline void tally_add(Tally* tally, uint64_t n_frames, uint64_t n_bytes) noexcept nogil:
     tally.frames += n_frames
     tally.bytes += n_bytes
-
-
-cdef inline void* grown(void* rows, uint32_t* room, size_t row_bytes) noexcept nogil:
-    """An array with room for more than twice as many; NULL, and nothing done, without memory for it."""
-    cdef uint32_t n_rows = room[0] * 2 + LEAST_ROOM_ADDED
-    cdef void* moved = realloc(rows, n_rows * row_bytes)
-    if moved != NULL:
-        room[0] = n_rows
-    return moved
 
 
 cdef inline uint64_t bytes_in(const HostRow* row) noexcept nogil:
@@ -116,24 +89,15 @@ cdef inline void set_flag(HostRow* row) noexcept nogil:
     row.bytes_in_and_flag |= <uint64_t>1 << 63
 
 
-cdef inline size_t index_bytes(const HostTable* table) noexcept nogil:
-    return (<size_t>table.slot_mask + 1) * sizeof(uint32_t)
-
-
 cdef inline int table_init(HostTable* table, uint32_t max_rows, uint64_t seed) except -1 nogil:
     """Reserve room for `max_rows` hosts (at most 2**31 - 1). Raises MemoryError."""
     memset(table, 0, sizeof(HostTable))
     table.max_rows = table.n_reserved = max_rows
-    table.row_mask = MIN_SLOTS - 1
-    while table.row_mask <= max_rows:
-        table.row_mask = table.row_mask * 2 + 1
     table.seed_high = mix(seed + 1) | 1  # never 0, so that IPv4 keys, whose high half is, spread
     table.seed_low = mix(seed + 2)
-    table.slot_mask = MIN_SLOTS - 1
     table.rows = <HostRow*>reserve(<size_t>max_rows * sizeof(HostRow), True)
     table.bases = <Traffic*>reserve(<size_t>max_rows * sizeof(Traffic), False)
-    table.index = <uint32_t*>reserve(index_bytes(table), False)
-    if table.rows == NULL or table.bases == NULL or table.index == NULL:
+    if not index_init(&table.index, max_rows) or table.rows == NULL or table.bases == NULL:
         table_free(table)
         with gil:
             raise MemoryError(f"no address space for {max_rows} hosts; lower max_hosts")
@@ -143,10 +107,9 @@ cdef inline int table_init(HostTable* table, uint32_t max_rows, uint64_t seed) e
 cdef inline void table_free(HostTable* table) noexcept nogil:
     release(table.rows, <size_t>table.n_reserved * sizeof(HostRow))
     release(table.bases, <size_t>table.n_reserved * sizeof(Traffic))
-    release(table.index, index_bytes(table))
+    index_free(&table.index)
     table.rows = NULL
     table.bases = NULL
-    table.index = NULL
     table.n_rows = 0
 
 
@@ -154,85 +117,49 @@ cdef inline uint32_t table_hash(const HostTable* table, const Key* key) noexcept
     return <uint32_t>(hash_key(key.high, key.low, table.seed_high, table.seed_low) >> 16)
 
 
-cdef inline uint32_t tag_of(const HostTable* table, uint32_t hashed) noexcept nogil:
-    """The bits of a slot above the row number: other bits of the hash than those that choose the slot, mostly."""
-    return (hashed * <uint32_t>0x9E3779B1) & ~table.row_mask
-
-
 cdef inline uint32_t likely_row(const HostTable* table, uint32_t hashed) noexcept nogil:
-    """The row that the first slot of a probe points to; row 0 if it is empty."""
-    cdef uint32_t entry = table.index[hashed & table.slot_mask]
-    return (entry & table.row_mask) - (entry != 0)
+    """The row that is most likely the one with this hash; row 0 if there is none."""
+    cdef uint32_t row = index_likely(&table.index, hashed)
+    return row if row != NO_ROW else 0
 
 
-cdef inline uint64_t n_packets(const HostTable* table, uint32_t entry) noexcept nogil:
-    cdef const HostRow* row = &table.rows[(entry & table.row_mask) - 1]
-    return row.packets_in + row.packets_out
-
-
-cdef inline void promote(HostTable* table, uint32_t slot, uint32_t home) noexcept nogil:
-    """Let the host at `slot` have its home slot if it is busier than who is there: the busy are found at once.
-
-    Whoever moves back stays behind its own home, with no empty slot between, as probing requires.
-    """
-    cdef uint32_t entry = table.index[slot]
-    cdef uint32_t other = table.index[home]
-    if n_packets(table, entry) > n_packets(table, other):
-        table.index[home] = entry
-        table.index[slot] = other
-
-
-cdef inline uint32_t table_find(HostTable* table, const Key* key, uint32_t hashed) noexcept nogil:
+cdef inline uint32_t table_find(const HostTable* table, const Key* key, uint32_t hashed) noexcept nogil:
     """Return the row number of `key`, or NO_ROW."""
-    cdef uint32_t home = hashed & table.slot_mask
-    cdef uint32_t slot = home
-    cdef uint32_t tag = tag_of(table, hashed)
-    cdef uint32_t entry, row
+    cdef uint32_t number = hashed & table.index.bucket_mask
+    cdef const Bucket* bucket
+    cdef uint32_t found, row
     while True:
-        entry = table.index[slot]
-        if unlikely(entry == 0):
-            return NO_ROW
-        if likely((entry & ~table.row_mask) == tag):
-            row = (entry & table.row_mask) - 1
+        bucket = &table.index.buckets[number]
+        found = slots_of(&table.index, bucket, hashed)
+        while found:
+            row = row_in(&table.index, bucket, found)
             if likely(table.rows[row].key.low == key.low and table.rows[row].key.high == key.high):
-                if slot != home:
-                    promote(table, slot, home)
                 return row
-        slot = (slot + 1) & table.slot_mask
-
-
-cdef inline void index_put(HostTable* table, uint32_t row, uint32_t hashed) noexcept nogil:
-    cdef uint32_t slot = hashed & table.slot_mask
-    while table.index[slot] != 0:
-        slot = (slot + 1) & table.slot_mask
-    table.index[slot] = tag_of(table, hashed) | (row + 1)
+            found &= found - 1
+        if likely(bucket.n_passed == 0):
+            return NO_ROW
+        number = (number + 1) & table.index.bucket_mask
 
 
 cdef inline void table_reindex(HostTable* table) noexcept nogil:
-    """Fill the index anew from the rows."""
+    """Fill the index, which is empty, from the rows."""
     cdef uint32_t row
-    memset(table.index, 0, index_bytes(table))
     for row in range(table.n_rows):
-        index_put(table, row, table_hash(table, &table.rows[row].key))
+        index_insert(&table.index, table_hash(table, &table.rows[row].key), row)
 
 
 cdef inline void table_reserve(HostTable* table, uint32_t n_more) noexcept nogil:
-    """Make room in the index for `n_more` rows at a load of at most 1/2; without memory for it, the table is full."""
-    cdef uint64_t n_slots = <uint64_t>table.slot_mask + 1
-    cdef uint64_t n_rows = min(<uint64_t>table.n_rows + n_more, <uint64_t>table.max_rows)
-    cdef uint32_t* grown
-    if likely(n_rows * 2 <= n_slots):
+    """Make room in the index for `n_more` rows; without memory for it, the table is full."""
+    cdef uint64_t n_buckets = <uint64_t>table.index.bucket_mask + 1
+    cdef uint32_t n_rows = <uint32_t>min(<uint64_t>table.n_rows + n_more, <uint64_t>table.max_rows)
+    if likely(index_has_room(&table.index, n_rows)):
         return
-    while n_rows * 2 > n_slots:
-        n_slots *= 2
-    grown = <uint32_t*>reserve(n_slots * sizeof(uint32_t), n_slots >= 1 << 19)
-    if grown == NULL:
+    while n_rows > n_buckets * MOST_ROWS_PER_BUCKET:
+        n_buckets *= 2
+    if index_allocate(&table.index, n_buckets):
+        table_reindex(table)
+    else:
         table.max_rows = table.n_rows
-        return
-    release(table.index, index_bytes(table))
-    table.index = grown
-    table.slot_mask = <uint32_t>(n_slots - 1)
-    table_reindex(table)
 
 
 cdef inline void row_init(HostRow* row, const Key* key) noexcept nogil:
@@ -251,40 +178,17 @@ cdef inline uint32_t table_insert(HostTable* table, const Key* key, uint32_t has
     if row == table.max_rows:
         return NO_ROW
     row_init(&table.rows[row], key)
-    index_put(table, row, hashed)
+    index_insert(&table.index, hashed, row)
     table.n_rows += 1
     return row
 
 
-cdef inline uint32_t slot_of_row(const HostTable* table, uint32_t row) noexcept nogil:
-    cdef uint32_t slot = table_hash(table, &table.rows[row].key) & table.slot_mask
-    while (table.index[slot] & table.row_mask) != row + 1:
-        slot = (slot + 1) & table.slot_mask
-    return slot
-
-
-cdef inline void index_remove(HostTable* table, uint32_t row) noexcept nogil:
-    """Empty `row`'s slot, moving later slots of the same probe sequence back so that no tombstone is needed."""
-    cdef uint32_t hole = slot_of_row(table, row)
-    cdef uint32_t slot = hole
-    cdef uint32_t home
-    while True:
-        slot = (slot + 1) & table.slot_mask
-        if table.index[slot] == 0:
-            break
-        home = table_hash(table, &table.rows[(table.index[slot] & table.row_mask) - 1].key) & table.slot_mask
-        if ((slot - home) & table.slot_mask) >= ((slot - hole) & table.slot_mask):
-            table.index[hole] = table.index[slot]
-            hole = slot
-    table.index[hole] = 0
-
-
 cdef inline void table_displace(HostTable* table, uint32_t row, const Key* key, uint32_t hashed) noexcept nogil:
     """Give `row` to `key`; the caller has taken the old host's counters."""
-    index_remove(table, row)
+    index_remove(&table.index, table_hash(table, &table.rows[row].key), row)
     row_init(&table.rows[row], key)
     memset(&table.bases[row], 0, sizeof(Traffic))
-    index_put(table, row, hashed)
+    index_insert(&table.index, hashed, row)
 
 
 cdef inline void table_move(HostTable* table, uint32_t source, uint32_t target) noexcept nogil:
@@ -300,4 +204,5 @@ cdef inline void table_truncate(HostTable* table, uint32_t n_rows) noexcept nogi
     for row in range(n_rows, table.n_rows):
         memset(&table.bases[row], 0, sizeof(Traffic))
     table.n_rows = n_rows
+    index_clear(&table.index)
     table_reindex(table)

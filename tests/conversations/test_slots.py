@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 import builders as b
+import pytest
 from conversation_tools import Counts, S, account_all, back, counts, ended, finish, out, reasons, rotate, udp_number
 
 from fastmon.accounting import Accountant
@@ -41,6 +42,24 @@ class TestForcedEnds:
         snapshot = rotate(target)
         assert [found.a[1] - 1000 for found in ended(target)] == [0, 1, 2]
         assert counts(snapshot) == Counts(5, {"full": 3}, 2)
+
+    @pytest.mark.parametrize(("max_conversations", "n_ends"), [(2047, 1), (2048, 2), (4096, 4), (32767, 31), (33 * 1024, 32)])
+    def test_one_in_1024_end_at_once(self, make: Make, max_conversations: int, n_ends: int) -> None:
+        target = make(max_conversations=max_conversations)
+        account_all(target, *(udp_number(number, ts_ns=-number % 8) for number in range(max_conversations + 1)))
+        assert [found.a[1] - 1000 for found in ended(target)] == [8 * n for n in range(n_ends)]
+        assert counts(rotate(target)).running == max_conversations + 1 - n_ends
+
+    def test_those_that_end_at_once_are_chosen_before(self, make: Make) -> None:
+        target = make(max_conversations=2048)
+        times = [n % 8 for n in range(2048)]
+        account_all(target, *(udp_number(number, ts_ns=ts_ns) for number, ts_ns in enumerate(times)))
+        account_all(target, *(udp_number(3000 + number, ts_ns=10) for number in range(4)))
+        assert [found.a[1] - 1000 for found in ended(target)] == [0, 8, 16, 24]
+        finish(target)
+        last = {found.a[1] - 1000: number for number, found in enumerate(ended(target))}
+        # The slot freed last is used first.
+        assert [last[3000 + number] for number in range(4)] == [8, 0, 24, 16]
 
     def test_reason_is_the_one_that_it_would_have_had(self, make: Make) -> None:
         target = make(max_conversations=1)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import builders as b
 import pytest
-from conversation_tools import TABLES, Pair, S
+from conversation_tools import TABLES, Pair, S, udp_number
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -198,5 +198,23 @@ def test_long_runs_come_to_the_same(max_hosts: int, max_conversations: int, n_pa
             if numbers.random() < 0.1:
                 pair.rotate(Interval(0, numbers.choice([1, 1_000_000 * S, 1_004_000 * S])))
     pair.take_payloads()
+    pair.finish(Interval(0, 60), Interval(0, 120))
+    pair.take_conversations()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_full_table_comes_to_the_same(seed: int, tmp_path: Path) -> None:
+    """Where the index has as many rows as it takes before it grows, some of its buckets are full, and many rows leave."""
+    numbers = random.Random(seed)
+    path = tmp_path / "full.pcap"
+    some = numbers.sample(range(60_000), 3000)
+    frames = [udp_number(number, ts_ns=n) for n in range(8000) for number in [numbers.choice(some)] * numbers.choice([1, 2])]
+    path.write_bytes(b.pcap_file(frames, nanoseconds=True))
+    options: dict[str, Any] = {"max_conversations": 2560, "applications": TABLES, "keep_conversations": True}
+    pair = Pair(make_accountant("native", seed=seed, **options), make_accountant("reference", **options))
+    for accountant in pair.both:
+        with open_offline(str(path)) as source:
+            while not source.exhausted:
+                accountant.drain(source, 1 << 20)
     pair.finish(Interval(0, 60), Interval(0, 120))
     pair.take_conversations()

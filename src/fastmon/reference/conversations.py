@@ -32,6 +32,8 @@ OTHER_TIMEOUT_NS = 120 * NS_PER_S
 WANTED_PAYLOADS = 4
 RING_SLOTS = 1024
 FORCED_LOOKS = 8
+SLOTS_PER_FORCED_END = 1024
+MOST_FORCED_ENDS = 32
 SWEEP_FRAMES = 4096
 SWEEP_SLOTS = 256
 
@@ -239,17 +241,21 @@ class Conversations:
         return conversation
 
     def _free_slot(self, ts_ns: int) -> int:
-        """Return a slot for a new conversation; if there is none, end another by force."""
+        """Return a slot for a new conversation; if there is none, end others by force."""
         if not self._freed and len(self._slots) < self._max_conversations:
             self._slots.append(None)
             return len(self._slots) - 1
         if not self._freed:
-            n_slots = len(self._slots)
-            candidates = [self._slots[(self._hand + i) % n_slots] for i in range(min(FORCED_LOOKS, n_slots))]
-            self._hand = (self._hand + len(candidates)) % n_slots
-            victim = min((each for each in candidates if each is not None), key=lambda each: each.last_ns)
-            self._end(victim, "idle" if victim.is_over_at(ts_ns) else "full")
+            n_ends = min(max(self._max_conversations // SLOTS_PER_FORCED_END, 1), MOST_FORCED_ENDS)
+            for victim in [self._choose_victim() for _ in range(n_ends)]:
+                self._end(victim, "idle" if victim.is_over_at(ts_ns) else "full")
         return self._freed.pop()
+
+    def _choose_victim(self) -> _Conversation:
+        n_slots = len(self._slots)
+        candidates = [self._slots[(self._hand + i) % n_slots] for i in range(min(FORCED_LOOKS, n_slots))]
+        self._hand = (self._hand + len(candidates)) % n_slots
+        return min((each for each in candidates if each is not None), key=lambda each: each.last_ns)
 
     def _app_of(self, protocol: int, ends: tuple[_Endpoint, _Endpoint]) -> tuple[int, str]:
         """Return the application of a new conversation, and what says so."""
