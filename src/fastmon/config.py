@@ -166,7 +166,7 @@ def load_config(path: str) -> dict[str, Any]:
     import msgspec
 
     try:
-        table = msgspec.toml.decode(Path(path).read_bytes())
+        table = msgspec.toml.decode(Path(path).read_bytes().decode())
         values = {key.replace("-", "_"): value for key, value in table.items()}
         _check_names(values)
         options = msgspec.convert(values, Options)
