@@ -36,8 +36,8 @@ from fastmon._engine cimport (
 from fastmon._flows cimport FlowCounts, Flows, is_running, relabel, want_payloads
 from fastmon._hosts cimport Crossing, Hosts, Overflow, Prefix, is_local
 from fastmon._link cimport enter
-from fastmon._mapping cimport WINDOW_BYTES
 from fastmon._payloads cimport Payload, payloads_free, payloads_init
+from fastmon._pace cimport MAPPING, READING, Pace, pace_init, pace_note, pace_room
 from fastmon._packet_log cimport (
     KNOWN_PORTS, KNOWN_PROTOCOL, KNOWN_TCP_FLAGS, LOG_RECORDS, PacketRecord, log_frame, log_free, log_new,
 )
@@ -48,7 +48,7 @@ from fastmon._pypcap cimport (
     pcap_compile, pcap_datalink, pcap_datalink_val_to_name, pcap_dispatch, pcap_fopen_offline, pcap_freecode,
     pcap_get_tstamp_precision, pcap_geterr, pcap_offline_filter, pcap_pkthdr, pcap_t,
 )
-from fastmon._replay cimport DEAR, UNMAPPABLE, drain_buffer, drain_file, file_bytes
+from fastmon._replay cimport drain_buffer, drain_file, file_bytes
 from fastmon._rotation cimport begin_interval, end_all, end_all_idle, merge, settle_all, was_idle
 from fastmon._savefile cimport (
     FAULT_BLOCK_LENGTH, FAULT_BYTE_ORDER, FAULT_CAP_LEN, FAULT_CUT, FAULT_INTERFACE, FAULT_MAGIC, FAULT_MEMORY,
@@ -64,6 +64,7 @@ cdef extern from *:
     """
     #include <poll.h>
     #include <sys/stat.h>
+    #include <time.h>
     #include <unistd.h>
 
     #ifdef FASTMON_DEBUG
@@ -75,21 +76,24 @@ cdef extern from *:
     static int fm_is_regular(int fd) { struct stat s; return fstat(fd, &s) == 0 && S_ISREG(s.st_mode); }
     static int64_t fm_position(int fd) { return (int64_t)lseek(fd, 0, SEEK_CUR); }
     static int64_t fm_set_position(int fd, int64_t offset) { return (int64_t)lseek(fd, (off_t)offset, SEEK_SET); }
+    static int64_t fm_monotonic_ns(void) {
+        struct timespec t;
+        clock_gettime(CLOCK_MONOTONIC, &t);
+        return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+    }
     static int fm_poll(int fd, int timeout_ms) { struct pollfd p = {fd, POLLIN, 0}; return poll(&p, 1, timeout_ms); }
     """
     bint FM_DEBUG
     bint is_regular "fm_is_regular"(int fd) noexcept nogil
     int64_t position "fm_position"(int fd) noexcept nogil
     int64_t set_position "fm_set_position"(int fd, int64_t offset) noexcept nogil
+    int64_t monotonic_ns "fm_monotonic_ns"() noexcept nogil
     int poll_input "fm_poll"(int fd, int timeout_ms) noexcept nogil
     Py_ssize_t read(int fd, void* target, size_t n_bytes) noexcept nogil
     FILE* fmemopen(void* buffer, size_t n_bytes, const char* mode)
 
 cdef enum:
     CHUNK_BYTES = 1 << 20  # per read(2): the kernel copies faster into memory that the second cache does not hold
-    LEAST_MEAN_BYTES = 256  # of records, for mapping: the frames' bodies are what is not copied then
-    UNMAPPED_BYTES = 8 << 20  # to read after a place where mapping does not pay; twice as many after each further one
-    MOST_UNMAPPED_BYTES = 1 << 28
     PEEK_BYTES = 1 << 15  # the same between two drains of a mapped file: it is for the few frames that are looked at singly
     POLL_MS = 100  # of a pipe, so that signals and intervals are not kept waiting
     N_LINK_TYPES = 300
@@ -268,8 +272,7 @@ cdef class SavefileReader:
     cdef bint polled
     cdef bint mappable
     cdef bint always_mapped
-    cdef uint64_t map_from  # in `n_input_bytes`
-    cdef uint64_t n_unmapped_bytes  # to read next time
+    cdef Pace pace
     cdef size_t chunk
     cdef int64_t n_file_bytes  # when it was last looked at
     cdef bint at_end
@@ -300,7 +303,7 @@ cdef class SavefileReader:
         self.n_file_bytes = file_bytes(fd) if stream is None and is_regular(fd) else 0
         self.mappable = self.n_file_bytes > 0 and mapping is not False
         self.always_mapped = mapping is True
-        self.n_unmapped_bytes = UNMAPPED_BYTES
+        pace_init(&self.pace, MAPPING if self.always_mapped else READING)
         self.chunk = CHUNK_BYTES
         self.grow(CHUNK_BYTES + len(head))
         memcpy(self.buffer, <const uint8_t*>head, len(head))
@@ -407,12 +410,19 @@ cdef class SavefileReader:
     cdef bint has_shrunk(self) noexcept nogil:
         return file_bytes(self.fd) < self.n_file_bytes if self.n_file_bytes else False
 
-    cdef bint is_worth_mapping(self, int64_t n_drained) noexcept nogil:
-        """Judge by the records so far, `n_drained` of which are not in `n_records` yet."""
-        cdef uint64_t n_bytes = self.n_input_bytes - available(&self.file)
-        return self.always_mapped or (
-            n_bytes >= max(LEAST_MEAN_BYTES * (self.n_records + n_drained), self.map_from)
-        )
+    cdef int64_t n_taken(self) noexcept nogil:
+        """The bytes of all records so far."""
+        return self.n_input_bytes - available(&self.file)
+
+    cdef void note_pace(self, int64_t* begin, int64_t* begin_ns) noexcept nogil:
+        """Note how long it took to take the bytes since the last note."""
+        cdef int64_t taken = self.n_taken()
+        cdef int64_t now_ns = monotonic_ns()
+        pace_note(&self.pace, taken - begin[0], now_ns - begin_ns[0])
+        begin[0], begin_ns[0] = taken, now_ns
+
+    cdef bint maps_next(self) noexcept nogil:
+        return self.mappable and (self.always_mapped or self.pace.way == MAPPING)
 
     cdef int64_t drain_mapped(self, Engine* engine, int64_t max_frames, int64_t until_ns) noexcept nogil:
         """Account records of a plain pcap file past the buffer, whose bytes are dropped; return their number.
@@ -422,23 +432,15 @@ cdef class SavefileReader:
         cdef int64_t begin = position(self.fd) - <int64_t>available(&self.file)
         cdef int64_t offset = begin
         cdef int64_t n_read = 0
-        cdef int status
         self.n_file_bytes = max(self.n_file_bytes, file_bytes(self.fd))
-        status = drain_file(engine, &self.file.interfaces[0], self.fd, &offset, &n_read, max_frames, until_ns,
-                            not self.always_mapped)
-        if status == UNMAPPABLE:
-            self.mappable = False
+        self.mappable = drain_file(engine, &self.file.interfaces[0], self.fd, &offset, &n_read, max_frames, until_ns,
+                                   INT64_MAX if self.always_mapped else pace_room(&self.pace))
         if n_read:
             self.n_mapped += n_read
             self.n_input_bytes += offset - begin - available(&self.file)
             self.file.pos = self.file.end
             self.chunk = PEEK_BYTES
             set_position(self.fd, offset)
-        if status == DEAR:
-            if offset - begin > WINDOW_BYTES:  # the windows before were not dear
-                self.n_unmapped_bytes = UNMAPPED_BYTES
-            self.map_from = self.n_input_bytes + self.n_unmapped_bytes
-            self.n_unmapped_bytes = min(2 * self.n_unmapped_bytes, <uint64_t>MOST_UNMAPPED_BYTES)
         return n_read
 
     cdef int passes(self, Record* record) except -1 nogil:
@@ -915,6 +917,8 @@ cdef class Accountant:
         cdef Record record
         cdef Savefile* file = &reader.file
         cdef int64_t n_mapped, n_read = 0
+        cdef int64_t begin = reader.n_taken()
+        cdef int64_t begin_ns = monotonic_ns()
         cdef int pushed = PUSH_DONE
         cdef bint is_plain
         while pushed != PUSH_REFUSED and not is_full(&self.engine):
@@ -927,11 +931,13 @@ cdef class Accountant:
                 break
             if reader.parse(&record) != RECORD:
                 flush(&self.engine)  # refilling the buffer moves the frames that the batch points to
-                if is_plain and reader.mappable and self.engine.log == NULL and reader.is_worth_mapping(n_read):
-                    n_mapped = reader.drain_mapped(&self.engine, max_frames - n_read, until_ns)
-                    n_read += n_mapped
-                    if n_mapped:
-                        continue
+                if is_plain and self.engine.log == NULL:
+                    reader.note_pace(&begin, &begin_ns)
+                    if reader.maps_next():
+                        n_mapped = reader.drain_mapped(&self.engine, max_frames - n_read, until_ns)
+                        n_read += n_mapped
+                        if n_mapped:
+                            continue
                 if reader.next(&record) == 0:
                     break
             if record.ts_ns >= until_ns:
@@ -941,6 +947,7 @@ cdef class Accountant:
             if pushed != PUSH_REFUSED:
                 file.pos += record.length
                 n_read += 1
+        reader.note_pace(&begin, &begin_ns)
         reader.n_records += n_read
         return n_read
 

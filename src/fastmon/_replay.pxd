@@ -19,31 +19,15 @@ from fastmon._wire cimport load32, load64, prefetch_early, unlikely
 
 cdef extern from *:
     """
-    #include <sys/resource.h>
     #include <sys/stat.h>
-    #ifndef RUSAGE_THREAD  /* Linux has it, but names it only for _GNU_SOURCE */
-    #define RUSAGE_THREAD 1
-    #endif
     static int64_t fm_file_bytes(int fd) { struct stat s; return fstat(fd, &s) == 0 ? (int64_t)s.st_size : -1; }
-    static int64_t fm_n_faults(void) {
-        struct rusage u;
-        return getrusage(RUSAGE_THREAD, &u) == 0 ? u.ru_minflt + u.ru_majflt : 0;
-    }
     """
     int64_t file_bytes "fm_file_bytes"(int fd) noexcept nogil
-    int64_t n_faults "fm_n_faults"() noexcept nogil
 
 cdef enum:
     AHEAD_BYTES = 8192  # the next header's place is known too late to fetch it alone, so all lines are fetched before it
     LINE_BYTES = 64
     LEAST_MAPPED_BYTES = 1 << 16  # for less, a mapping costs more than reading
-    MOST_FAULTS = 8  # for each window: with more of them, reading is faster. Small pages take 32, a huge one takes 1
-
-cdef enum:  # of mapping
-    MAPPED  # there may be more
-    UNMAPPABLE  # this file, or no longer
-    DEAR  # here: reading is faster
-
 
 cdef inline bint may_be_cut(const Window* window, const uint8_t* next_header) noexcept nogil:
     """Whether what was loaded before this call may be zeros in place of the file's bytes.
@@ -133,40 +117,35 @@ cdef inline int64_t drain_window(Engine* engine, const Interface* interface, Win
     return n_read
 
 
-cdef inline int drain_file(Engine* engine, const Interface* interface, int fd, int64_t* offset, int64_t* n_read,
-                           int64_t max_frames, int64_t until_ns, bint only_cheap) noexcept nogil:
+cdef inline bint drain_file(Engine* engine, const Interface* interface, int fd, int64_t* offset, int64_t* n_read,
+                            int64_t max_frames, int64_t until_ns, int64_t max_bytes) noexcept nogil:
     """Account the records from `offset` in a plain pcap file through windows on it, as far as that goes.
 
-    only_cheap: no further than to a window that was dear, because the page cache has small pages of it, or none, or it is short.
-    Adds their number to `n_read`, and moves `offset` behind them. The batch must be empty.
+    max_bytes: begin no window when so many have been taken.
+    Adds their number to `n_read`, and moves `offset` behind them. The batch must be empty. False: the file cannot be mapped,
+    or no longer.
     """
     cdef Window window
-    cdef int64_t n_bytes, base, n_faults_before
-    cdef int status = MAPPED
+    cdef int64_t n_bytes, base
+    cdef int64_t begin = offset[0]
+    cdef bint is_mappable = True
     if file_bytes(fd) - offset[0] < LEAST_MAPPED_BYTES:
-        return MAPPED
+        return True
     if not window_open(&window):
-        return UNMAPPABLE
-    while n_read[0] < max_frames:
+        return False
+    while n_read[0] < max_frames and offset[0] - begin < max_bytes:
         n_bytes = file_bytes(fd)  # it may grow
         base = offset[0] & ~(WINDOW_BYTES - 1)
         if n_bytes - offset[0] < LEAST_MAPPED_BYTES:
             break
-        if only_cheap and n_bytes - base < WINDOW_BYTES:
-            status = DEAR
-            break
-        n_faults_before = n_faults()
         if not window_move(&window, fd, base):
-            status = UNMAPPABLE
+            is_mappable = False
             break
         n_read[0] += drain_window(engine, interface, &window, n_bytes, offset, max_frames - n_read[0], until_ns)
         if was_cut(&window):
-            status = UNMAPPABLE
-            break
-        if only_cheap and n_faults() - n_faults_before > MOST_FAULTS:
-            status = DEAR
+            is_mappable = False
             break
         if offset[0] < base + WINDOW_BYTES or is_full(engine):
             break
     window_close(&window)
-    return status
+    return is_mappable
