@@ -3,7 +3,7 @@
 What it does not do: own the frame's bytes; `captured` points into them until it is accounted.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from fastmon._upper cimport PROTOCOL_NOT_CAPTURED, Upper, decode_upper
 from fastmon._wire cimport Key, be16_at, be32_at, likely

@@ -22,7 +22,7 @@ from fastmon._packet_log cimport PacketLog, log_decoded
 from fastmon._payloads cimport must_pause
 from fastmon._tables cimport HostRow, Tally, likely_row, table_hash, table_reserve, tally_add
 from fastmon._upper cimport find_innermost
-from fastmon._wire cimport Key, be16_at, likely, prefetch_read, prefetch_write, unlikely, v4_key, v6_key
+from fastmon._wire cimport Key, be16_at, likely, prefetch_write, unlikely, v4_key, v6_key
 
 cdef enum:
     BATCH_FRAMES = 32

@@ -3,7 +3,7 @@
 Whoever calls has MAX_ROW bytes of room. What it does not do: allocate, know files.
 """
 
-from libc.stdint cimport INT64_MIN, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, strlen
 
 from fastmon._decode cimport IP

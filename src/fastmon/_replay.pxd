@@ -6,7 +6,6 @@ damage too, is left to them.
 What it does not do: read, refill, say what is wrong with a file.
 """
 
-from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from fastmon._engine cimport (

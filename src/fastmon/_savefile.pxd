@@ -10,7 +10,7 @@ from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport realloc
 
-from fastmon._wire cimport be32_at, likely, load16, load32, swap16, swap32, unlikely
+from fastmon._wire cimport be32_at, load16, load32, swap16, swap32, unlikely
 
 cdef extern from *:
     """

@@ -10,7 +10,7 @@ What it does not do: lock, sort, allocate per row.
 """
 
 from libc.stddef cimport size_t
-from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from fastmon._index cimport (
@@ -18,7 +18,7 @@ from fastmon._index cimport (
     index_insert, index_likely, index_remove, row_in, slots_of,
 )
 from fastmon._memory cimport release, reserve
-from fastmon._wire cimport Key, likely, unlikely
+from fastmon._wire cimport Key, likely
 
 cdef extern from *:
     """
