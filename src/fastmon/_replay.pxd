@@ -46,6 +46,14 @@ cdef inline void flush_window(Engine* engine, const Window* window) noexcept nog
         forget_payloads(engine, n_offered)
 
 
+cdef inline void fetch_lines(const uint8_t* at, uint32_t n_bytes) noexcept nogil:
+    """Fetch bytes, if what follows them is fetched too; for records of about one size, no branch is hard to foretell."""
+    cdef const uint8_t* end = at + n_bytes
+    while at < end:
+        prefetch_early(at)
+        at += LINE_BYTES
+
+
 cdef inline int64_t drain_records_between(Engine* engine, const Interface* interface, const uint8_t** at, const uint8_t* stop,
                                           const uint8_t* end, const Window* window, int64_t max_frames,
                                           int64_t until_ns) noexcept nogil:
@@ -54,13 +62,14 @@ cdef inline int64_t drain_records_between(Engine* engine, const Interface* inter
     Of a window (or NULL) also the next record's header must be there.
     """
     cdef const uint8_t* pos = at[0]
-    cdef const uint8_t* fetched = pos
     cdef int64_t behind = 0 if window == NULL else 16
     cdef int64_t ns_per_fraction = 1 if interface.exponent == 9 else 1000
     cdef uint32_t link_type = interface.link_type
     cdef int64_t ts_ns, first_ts_ns, last_ts_ns, n_read = 0
     cdef uint32_t cap_len, wire_len
     cdef int status, pushed = PUSH_DONE
+    if window != NULL:
+        fetch_lines(pos, AHEAD_BYTES)
     while n_read < max_frames and pushed != PUSH_PAUSE and pos < stop and end - pos >= 16:
         cap_len = load32(pos + 8)
         wire_len = load32(pos + 12)
@@ -70,9 +79,7 @@ cdef inline int64_t drain_records_between(Engine* engine, const Interface* inter
         if ts_ns >= until_ns:
             break
         if window != NULL:
-            while fetched < pos + 16 + cap_len + AHEAD_BYTES:
-                prefetch_early(fetched)
-                fetched += LINE_BYTES
+            fetch_lines(pos + AHEAD_BYTES, 16 + cap_len)
         first_ts_ns = engine.first_ts_ns
         last_ts_ns = engine.last_ts_ns
         status = add_frame(engine, link_type, pos + 16, cap_len, wire_len, ts_ns)
