@@ -25,7 +25,7 @@ from fastmon._upper cimport find_innermost
 from fastmon._wire cimport Key, be16_at, likely, prefetch_write, unlikely, v4_key, v6_key
 
 cdef enum:
-    BATCH_FRAMES = 32
+    BATCH_FRAMES = 64
     COPY_BYTES = 12 + MAX_PAYLOAD  # of a frame whose bytes may be gone when it is accounted: MAC addresses and payload
 
 cdef enum:  # of pushing a frame

@@ -62,7 +62,9 @@ cdef inline int64_t drain_records_between(Engine* engine, const Interface* inter
     Of a window (or NULL) also the next record's header must be there.
     """
     cdef const uint8_t* pos = at[0]
-    cdef int64_t behind = 0 if window == NULL else 16
+    cdef const uint8_t* last = stop - 1 if stop < end - 15 else end - 16  # where a record may begin
+    cdef const uint8_t* whole = end - (0 if window == NULL else 16)  # where it must have ended
+    cdef const uint8_t* following
     cdef int64_t ns_per_fraction = 1 if interface.exponent == 9 else 1000
     cdef uint32_t link_type = interface.link_type
     cdef int64_t ts_ns, first_ts_ns, last_ts_ns, n_read = 0
@@ -70,10 +72,11 @@ cdef inline int64_t drain_records_between(Engine* engine, const Interface* inter
     cdef int status, pushed = PUSH_DONE
     if window != NULL:
         fetch_lines(pos, AHEAD_BYTES)
-    while n_read < max_frames and pushed != PUSH_PAUSE and pos < stop and end - pos >= 16:
+    while pos <= last and n_read < max_frames and pushed != PUSH_PAUSE:
         cap_len = load32(pos + 8)
         wire_len = load32(pos + 12)
-        if cap_len > MAX_CAP_LEN or end - pos - 16 < <int64_t>cap_len + behind:
+        following = pos + 16 + cap_len
+        if cap_len > MAX_CAP_LEN or following > whole:
             break
         ts_ns = <int64_t>load32(pos) * 1000000000 + <int64_t>load32(pos + 4) * ns_per_fraction
         if ts_ns >= until_ns:
@@ -85,7 +88,7 @@ cdef inline int64_t drain_records_between(Engine* engine, const Interface* inter
         status = add_frame(engine, link_type, pos + 16, cap_len, wire_len, ts_ns)
         if status == REFUSED:
             break
-        if window != NULL and unlikely(may_be_cut(window, pos + 16 + cap_len)):
+        if window != NULL and unlikely(may_be_cut(window, following)):
             take_back(engine, status, wire_len)
             engine.first_ts_ns = first_ts_ns
             engine.last_ts_ns = last_ts_ns
@@ -95,7 +98,7 @@ cdef inline int64_t drain_records_between(Engine* engine, const Interface* inter
             pushed = PUSH_PAUSE if is_full(engine) else PUSH_DONE
         else:
             pushed = finish_push(engine)
-        pos += 16 + cap_len
+        pos = following
         n_read += 1
     at[0] = pos
     return n_read

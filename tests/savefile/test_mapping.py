@@ -325,7 +325,7 @@ class TestShrinking:
                 assert [payload.data for payload in payloads] == [
                     shouts[(payload.ts_ns - T0) // 1000].data[42:] for payload in payloads
                 ]
-                assert len(payloads) > reader.n_records - 64
+                assert len(payloads) > reader.n_records - 128  # of two batches they may be gone
         assert n_caught, "no drain was ever disturbed"
 
     @staticmethod
