@@ -350,7 +350,7 @@ cdef class SavefileReader:
         else:
             if self.polled and poll_input(self.fd, POLL_MS) <= 0:
                 return REFILL_LATER
-            n_read = read(self.fd, target, self.chunk)
+            n_read = self.read_file(target)
             self.chunk = CHUNK_BYTES
         if n_read < 0:
             if errno == EINTR or errno == EAGAIN:
@@ -363,6 +363,18 @@ cdef class SavefileReader:
         self.file.end += n_read
         self.n_input_bytes += n_read
         return REFILL_DONE
+
+    cdef Py_ssize_t read_file(self, uint8_t* target) noexcept nogil:
+        """read(2) a chunk, without what was cut off meanwhile: the kernel may zero pages that it is copying."""
+        cdef Py_ssize_t n_read = read(self.fd, target, self.chunk)
+        cdef int64_t end, n_cut
+        if n_read > 0 and self.n_file_bytes:
+            end = position(self.fd)
+            n_cut = end - file_bytes(self.fd)
+            if n_cut > 0:
+                self.n_file_bytes = max(self.n_file_bytes, end)
+                n_read = max(n_read - n_cut, <int64_t>0)
+        return n_read
 
     cdef Py_ssize_t read_stream(self, size_t at) except -2:
         """Return the number of bytes read, 0 at the end, -1 if there are none yet."""
