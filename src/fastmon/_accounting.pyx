@@ -24,13 +24,13 @@ from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memmove, memset
 
 from fastmon._applications cimport N_APPS, AppTable, apps_free, apps_init, traffic_is_zero
-from fastmon._batch cimport Entry, describe, find_payload, set_payload
+from fastmon._batch cimport BATCH_FRAMES, Entry, describe, find_payload, set_payload
 from fastmon._conversations cimport (
     BY_PAYLOAD, N_REASONS, Conversation, conversations_free, conversations_init,
 )
 from fastmon._decode cimport IP, N_STATUSES, NON_IP, UNSUPPORTED_LINK_TYPE, Cursor, Packet
 from fastmon._engine cimport (
-    BATCH_FRAMES, COPY_BYTES, PUSH_DONE, PUSH_REFUSED, Engine, count, decode as decode_frame, engine_init,
+    COPY_BYTES, PUSH_DONE, PUSH_REFUSED, Engine, count, decode as decode_frame, engine_init,
     flush, is_full, push, push_addresses, set_flow_hash,
 )
 from fastmon._flows cimport FlowCounts, Flows, is_running, relabel, want_payloads
@@ -373,7 +373,9 @@ cdef class SavefileReader:
             n_cut = end - file_bytes(self.fd)
             if n_cut > 0:
                 self.n_file_bytes = max(self.n_file_bytes, end)
-                n_read = max(n_read - n_cut, <int64_t>0)
+                n_cut = min(n_cut, <int64_t>n_read)
+                n_read -= n_cut
+                set_position(self.fd, end - n_cut)
         return n_read
 
     cdef Py_ssize_t read_stream(self, size_t at) except -2:

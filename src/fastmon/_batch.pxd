@@ -9,6 +9,7 @@ from fastmon._upper cimport PROTOCOL_NOT_CAPTURED, Upper, decode_upper
 from fastmon._wire cimport Key, be16_at, be32_at, likely
 
 cdef enum:
+    BATCH_FRAMES = 64  # that are accounted together
     MAX_PAYLOAD = 1500  # bytes of one frame that the classifier sees
 
 cdef enum:

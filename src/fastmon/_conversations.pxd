@@ -119,7 +119,7 @@ cdef inline int conversations_init(ConversationTable* table, uint32_t max_rows, 
     table.hash_factor = mix(seed) | 1
     table.rows = <Conversation*>reserve(<size_t>max_rows * sizeof(Conversation), True)
     table.records = <ConversationRecord*>reserve(<size_t>max_rows * sizeof(ConversationRecord), True)
-    if not index_init(&table.index, max_rows) or table.rows == NULL or table.records == NULL:
+    if not index_init(&table.index) or table.rows == NULL or table.records == NULL:
         conversations_free(table)
         with gil:
             raise MemoryError(f"no address space for {max_rows} conversations; lower max_conversations")

@@ -9,7 +9,7 @@ What it does not do: read, lock, raise, touch a Python object.
 from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from fastmon._batch cimport MAX_PAYLOAD, Entry, describe, find_payload
+from fastmon._batch cimport BATCH_FRAMES, MAX_PAYLOAD, Entry, describe, find_payload
 from fastmon._conversations cimport (
     RUNNING, Conversation, conversation_find, direction, endpoint_hash, record_direction,
 )
@@ -25,7 +25,6 @@ from fastmon._upper cimport find_innermost
 from fastmon._wire cimport Key, be16_at, likely, prefetch_write, unlikely, v4_key, v6_key
 
 cdef enum:
-    BATCH_FRAMES = 64
     COPY_BYTES = 12 + MAX_PAYLOAD  # of a frame whose bytes may be gone when it is accounted: MAC addresses and payload
 
 cdef enum:  # of pushing a frame

@@ -55,7 +55,8 @@ cdef extern from *:
 cdef enum:
     NO_ROW = 0xFFFFFFFF
     MIN_BUCKETS = 256
-    MOST_ROWS_PER_BUCKET = 10  # on average: then 1 bucket in 100 is full
+    MOST_ROWS_PER_BUCKET = 10  # on average: then 1 bucket in 20 was passed
+    ROW_NUMBERS_PER_BUCKET = 16  # a power of two that is not less, so that the bits above are left for tags
 
 cdef extern from *:
     """
@@ -81,6 +82,7 @@ cdef inline bint index_allocate(Index* index, uint64_t n_buckets) noexcept nogil
     index_free(index)
     index.buckets = buckets
     index.bucket_mask = <uint32_t>(n_buckets - 1)
+    index.row_mask = <uint32_t>min(n_buckets * ROW_NUMBERS_PER_BUCKET - 1, <uint64_t>USED - 1)
     return True
 
 
@@ -93,16 +95,14 @@ cdef inline void index_clear(Index* index) noexcept nogil:
     memset(index.buckets, 0, buckets_bytes(<uint64_t>index.bucket_mask + 1))
 
 
-cdef inline bint index_init(Index* index, uint32_t max_rows) noexcept nogil:
-    """An empty index of rows below `max_rows` (at most 2**31); False without memory for it."""
+cdef inline bint index_init(Index* index) noexcept nogil:
+    """An empty index; False without memory for it."""
     index.buckets = NULL
-    index.row_mask = 1
-    while index.row_mask < max_rows - 1:
-        index.row_mask = index.row_mask * 2 + 1
     return index_allocate(index, MIN_BUCKETS)
 
 
 cdef inline bint index_has_room(const Index* index, uint32_t n_rows) noexcept nogil:
+    """Whether so many rows, which are numbered from 0, may be in it."""
     return n_rows <= (<uint64_t>index.bucket_mask + 1) * MOST_ROWS_PER_BUCKET
 
 

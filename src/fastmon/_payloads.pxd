@@ -7,13 +7,13 @@ from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from fastmon._batch cimport MAX_PAYLOAD
-from fastmon._tables cimport release, reserve
+from fastmon._batch cimport BATCH_FRAMES, MAX_PAYLOAD
+from fastmon._memory cimport release, reserve
 from fastmon._wire cimport Key
 
 cdef enum:
     N_PAYLOADS = 1024
-    LEAST_ROOM = 32  # as many as a batch may bring
+    LEAST_ROOM = BATCH_FRAMES  # as many as a batch may bring
 
 cdef struct Payload:
     uint64_t token

@@ -8,9 +8,10 @@ What it does not do: read, refill, say what is wrong with a file.
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 
+from fastmon._batch cimport BATCH_FRAMES
 from fastmon._engine cimport (
-    BATCH_FRAMES, PUSH_DONE, PUSH_PAUSE, REFUSED, Engine, add_frame, finish_push, flush, forget_macs, forget_payloads,
-    is_full, n_payloads, take_back,
+    PUSH_DONE, PUSH_PAUSE, REFUSED, Engine, add_frame, finish_push, flush, forget_macs, forget_payloads, is_full, n_payloads,
+    take_back,
 )
 from fastmon._mapping cimport SPAN_BYTES, WINDOW_BYTES, Window, was_cut, window_close, window_move, window_open
 from fastmon._savefile cimport MAX_CAP_LEN, Interface, Savefile
@@ -27,6 +28,7 @@ cdef enum:
     AHEAD_BYTES = 8192  # the next header's place is known too late to fetch it alone, so all lines are fetched before it
     LINE_BYTES = 64
     LEAST_MAPPED_BYTES = 1 << 16  # for less, a mapping costs more than reading
+
 
 cdef inline bint may_be_cut(const Window* window, const uint8_t* next_header) noexcept nogil:
     """Whether what was loaded before this call may be zeros in place of the file's bytes.

@@ -97,7 +97,7 @@ cdef inline int table_init(HostTable* table, uint32_t max_rows, uint64_t seed) e
     table.seed_low = mix(seed + 2)
     table.rows = <HostRow*>reserve(<size_t>max_rows * sizeof(HostRow), True)
     table.bases = <Traffic*>reserve(<size_t>max_rows * sizeof(Traffic), False)
-    if not index_init(&table.index, max_rows) or table.rows == NULL or table.bases == NULL:
+    if not index_init(&table.index) or table.rows == NULL or table.bases == NULL:
         table_free(table)
         with gil:
             raise MemoryError(f"no address space for {max_rows} hosts; lower max_hosts")

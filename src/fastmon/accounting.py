@@ -49,7 +49,7 @@ class Accountant(Protocol):
 
         Stops early, before the frame, at the first frame whose timestamp is >= `until_ns` (replay: `source.next_ts_ns`
         then tells its time), and at the end of what can be read now (live: nothing more is buffered; replay: `source.exhausted`
-        is then true); also while fewer than 32 slots of the ring are free, if `pauses` is set and payloads are allowed.
+        is then true); also while fewer than 64 slots of the ring are free, if `pauses` is set and payloads are allowed.
 
         Raises CaptureError if reading failed; frames read before stay accounted.
         """

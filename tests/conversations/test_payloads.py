@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import builders as b
+import pytest
 from conversation_tools import (
     HTTP,
     LOCAL_1,
@@ -193,7 +194,16 @@ class TestPauses:
         target.payload_allowance, target.pauses = 1 << 20, True
         n_taken = self.drain_all(target, self.capture(tmp_path, 5000), take=True)
         assert sum(n_taken) == 5000
-        assert all(RING_SLOTS - 32 < n <= RING_SLOTS for n in n_taken[:-1])
+        assert all(RING_SLOTS - 64 < n <= RING_SLOTS for n in n_taken[:-1])
+        assert counts(rotate(target)).passed_by == 0
+
+    @pytest.mark.parametrize("n_before", [1, 54, 63])
+    def test_pause_comes_wherever_batches_begin(self, make: Make, tmp_path: Path, n_before: int) -> None:
+        path = tmp_path / "mixed.pcap"
+        path.write_bytes(b.pcap_file([*[out()] * n_before, *(of_conversation(number) for number in range(3000))]))
+        target = make(max_conversations=5000)
+        target.payload_allowance, target.pauses = 1 << 20, True
+        assert sum(self.drain_all(target, path, take=True)) == 3000
         assert counts(rotate(target)).passed_by == 0
 
     def test_without_pauses_they_pass_by(self, make: Make, tmp_path: Path) -> None:
@@ -215,7 +225,7 @@ class TestPauses:
         target.payload_allowance, target.pauses = 1 << 20, True
         with open_offline(str(self.capture(tmp_path, 3000))) as source:
             n_drained = target.drain(source, 1 << 16)
-            assert RING_SLOTS - 32 < n_drained <= RING_SLOTS
+            assert RING_SLOTS - 64 < n_drained <= RING_SLOTS
             assert target.drain(source, 1 << 16) == 0
             assert not source.exhausted
             assert len(target.take_payloads()) == n_drained

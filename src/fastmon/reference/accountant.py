@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["FRAMES_PER_READ", "ReferenceAccountant"]
 
 FRAMES_PER_READ = 256
-MIN_FREE_RING_SLOTS = 32
+MIN_FREE_RING_SLOTS = 64
 """With `pauses`, `drain` returns early when fewer are free."""
 
 
