@@ -26,7 +26,7 @@ from libc.string cimport memcpy, memmove, memset
 from fastmon._applications cimport N_APPS, AppTable, apps_free, apps_init, traffic_is_zero
 from fastmon._batch cimport BATCH_FRAMES, Entry, describe, find_payload, set_payload
 from fastmon._conversations cimport (
-    BY_PAYLOAD, N_REASONS, Conversation, conversations_free, conversations_init,
+    BY_PAYLOAD, N_REASONS, Conversation, conversations_are_sound, conversations_free, conversations_init,
 )
 from fastmon._decode cimport IP, N_STATUSES, NON_IP, UNSUPPORTED_LINK_TYPE, Cursor, Packet
 from fastmon._engine cimport (
@@ -56,7 +56,7 @@ from fastmon._savefile cimport (
     FAULT_SNOOP_LINK, FAULT_TRAILER, FAULT_VERSION, FORMAT_UNKNOWN, MAX_BLOCK_LENGTH, MAX_CAP_LEN, MICROSECOND_MAGIC,
     NEED_INPUT, RECORD, Interface, Record, Savefile, available, damaged, is_plain_pcap, read_header,
 )
-from fastmon._tables cimport HostRow, HostTable, Tally, Traffic, bytes_in, is_flagged, table_free, table_init
+from fastmon._tables cimport HostRow, HostTable, Tally, Traffic, bytes_in, is_flagged, table_free, table_init, table_is_sound
 from fastmon._upper cimport PROTOCOL_NOT_CAPTURED, Upper, decode_upper
 from fastmon._wire cimport unlikely, v6_key
 
@@ -1025,6 +1025,15 @@ cdef class Accountant:
             begin_interval(&other.engine)
         other.rotated = True
 
+    cdef int check_tables(self) except -1:
+        """In the debug build, check what no total shows: that the indexes forget who leaves."""
+        if FM_DEBUG:
+            if not table_is_sound(&self.engine.hosts.table):
+                raise AssertionError("the index of hosts is damaged")
+            if self.engine.flows != NULL and not conversations_are_sound(&self.engine.flows.table):
+                raise AssertionError("the index of conversations is damaged")
+        return 0
+
     def rotate(self, interval):
         """Return the snapshot of `interval`: what was accounted since the last rotation; begin a new one."""
         cdef int64_t now_ns = min(max(interval.end_ns - 1, INT64_MIN), INT64_MAX)
@@ -1032,6 +1041,7 @@ cdef class Accountant:
         with nogil:
             end_all_idle(&self.engine, now_ns)
             settle_all(&self.engine)
+        self.check_tables()
         snapshot = self.interval_snapshot(interval)
         with nogil:
             begin_interval(&self.engine)
@@ -1044,6 +1054,7 @@ cdef class Accountant:
         self.check_usable()
         with nogil:
             end_all(&self.engine)
+        self.check_tables()
         last = self.interval_snapshot(interval) if self.rotated else None
         summary = self.whole_snapshot(memory, whole)
         if last is None:

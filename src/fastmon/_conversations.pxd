@@ -15,8 +15,8 @@ from libc.string cimport memset
 
 from fastmon._batch cimport Entry
 from fastmon._index cimport (
-    NO_ROW, Bucket, Index, index_allocate, index_fetch, index_free, index_has_room, index_init, index_insert, index_remove,
-    row_in, slots_of,
+    NO_ROW, Bucket, Index, index_allocate, index_distance, index_fetch, index_free, index_has_room, index_init, index_insert,
+    index_passed, index_remove, row_in, slots_of,
 )
 from fastmon._memory cimport release, reserve
 from fastmon._tables cimport mix
@@ -230,6 +230,16 @@ cdef inline uint32_t most_silent(ConversationTable* table) noexcept nogil:
 
 cdef inline void fetch_slot(const ConversationTable* table, uint32_t row) noexcept nogil:
     index_fetch(&table.index, table.records[row].hash)
+
+
+cdef inline bint conversations_are_sound(const ConversationTable* table) noexcept nogil:
+    """Whether the index has all that run, and knows of no others."""
+    cdef uint32_t row
+    cdef uint64_t n_passed = 0
+    for row in range(table.n_rows):
+        if table.rows[row].state & RUNNING:
+            n_passed += index_distance(&table.index, table.records[row].hash, row)
+    return n_passed == index_passed(&table.index)
 
 
 cdef inline void conversation_release(ConversationTable* table, uint32_t row) noexcept nogil:

@@ -165,3 +165,22 @@ cdef inline void index_remove(Index* index, uint32_t hashed, uint32_t row) noexc
         bucket = &index.buckets[number]
         found = slots_with(bucket, slot, <uint32_t>0xFFFFFFFF)
     bucket.slots[first(found)] = 0
+
+
+cdef inline uint64_t index_distance(const Index* index, uint32_t hashed, uint32_t row) noexcept nogil:
+    """How many buckets a row passed on its way to its own; more than there are if it is not there."""
+    cdef uint32_t slot = slot_of(index, hashed, row)
+    cdef uint64_t n_passed = 0
+    while n_passed <= index.bucket_mask:
+        if slots_with(&index.buckets[(hashed + n_passed) & index.bucket_mask], slot, <uint32_t>0xFFFFFFFF):
+            return n_passed
+        n_passed += 1
+    return <uint64_t>1 << 63
+
+
+cdef inline uint64_t index_passed(const Index* index) noexcept nogil:
+    """The same of all rows, by what the buckets say."""
+    cdef uint64_t number, n_passed = 0
+    for number in range(<uint64_t>index.bucket_mask + 1):
+        n_passed += index.buckets[number].n_passed
+    return n_passed

@@ -14,8 +14,8 @@ from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from fastmon._index cimport (
-    MOST_ROWS_PER_BUCKET, NO_ROW, Bucket, Index, index_allocate, index_clear, index_free, index_has_room, index_init,
-    index_insert, index_likely, index_remove, row_in, slots_of,
+    MOST_ROWS_PER_BUCKET, NO_ROW, Bucket, Index, index_allocate, index_clear, index_distance, index_free, index_has_room,
+    index_init, index_insert, index_likely, index_passed, index_remove, row_in, slots_of,
 )
 from fastmon._memory cimport release, reserve
 from fastmon._wire cimport Key, likely
@@ -196,6 +196,15 @@ cdef inline void table_move(HostTable* table, uint32_t source, uint32_t target) 
     if source != target:
         memcpy(&table.rows[target], &table.rows[source], sizeof(HostRow))
         memcpy(&table.bases[target], &table.bases[source], sizeof(Traffic))
+
+
+cdef inline bint table_is_sound(const HostTable* table) noexcept nogil:
+    """Whether the index has all rows, and knows of no others."""
+    cdef uint32_t row
+    cdef uint64_t n_passed = 0
+    for row in range(table.n_rows):
+        n_passed += index_distance(&table.index, table_hash(table, &table.rows[row].key), row)
+    return n_passed == index_passed(&table.index)
 
 
 cdef inline void table_truncate(HostTable* table, uint32_t n_rows) noexcept nogil:
