@@ -37,7 +37,7 @@ from fastmon._flows cimport FlowCounts, Flows, is_running, relabel, want_payload
 from fastmon._hosts cimport Crossing, Hosts, Overflow, Prefix, is_local
 from fastmon._link cimport enter
 from fastmon._payloads cimport Payload, payloads_free, payloads_init
-from fastmon._pace cimport MAPPING, READING, Pace, pace_init, pace_note, pace_room
+from fastmon._pace cimport MAPPING, Pace, pace_init, pace_note, pace_room
 from fastmon._packet_log cimport (
     KNOWN_PORTS, KNOWN_PROTOCOL, KNOWN_TCP_FLAGS, LOG_RECORDS, PacketRecord, log_frame, log_free, log_new,
 )
@@ -303,7 +303,7 @@ cdef class SavefileReader:
         self.n_file_bytes = file_bytes(fd) if stream is None and is_regular(fd) else 0
         self.mappable = self.n_file_bytes > 0 and mapping is not False
         self.always_mapped = mapping is True
-        pace_init(&self.pace, MAPPING if self.always_mapped else READING)
+        pace_init(&self.pace)
         self.chunk = CHUNK_BYTES
         self.grow(CHUNK_BYTES + len(head))
         memcpy(self.buffer, <const uint8_t*>head, len(head))

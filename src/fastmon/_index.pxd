@@ -41,9 +41,11 @@ cdef extern from *:
     #endif
     }
     #define fm_first(bits) ((uint32_t)__builtin_ctz(bits))
+    #define FM_USED 0x80000000u
+    #define FM_ALL_BITS 0xFFFFFFFFu
     """
-    enum:
-        SLOTS_PER_BUCKET "FM_SLOTS"
+    const uint32_t USED "FM_USED"
+    const uint32_t ALL_BITS "FM_ALL_BITS"
 
     ctypedef struct Bucket "FmBucket":
         uint32_t* slots
@@ -57,12 +59,6 @@ cdef enum:
     MIN_BUCKETS = 256
     MOST_ROWS_PER_BUCKET = 10  # on average: then 1 bucket in 20 was passed
     ROW_NUMBERS_PER_BUCKET = 16  # a power of two that is not less, so that the bits above are left for tags
-
-cdef extern from *:
-    """
-    #define FM_USED 0x80000000u
-    """
-    const uint32_t USED "FM_USED"
 
 cdef struct Index:
     Bucket* buckets
@@ -144,12 +140,12 @@ cdef inline void index_insert(Index* index, uint32_t hashed, uint32_t row) noexc
     """Add a row, for which there is room."""
     cdef uint32_t number = hashed & index.bucket_mask
     cdef Bucket* bucket = &index.buckets[number]
-    cdef uint32_t empty = slots_with(bucket, 0, <uint32_t>0xFFFFFFFF)
+    cdef uint32_t empty = slots_with(bucket, 0, ALL_BITS)
     while unlikely(empty == 0):
         bucket.n_passed += 1
         number = (number + 1) & index.bucket_mask
         bucket = &index.buckets[number]
-        empty = slots_with(bucket, 0, <uint32_t>0xFFFFFFFF)
+        empty = slots_with(bucket, 0, ALL_BITS)
     bucket.slots[first(empty)] = slot_of(index, hashed, row)
 
 
@@ -158,12 +154,12 @@ cdef inline void index_remove(Index* index, uint32_t hashed, uint32_t row) noexc
     cdef uint32_t number = hashed & index.bucket_mask
     cdef Bucket* bucket = &index.buckets[number]
     cdef uint32_t slot = slot_of(index, hashed, row)
-    cdef uint32_t found = slots_with(bucket, slot, <uint32_t>0xFFFFFFFF)
+    cdef uint32_t found = slots_with(bucket, slot, ALL_BITS)
     while unlikely(found == 0):
         bucket.n_passed -= 1
         number = (number + 1) & index.bucket_mask
         bucket = &index.buckets[number]
-        found = slots_with(bucket, slot, <uint32_t>0xFFFFFFFF)
+        found = slots_with(bucket, slot, ALL_BITS)
     bucket.slots[first(found)] = 0
 
 
@@ -172,7 +168,7 @@ cdef inline uint64_t index_distance(const Index* index, uint32_t hashed, uint32_
     cdef uint32_t slot = slot_of(index, hashed, row)
     cdef uint64_t n_passed = 0
     while n_passed <= index.bucket_mask:
-        if slots_with(&index.buckets[(hashed + n_passed) & index.bucket_mask], slot, <uint32_t>0xFFFFFFFF):
+        if slots_with(&index.buckets[(hashed + n_passed) & index.bucket_mask], slot, ALL_BITS):
             return n_passed
         n_passed += 1
     return <uint64_t>1 << 63

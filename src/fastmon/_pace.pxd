@@ -27,8 +27,8 @@ cdef struct Pace:
     int64_t run_bytes  # to take the faster way before the other one is tried
 
 
-cdef inline void pace_init(Pace* pace, int way) noexcept nogil:
-    pace.way = way
+cdef inline void pace_init(Pace* pace) noexcept nogil:
+    pace.way = READING
     pace.on_trial = True
     pace.n_bytes = pace.ns = 0
     pace.ns_per_byte[READING] = pace.ns_per_byte[MAPPING] = 0

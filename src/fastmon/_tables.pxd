@@ -4,7 +4,7 @@
     bases   a row's counters at the last rotation, so that an interval is a difference
 
 Rows and bases are reserved as address space for `max_rows` hosts; memory is used as hosts appear. Nothing is deleted
-between rotations but by `table_displace`, so that no tombstone is ever left.
+between rotations but by `table_displace`.
 
 What it does not do: lock, sort, allocate per row.
 """
