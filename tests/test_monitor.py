@@ -12,7 +12,7 @@ from fakes import T0, FakeAccountant, FakeCapture, FakeClock, FakeFrame, S
 
 from fastmon.errors import CaptureError, ConfigError, TruncatedCaptureError
 from fastmon.monitor import MOST_SILENT_INTERVALS, Control, LiveMonitor, Plan, Problem, ReplayMonitor
-from fastmon.policy import Alert
+from fastmon.policy import Alert, Alerts
 from fastmon.snapshot import Dropped, Snapshot
 
 if TYPE_CHECKING:
@@ -69,6 +69,10 @@ def brief(events: Iterable[Event]) -> list[tuple[float, float, int]]:
 def summary(events: Iterable[Event]) -> Snapshot:
     (found,) = (s for s in snapshots(events) if s.is_summary)
     return found
+
+
+def alerts_of(events: Iterable[Event]) -> list[Alert]:
+    return [alert for event in events if isinstance(event, Alerts) for alert in event.alerts]
 
 
 def problems(events: Iterable[Event]) -> list[str]:
@@ -146,8 +150,10 @@ def test_empty_capture_has_an_empty_summary() -> None:
 
 def test_alert_comes_before_the_snapshot_of_its_interval() -> None:
     events = list(replay(FakeCapture(at(0, 1, 11)), limit_bytes=150).events())
-    assert [type(event) for event in events] == [Alert, Alert, Snapshot, Snapshot, Snapshot]
-    assert events[0] == Alert("limit", "10.0.0.1", T0 + S, 200, 150, local=True)
+    assert [type(event) for event in events] == [Alerts, Snapshot, Snapshot, Snapshot]
+    first, second = alerts_of(events)
+    assert first == Alert("limit", "10.0.0.1", T0 + S, 200, 150, local=True)
+    assert second.host == "10.0.0.2"
 
 
 def test_error_ends_its_source_and_keeps_what_was_read() -> None:
@@ -300,7 +306,7 @@ def test_workers_work_in_threads_of_their_own() -> None:
 
 def test_alert_of_a_host_that_several_workers_saw() -> None:
     events = list(replay(FakeCapture(at(0)), FakeCapture(at(1)), limit_bytes=150, workers=2).events())
-    assert [event.host for event in events if isinstance(event, Alert)] == ["10.0.0.1", "10.0.0.2"]
+    assert [alert.host for alert in alerts_of(events)] == ["10.0.0.1", "10.0.0.2"]
 
 
 # Live.
@@ -405,7 +411,7 @@ def test_live_loss_is_each_intervals_and_the_whole_in_the_summary() -> None:
 def test_live_alert_does_not_wait_for_the_interval() -> None:
     events = live(Link(FakeClock(), at(1, 2)), limit_bytes=150).events()
     with closing(events):
-        alert = next(events)
+        alert = alerts_of([next(events)])[0]
     assert alert == Alert("limit", "10.0.0.1", T0 + 2 * S, 200, 150, local=True)
 
 
@@ -450,7 +456,7 @@ def test_live_workers_share_one_interface() -> None:
     assert sum(frames for _, _, frames in brief(events)) == 4
     assert summary(events).counters.frames.frames == 4
     assert summary(events).dropped == Dropped(5, 4, 6)
-    assert [event.total_bytes for event in events if isinstance(event, Alert)] == [400, 400]
+    assert [alert.total_bytes for alert in alerts_of(events)] == [400, 400]
 
 
 def test_live_workers_say_together_what_befalls_all() -> None:

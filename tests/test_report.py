@@ -15,7 +15,7 @@ import pytest
 from fakes import T0, FakeFrame, S, key, snapshot_of
 
 from fastmon.errors import FastmonError
-from fastmon.policy import Alert
+from fastmon.policy import Alert, Alerts
 from fastmon.report.csv import CsvSink
 from fastmon.report.grid import Grid, open_page
 from fastmon.report.jsonl import JsonlSink
@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MINUTE = Interval(T0, T0 + 60 * S)
-ALERT = Alert("limit", "10.0.0.1", T0 + S, 1_000_400, 1_000_000, local=True)
+ALERTS = (
+    Alert("limit", "10.0.0.1", T0 + S, 1_000_400, 1_000_000, local=True),
+    Alert("limit", "2001:db8::1", T0 + 2 * S, 1_000_001, 1_000_000, local=False),
+)
 COUNTERS = Counters(
     frames=Count(9, 900),
     ip=Count(2, 150),
@@ -58,20 +61,20 @@ def many_hosts(n_hosts: int) -> Snapshot:
     return Snapshot(MINUTE, Counters(), hosts, hosts["bytes_in"], hosts["bytes_out"], marks, marks)
 
 
-def jsonl(*events: Snapshot | Alert) -> list[dict[str, Any]]:
+def jsonl(*events: Snapshot | Alerts) -> list[dict[str, Any]]:
     stream = io.BytesIO()
     sink = JsonlSink(stream)
     for event in events:
-        sink.snapshot(event) if isinstance(event, Snapshot) else sink.alert(event)
+        sink.snapshot(event) if isinstance(event, Snapshot) else sink.alerts(event.alerts)
     sink.close()
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
-def table(*events: Snapshot | Alert, top: int = 20) -> str:
+def table(*events: Snapshot | Alerts, top: int = 20) -> str:
     stream = io.StringIO()
     sink = TableSink(stream, top)
     for event in events:
-        sink.snapshot(event) if isinstance(event, Snapshot) else sink.alert(event)
+        sink.snapshot(event) if isinstance(event, Snapshot) else sink.alerts(event.alerts)
     sink.close()
     return stream.getvalue()
 
@@ -130,8 +133,8 @@ def test_jsonl_snapshot_has_totals_since_the_start() -> None:
     assert [(host["total_bytes_in"], host["total_bytes_out"]) for host in record["hosts"]] == [(7, 2**63), (8, 9)]
 
 
-def test_jsonl_alert() -> None:
-    assert jsonl(ALERT) == [
+def test_jsonl_alerts() -> None:
+    assert jsonl(Alerts(ALERTS)) == [
         {
             "type": "alert",
             "kind": "limit",
@@ -140,7 +143,16 @@ def test_jsonl_alert() -> None:
             "total_bytes": 1_000_400,
             "limit_bytes": 1_000_000,
             "local": True,
-        }
+        },
+        {
+            "type": "alert",
+            "kind": "limit",
+            "host": "2001:db8::1",
+            "time": "2026-01-01T00:00:02.000000Z",
+            "total_bytes": 1_000_001,
+            "limit_bytes": 1_000_000,
+            "local": False,
+        },
     ]
 
 
@@ -172,19 +184,19 @@ class FlushedStream(io.BytesIO):
         self.flushed.append(self.getvalue())
 
 
-def test_jsonl_is_flushed_after_each_record() -> None:
+def test_jsonl_is_flushed_after_each_event() -> None:
     stream = FlushedStream()
     sink = JsonlSink(stream)
-    sink.alert(ALERT)
+    sink.alerts(ALERTS)
     sink.snapshot(snapshot())
-    assert [text.count(b"\n") for text in stream.flushed] == [1, 2]
+    assert [text.count(b"\n") for text in stream.flushed] == [2, 3]
 
 
 def test_csv_has_one_header_and_every_host() -> None:
     stream, alerts = io.StringIO(), io.StringIO()
     sink = CsvSink(stream, alerts)
     sink.snapshot(snapshot(source='odd, "name"\n.pcap'))
-    sink.alert(ALERT)
+    sink.alerts(ALERTS)
     sink.snapshot(replace(many_hosts(CHUNK_ROWS + 1), is_summary=True))
     header, *lines = csv.reader(io.StringIO(stream.getvalue()))
     assert " ".join(header) == (
@@ -210,7 +222,7 @@ def test_csv_has_one_header_and_every_host() -> None:
         **dict.fromkeys(("name", "mac", "vendor", "app", "apps", "addresses"), ""),
     }
     assert [line[5] for line in lines if line[0] == "summary"] == [str(n) for n in range(CHUNK_ROWS + 1)]
-    assert alerts.getvalue().startswith("ALERT limit: 10.0.0.1 ")
+    assert [line.split()[2] for line in alerts.getvalue().splitlines()] == ["10.0.0.1", "2001:db8::1"]
 
 
 def test_table_on_no_terminal_is_plain_and_aligned() -> None:
@@ -281,9 +293,10 @@ def test_share_of_a_host_that_talks_to_itself_is_no_more_than_all() -> None:
     assert "  100.0%  " in table(snapshot_of([FakeFrame(T0, 100, 1, 1)], MINUTE))
 
 
-def test_alert_line() -> None:
-    assert table(ALERT) == (
+def test_alert_lines() -> None:
+    assert table(Alerts(ALERTS)) == (
         "ALERT limit: 10.0.0.1 (local) passed 1,000,000 bytes at 2026-01-01T00:00:01.000000Z, total 1,000,400 bytes\n"
+        "ALERT limit: 2001:db8::1 (remote) passed 1,000,000 bytes at 2026-01-01T00:00:02.000000Z, total 1,000,001 bytes\n"
     )
 
 
@@ -342,21 +355,22 @@ def test_log_has_a_line_for_each_event(tmp_path: Path) -> None:
     path = tmp_path / "fastmon.log"
     sink = LogSink(str(path))
     sink.snapshot(snapshot(dropped=Dropped(7)))
-    sink.alert(ALERT)
+    sink.alerts(ALERTS)
     sink.problem("x.pcap: cut\nin the middle")
     sink.snapshot(snapshot(counters=COUNTERS, is_summary=True))
     sink.close()
     lines = [line.split(" ", 2) for line in path.read_text().splitlines()]
-    assert [level for _, level, _ in lines] == ["INFO", "WARNING", "ERROR", "INFO"]
+    assert [level for _, level, _ in lines] == ["INFO", "WARNING", "WARNING", "ERROR", "INFO"]
     assert all(time.endswith("Z") for time, _, _ in lines)
     assert lines[0][2] == (
         "snapshot source=x.pcap start=2026-01-01T00:00:00.000000Z end=2026-01-01T00:01:00.000000Z frames=2 bytes=150 hosts=2 "
         "flagged=1 non_ip=0 undecoded=0 dropped_kernel=7 dropped_interface=0 dropped_backlog=0 "
         "packet_log_dropped=0"
     )
-    assert lines[2][2] == "x.pcap: cut\\nin the middle"
-    assert lines[3][2].startswith("summary ")
-    assert " non_ip=6 undecoded=1 " in lines[3][2]
+    assert [line.split()[2] for _, _, line in lines[1:3]] == ["10.0.0.1", "2001:db8::1"]
+    assert lines[3][2] == "x.pcap: cut\\nin the middle"
+    assert lines[4][2].startswith("summary ")
+    assert " non_ip=6 undecoded=1 " in lines[4][2]
 
 
 def test_log_is_appended_to_and_rotated(tmp_path: Path) -> None:
@@ -385,7 +399,7 @@ def test_csv_goes_on_where_alerts_cannot_be_written(path: str | None) -> None:
     stream = io.StringIO()
     alerts = None if path is None else open(path, "w", buffering=1)  # noqa: SIM115, PTH123 - closing it fails too
     sink = CsvSink(stream, alerts)
-    sink.alert(ALERT)
+    sink.alerts(ALERTS)
     sink.snapshot(snapshot())
     assert len(stream.getvalue().splitlines()) > 1
     if alerts is not None:

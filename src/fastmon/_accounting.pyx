@@ -58,7 +58,7 @@ from fastmon._savefile cimport (
 )
 from fastmon._tables cimport HostRow, HostTable, Tally, Traffic, bytes_in, is_flagged, table_free, table_init, table_is_sound
 from fastmon._upper cimport PROTOCOL_NOT_CAPTURED, Upper, decode_upper
-from fastmon._wire cimport unlikely, v6_key
+from fastmon._wire cimport fetch_lines, unlikely, v6_key
 
 cdef extern from *:
     """
@@ -97,6 +97,8 @@ cdef enum:
     PEEK_BYTES = 1 << 15  # the same between two drains of a mapped file: it is for the few frames that are looked at singly
     POLL_MS = 100  # of a pipe, so that signals and intervals are not kept waiting
     N_LINK_TYPES = 300
+    LIVE_AHEAD_BYTES = 4096  # in the ring another core has just written them: reading them here waits long
+    RING_HEADER_BYTES = 96  # at most, before each frame (Linux's TPACKET_V3)
 
 cdef enum:  # of refilling the buffer
     REFILL_END
@@ -645,6 +647,7 @@ cdef void on_frame(uint8_t* user, const pcap_pkthdr* header, const uint8_t* data
         context.n_early += 1
         return
     context.start_ns = INT64_MIN
+    fetch_lines(data + LIVE_AHEAD_BYTES, header.caplen + RING_HEADER_BYTES)
     push(context.engine, context.link_type, data, header.caplen, header.len, ts_ns)
 
 

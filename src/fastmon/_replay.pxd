@@ -15,7 +15,7 @@ from fastmon._engine cimport (
 )
 from fastmon._mapping cimport SPAN_BYTES, WINDOW_BYTES, Window, was_cut, window_close, window_move, window_open
 from fastmon._savefile cimport MAX_CAP_LEN, Interface, Savefile
-from fastmon._wire cimport load32, load64, prefetch_early, unlikely
+from fastmon._wire cimport fetch_lines, load32, load64, unlikely
 
 cdef extern from *:
     """
@@ -26,7 +26,6 @@ cdef extern from *:
 
 cdef enum:
     AHEAD_BYTES = 8192  # the next header's place is known too late to fetch it alone, so all lines are fetched before it
-    LINE_BYTES = 64
     LEAST_MAPPED_BYTES = 1 << 16  # for less, a mapping costs more than reading
 
 
@@ -46,14 +45,6 @@ cdef inline void flush_window(Engine* engine, const Window* window) noexcept nog
     flush(engine)
     if was_cut(window):
         forget_payloads(engine, n_offered)
-
-
-cdef inline void fetch_lines(const uint8_t* at, uint32_t n_bytes) noexcept nogil:
-    """Fetch bytes, if what follows them is fetched too; for records of about one size, no branch is hard to foretell."""
-    cdef const uint8_t* end = at + n_bytes
-    while at < end:
-        prefetch_early(at)
-        at += LINE_BYTES
 
 
 cdef inline int64_t drain_records_between(Engine* engine, const Interface* interface, const uint8_t** at, const uint8_t* stop,

@@ -280,16 +280,16 @@ def _output_errors() -> Iterator[None]:
 def _show(event: Event, sinks: list[Sink]) -> int:
     """Show an event in all sinks; return the exit code that it asks for."""
     from fastmon.conversations import EndedConversations
-    from fastmon.policy import Alert
+    from fastmon.policy import Alerts
     from fastmon.snapshot import Snapshot
 
     if isinstance(event, Snapshot):
         for sink in sinks:
             sink.snapshot(event)
         return 0
-    if isinstance(event, Alert):
+    if isinstance(event, Alerts):
         for sink in sinks:
-            sink.alert(event)
+            sink.alerts(event.alerts)
         return 0
     if isinstance(event, EndedConversations):
         return max(_show_conversations(event, sink, sinks) for sink in list(sinks))
@@ -329,9 +329,9 @@ class _LateSink(Sink):
         """Show a snapshot."""
         self._sink.snapshot(snapshot)
 
-    def alert(self, alert: Alert) -> None:
-        """Show an alert."""
-        self._sink.alert(alert)
+    def alerts(self, alerts: Sequence[Alert]) -> None:
+        """Show alerts."""
+        self._sink.alerts(alerts)
 
     def conversations(self, ended: EndedConversations) -> None:
         """Show conversations."""

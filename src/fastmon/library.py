@@ -96,7 +96,8 @@ def _snapshots(
                 if on_conversations is not None:
                     on_conversations(event)
             elif on_alert is not None:
-                on_alert(event)
+                for alert in event.alerts:
+                    on_alert(alert)
     if first_error is not None:
         raise first_error
 

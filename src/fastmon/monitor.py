@@ -15,7 +15,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from fastmon.grouping import group_hosts
-from fastmon.policy import limit_alert
+from fastmon.policy import Alerts, limit_alert
 from fastmon.rows import UNGROUPED
 from fastmon.shards import LAST_CALL_NS, LiveShard, ReplayShard, WallClock
 from fastmon.snapshot import Dropped, Interval
@@ -33,12 +33,11 @@ if TYPE_CHECKING:
     from fastmon.export.packet_log import PacketLog
     from fastmon.inspection import Inspector
     from fastmon.names import NameBook
-    from fastmon.policy import Alert
     from fastmon.rows import Grouping
     from fastmon.shards import Clock, SourceOpener
     from fastmon.snapshot import Snapshot
 
-    Event: TypeAlias = "Snapshot | Alert | Problem | EndedConversations"
+    Event: TypeAlias = "Snapshot | Alerts | Problem | EndedConversations"
 
 __all__ = ["Control", "LiveMonitor", "Plan", "Problem", "ReplayMonitor"]
 
@@ -177,7 +176,8 @@ class _Monitor(abc.ABC, Generic[_ShardT]):
     def _news(self) -> Iterator[Event]:
         """Yield the conversations that ended, and the alerts and problems that have come up."""
         yield from self._ended()
-        yield from map(limit_alert, self._collector.take_limit_crossings())
+        if crossings := self._collector.take_limit_crossings():
+            yield Alerts([limit_alert(crossing) for crossing in crossings])
         for number, shard in enumerate(self._shards):
             while shard.warnings:
                 text = shard.warnings.popleft()

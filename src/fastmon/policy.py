@@ -6,18 +6,19 @@ What it does not do: keep time, read, print or send anything.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fastmon.addresses import key_to_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fastmon.snapshot import LimitCrossing
 
-__all__ = ["Alert", "limit_alert"]
+__all__ = ["Alert", "Alerts", "limit_alert"]
 
 
-@dataclass(frozen=True, slots=True)
-class Alert:
+class Alert(NamedTuple):
     """A host did what it should not.
 
     kind: "limit": its total passed the limit.  ts_ns: when, nanoseconds since the epoch.
@@ -30,6 +31,13 @@ class Alert:
     total_bytes: int
     limit_bytes: int
     local: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Alerts:
+    """Alerts that came up together, in order: they are shown at once, for there may be thousands."""
+
+    alerts: Sequence[Alert]
 
 
 def limit_alert(crossing: LimitCrossing) -> Alert:

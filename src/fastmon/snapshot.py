@@ -133,8 +133,7 @@ class Counters:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class LimitCrossing:
+class LimitCrossing(NamedTuple):
     """The frame with which a host's total first passed its limit.
 
     key: 16-byte host key.  ts_ns: that frame's timestamp.  total_bytes: the host's total after it, in and out.

@@ -6,7 +6,8 @@ What it does not do: know what a size or duration is for; the caller names the o
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
+from functools import lru_cache
 
 from fastmon.errors import ConfigError
 
@@ -27,7 +28,7 @@ LONGEST_TEXT = 100
 
 _MAX = (1 << 63) - 1
 _PREFIXES = "kMGTPE"
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - in UTC, as all times here
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp]?)(i?)b?", re.IGNORECASE | re.ASCII)
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|ms|s|m|h|d)", re.ASCII)
 _UNIT_NS = {
@@ -118,5 +119,11 @@ def format_duration(duration_ns: int) -> str:
 
 def format_time(ts_ns: int) -> str:
     """Return a time as ISO-8601 in UTC with microseconds: "2026-01-01T00:00:00.000000Z"."""
-    moment = _EPOCH + timedelta(microseconds=ts_ns // 1000)
-    return moment.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+    seconds, rest_ns = divmod(ts_ns, NS_PER_S)
+    return f"{_second_text(seconds)}.{rest_ns // 1000:06}Z"
+
+
+@lru_cache(16)
+def _second_text(seconds: int) -> str:
+    """Return a second as text; times that are shown together are of few."""
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat()

@@ -17,6 +17,8 @@ from fastmon.texts import clean_text
 from fastmon.units import format_time
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fastmon.policy import Alert
     from fastmon.report.details import HostDetails
     from fastmon.snapshot import Snapshot
@@ -55,11 +57,11 @@ class CsvSink(Sink):
             self._writer.writerows(zip(*map(repeat, head), *columns, *details, strict=False))
         self._stream.flush()
 
-    def alert(self, alert: Alert) -> None:
-        """Write a line for people beside the rows."""
+    def alerts(self, alerts: Sequence[Alert]) -> None:
+        """Write a line for each beside the rows, for people."""
         if self._alerts is not None:
             with suppress(OSError):
-                self._alerts.write(alert_line(alert) + "\n")
+                self._alerts.writelines(alert_line(alert) + "\n" for alert in alerts)
                 self._alerts.flush()
 
 

@@ -74,11 +74,12 @@ class _DetailedIntervalHost(_IntervalHost, frozen=True, gc=False, omit_defaults=
 
 
 class JsonlSink(Sink):
-    """Writes snapshots, the summary and alerts to a binary stream, and flushes after each."""
+    """Writes snapshots, the summary and alerts to a binary stream, and flushes after each event."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
-        self._encode = msgspec.json.Encoder().encode
+        self._encoder = msgspec.json.Encoder()
+        self._encode = self._encoder.encode
 
     def snapshot(self, snapshot: Snapshot) -> None:
         """Write a `snapshot` or `summary` record."""
@@ -94,24 +95,27 @@ class JsonlSink(Sink):
         self._stream.write(b"]}\n")
         self._stream.flush()
 
-    def alert(self, alert: Alert) -> None:
-        """Write an `alert` record."""
-        record = {
-            "type": "alert",
-            "kind": alert.kind,
-            "host": alert.host,
-            "time": format_time(alert.ts_ns),
-            "total_bytes": alert.total_bytes,
-            "limit_bytes": alert.limit_bytes,
-            "local": alert.local,
-        }
-        self._stream.write(self._encode(record) + b"\n")
+    def alerts(self, alerts: Sequence[Alert]) -> None:
+        """Write an `alert` record for each."""
+        self._stream.write(self._encoder.encode_lines([_alert_record(alert) for alert in alerts]))
         self._stream.flush()
 
 
 _RECORD_TYPES: dict[int, type[_Host]] = {
     len(record.__struct_fields__): record for record in (_Host, _IntervalHost, _DetailedHost, _DetailedIntervalHost)
 }
+
+
+def _alert_record(alert: Alert) -> dict[str, object]:
+    return {
+        "type": "alert",
+        "kind": alert.kind,
+        "host": alert.host,
+        "time": format_time(alert.ts_ns),
+        "total_bytes": alert.total_bytes,
+        "limit_bytes": alert.limit_bytes,
+        "local": alert.local,
+    }
 
 
 def _detail_columns(chunk: Snapshot) -> Sequence[Sequence[object]]:

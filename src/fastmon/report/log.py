@@ -15,7 +15,7 @@ from fastmon.report.sink import Sink, alert_line, printable
 from fastmon.units import format_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from fastmon.policy import Alert
     from fastmon.snapshot import Snapshot
@@ -59,9 +59,10 @@ class LogSink(Sink):
         kind = "summary" if snapshot.is_summary else "snapshot"
         self._write("INFO", f"{kind} {' '.join(f'{name}={value}' for name, value in fields.items())}")
 
-    def alert(self, alert: Alert) -> None:
-        """Log an alert."""
-        self._write("WARNING", alert_line(alert))
+    def alerts(self, alerts: Sequence[Alert]) -> None:
+        """Log alerts."""
+        for alert in alerts:
+            self._write("WARNING", alert_line(alert))
 
     def problem(self, text: str) -> None:
         """Log a problem."""

@@ -8,8 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fastmon.texts import printable
+from fastmon.units import format_time
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fastmon.conversations import EndedConversations
     from fastmon.policy import Alert
     from fastmon.snapshot import Snapshot
@@ -23,8 +26,8 @@ class Sink:
     def snapshot(self, snapshot: Snapshot) -> None:
         """Take an interval's snapshot, or the summary."""
 
-    def alert(self, alert: Alert) -> None:
-        """Take an alert."""
+    def alerts(self, alerts: Sequence[Alert]) -> None:
+        """Take alerts that came up together."""
 
     def conversations(self, ended: EndedConversations) -> None:
         """Take conversations that have ended."""
@@ -38,8 +41,6 @@ class Sink:
 
 def alert_line(alert: Alert) -> str:
     """Return an alert as a line for people."""
-    from fastmon.units import format_time
-
     side = "local" if alert.local else "remote"
     return (
         f"ALERT {alert.kind}: {alert.host} ({side}) passed {alert.limit_bytes:,} bytes at {format_time(alert.ts_ns)}, "

@@ -15,7 +15,7 @@ from fastmon.report.sink import Sink, alert_line, printable
 from fastmon.units import NS_PER_S, format_duration, format_rate, format_size, format_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from fastmon.policy import Alert
     from fastmon.report.details import HostDetails
@@ -61,9 +61,9 @@ class TableSink(Sink):
         if n_rows > self._top:
             self._page.line(f"{n_rows - self._top:,} more {what}", style="dim")
 
-    def alert(self, alert: Alert) -> None:
-        """Show a line."""
-        self._page.line(alert_line(alert), style="bold red")
+    def alerts(self, alerts: Sequence[Alert]) -> None:
+        """Show a line for each."""
+        self._page.line("\n".join(map(alert_line, alerts)), style="bold red")
 
 
 def _headline(snapshot: Snapshot) -> str:
