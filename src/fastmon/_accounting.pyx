@@ -37,7 +37,7 @@ from fastmon._flows cimport FlowCounts, Flows, is_running, relabel, want_payload
 from fastmon._hosts cimport Crossing, Hosts, Overflow, Prefix, is_local
 from fastmon._link cimport enter
 from fastmon._payloads cimport Payload, payloads_free, payloads_init
-from fastmon._pace cimport MAPPING, Pace, pace_init, pace_note, pace_room
+from fastmon._pace cimport N_WAYS, READING, SCOUTING, Pace, pace_init, pace_note, pace_room
 from fastmon._packet_log cimport (
     KNOWN_PORTS, KNOWN_PROTOCOL, KNOWN_TCP_FLAGS, LOG_RECORDS, PacketRecord, log_frame, log_free, log_new,
 )
@@ -107,6 +107,9 @@ cdef enum:  # of refilling the buffer
     REFILL_FAILED
 
 DEBUG = bool(FM_DEBUG)
+
+WAYS = ("reading", "mapping", "scouting")
+"""To take a file's bytes: read(2); mapped, all of them; mapped, the records' headers. In the order of `_pace`."""
 
 
 cdef frozenset native_link_types():
@@ -259,8 +262,8 @@ cdef class SavefileReader:
         there yet. The caller closes either.
     name: for messages.
     head: bytes already taken from the input.
-    mapping: whether to map what can be mapped (regular files, if they are plain pcap and not filtered) instead of reading it;
-        None: where it pays.
+    way: how to take what can be mapped (regular files, if they are plain pcap and not filtered), one of `WAYS`; None: the way that
+        is fastest.
 
     exhausted: the file was read to its end, or to its damage.
     n_records: records read, filtered ones included.  n_input_bytes: bytes taken from the input.
@@ -273,7 +276,7 @@ cdef class SavefileReader:
     cdef int fd
     cdef bint polled
     cdef bint mappable
-    cdef bint always_mapped
+    cdef int fixed_way  # or N_WAYS
     cdef Pace pace
     cdef size_t chunk
     cdef int64_t n_file_bytes  # when it was last looked at
@@ -293,7 +296,7 @@ cdef class SavefileReader:
     cdef readonly uint64_t n_input_bytes
     cdef readonly uint64_t n_mapped
 
-    def __cinit__(self, int fd, str name, stream=None, bytes head=b"", filter=None, mapping=None):
+    def __cinit__(self, int fd, str name, stream=None, bytes head=b"", filter=None, way=None):
         self.fd = fd
         self.stream = stream
         self.name = name
@@ -303,8 +306,8 @@ cdef class SavefileReader:
         self.filters = []
         self.polled = stream is None and not is_regular(fd)
         self.n_file_bytes = file_bytes(fd) if stream is None and is_regular(fd) else 0
-        self.mappable = self.n_file_bytes > 0 and mapping is not False
-        self.always_mapped = mapping is True
+        self.mappable = self.n_file_bytes > 0
+        self.fixed_way = N_WAYS if way is None else WAYS.index(way)
         pace_init(&self.pace)
         self.chunk = CHUNK_BYTES
         self.grow(CHUNK_BYTES + len(head))
@@ -437,8 +440,8 @@ cdef class SavefileReader:
         pace_note(&self.pace, taken - begin[0], now_ns - begin_ns[0])
         begin[0], begin_ns[0] = taken, now_ns
 
-    cdef bint maps_next(self) noexcept nogil:
-        return self.mappable and (self.always_mapped or self.pace.way == MAPPING)
+    cdef int way(self) noexcept nogil:
+        return self.pace.way if self.fixed_way == N_WAYS else self.fixed_way
 
     cdef int64_t drain_mapped(self, Engine* engine, int64_t max_frames, int64_t until_ns) noexcept nogil:
         """Account records of a plain pcap file past the buffer, whose bytes are dropped; return their number.
@@ -449,8 +452,8 @@ cdef class SavefileReader:
         cdef int64_t offset = begin
         cdef int64_t n_read = 0
         self.n_file_bytes = max(self.n_file_bytes, file_bytes(self.fd))
-        self.mappable = drain_file(engine, &self.file.interfaces[0], self.fd, &offset, &n_read, max_frames, until_ns,
-                                   INT64_MAX if self.always_mapped else pace_room(&self.pace))
+        self.mappable = drain_file(engine, &self.file.interfaces[0], self.fd, &offset, &n_read, self.way() == SCOUTING,
+                                   max_frames, until_ns, pace_room(&self.pace) if self.fixed_way == N_WAYS else INT64_MAX)
         if n_read:
             self.n_mapped += n_read
             self.n_input_bytes += offset - begin - available(&self.file)
@@ -950,7 +953,7 @@ cdef class Accountant:
                 flush(&self.engine)  # refilling the buffer moves the frames that the batch points to
                 if is_plain and self.engine.log == NULL:
                     reader.note_pace(&begin, &begin_ns)
-                    if reader.maps_next():
+                    if reader.mappable and reader.way() != READING:
                         n_mapped = reader.drain_mapped(&self.engine, max_frames - n_read, until_ns)
                         n_read += n_mapped
                         if n_mapped:

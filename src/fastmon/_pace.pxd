@@ -1,7 +1,7 @@
-"""Which of two ways to take a file's bytes is the faster one here: each is tried, and what it took per byte decides.
+"""Which way to take a file's bytes is the fastest one here: each is tried, and what it took per byte decides.
 
-It depends on the machine, on how the page cache holds this part of the file, and on what is done with the frames; so the other
-way is tried again and again, more seldom each time that it is slower.
+It depends on the machine, on how the page cache holds this part of the file, and on the frames and what is done with them; so
+the other ways are tried in turn, again and again, more seldom each time that none is faster.
 
 What it does not do: take bytes, or the time.
 """
@@ -10,7 +10,8 @@ from libc.stdint cimport int64_t
 
 cdef enum:
     READING
-    MAPPING
+    MAPPING  # and fetching all lines
+    SCOUTING  # mapping, and fetching only headers
     N_WAYS
 
 cdef enum:
@@ -20,32 +21,38 @@ cdef enum:
 
 cdef struct Pace:
     int way
-    bint on_trial  # else this way was the faster one
+    int fastest
+    int challenger  # that was last on trial
+    bint on_trial  # else it is the turn of the fastest
     int64_t n_bytes  # taken this way since it was chosen
     int64_t ns
     double[N_WAYS] ns_per_byte  # when a way was last chosen; 0: never yet
-    int64_t run_bytes  # to take the faster way before the other one is tried
+    int64_t run_bytes  # to take the fastest way before another one is tried
 
 
 cdef inline void pace_init(Pace* pace) noexcept nogil:
-    pace.way = READING
+    cdef int way
+    pace.way = pace.fastest = pace.challenger = READING
     pace.on_trial = True
     pace.n_bytes = pace.ns = 0
-    pace.ns_per_byte[READING] = pace.ns_per_byte[MAPPING] = 0
+    for way in range(<int>N_WAYS):
+        pace.ns_per_byte[way] = 0
     pace.run_bytes = LEAST_RUN_BYTES
 
 
 cdef inline void choose(Pace* pace) noexcept nogil:
-    cdef int other = 1 - pace.way
-    cdef bint was_on_trial = pace.on_trial
-    pace.on_trial = not was_on_trial or pace.ns_per_byte[other] == 0
-    if pace.on_trial:
-        pace.way = other
-    elif pace.ns_per_byte[pace.way] < pace.ns_per_byte[other]:
+    cdef bint all_were_tried = pace.ns_per_byte[N_WAYS - 1] != 0  # at first, in their order
+    if pace.ns_per_byte[pace.way] < pace.ns_per_byte[pace.fastest]:
+        pace.fastest = pace.way
         pace.run_bytes = LEAST_RUN_BYTES
-    else:
-        pace.way = other
+    elif pace.on_trial and all_were_tried:
         pace.run_bytes = min(2 * pace.run_bytes, <int64_t>MOST_RUN_BYTES)
+    pace.on_trial = not pace.on_trial or not all_were_tried
+    if pace.on_trial:
+        pace.challenger = (pace.challenger + 1) % N_WAYS
+        if pace.challenger == pace.fastest and all_were_tried:
+            pace.challenger = (pace.challenger + 1) % N_WAYS
+    pace.way = pace.challenger if pace.on_trial else pace.fastest
 
 
 cdef inline int64_t pace_room(const Pace* pace) noexcept nogil:

@@ -15,7 +15,8 @@ from fastmon._engine cimport (
 )
 from fastmon._mapping cimport SPAN_BYTES, WINDOW_BYTES, Window, was_cut, window_close, window_move, window_open
 from fastmon._savefile cimport MAX_CAP_LEN, Interface, Savefile
-from fastmon._wire cimport fetch_lines, load32, load64, unlikely
+from fastmon._scout cimport scout
+from fastmon._wire cimport fetch_lines, load32, load64, prefetch_read, unlikely
 
 cdef extern from *:
     """
@@ -25,7 +26,7 @@ cdef extern from *:
     int64_t file_bytes "fm_file_bytes"(int fd) noexcept nogil
 
 cdef enum:
-    AHEAD_BYTES = 8192  # the next header's place is known too late to fetch it alone, so all lines are fetched before it
+    AHEAD_BYTES = 8192  # where all lines are fetched: the next header's place is known too late
     LEAST_MAPPED_BYTES = 1 << 16  # for less, a mapping costs more than reading
 
 
@@ -48,22 +49,23 @@ cdef inline void flush_window(Engine* engine, const Window* window) noexcept nog
 
 
 cdef inline int64_t drain_records_between(Engine* engine, const Interface* interface, const uint8_t** at, const uint8_t* stop,
-                                          const uint8_t* end, const Window* window, int64_t max_frames,
-                                          int64_t until_ns) noexcept nogil:
+                                          const uint8_t* end, const Window* window, bint scouting,
+                                          int64_t max_frames, int64_t until_ns) noexcept nogil:
     """Account the records that begin at `at` and before `stop` and are whole before `end`; return their number.
 
-    Of a window (or NULL) also the next record's header must be there.
+    Of a window (or NULL) also the next record's header must be there. scouting: fetch only headers of it.
     """
     cdef const uint8_t* pos = at[0]
     cdef const uint8_t* last = stop - 1 if stop < end - 15 else end - 16  # where a record may begin
     cdef const uint8_t* whole = end - (0 if window == NULL else 16)  # where it must have ended
     cdef const uint8_t* following
+    cdef const uint8_t* scouted = pos
     cdef int64_t ns_per_fraction = 1 if interface.exponent == 9 else 1000
     cdef uint32_t link_type = interface.link_type
     cdef int64_t ts_ns, first_ts_ns, last_ts_ns, n_read = 0
     cdef uint32_t cap_len, wire_len
     cdef int status, pushed = PUSH_DONE
-    if window != NULL:
+    if window != NULL and not scouting:
         fetch_lines(pos, AHEAD_BYTES)
     while pos <= last and n_read < max_frames and pushed != PUSH_PAUSE:
         cap_len = load32(pos + 8)
@@ -74,7 +76,11 @@ cdef inline int64_t drain_records_between(Engine* engine, const Interface* inter
         ts_ns = <int64_t>load32(pos) * 1000000000 + <int64_t>load32(pos + 4) * ns_per_fraction
         if ts_ns >= until_ns:
             break
-        if window != NULL:
+        if scouting:
+            if unlikely(pos >= scouted):
+                scouted = scout(pos, last)
+            prefetch_read(following)
+        elif window != NULL:
             fetch_lines(pos + AHEAD_BYTES, 16 + cap_len)
         first_ts_ns = engine.first_ts_ns
         last_ts_ns = engine.last_ts_ns
@@ -99,11 +105,12 @@ cdef inline int64_t drain_records_between(Engine* engine, const Interface* inter
 
 cdef inline int64_t drain_buffer(Engine* engine, Savefile* file, int64_t max_frames, int64_t until_ns) noexcept nogil:
     """Account the whole records in the buffer of a plain pcap file (`is_plain_pcap`); return their number."""
-    return drain_records_between(engine, &file.interfaces[0], &file.pos, file.end, file.end, NULL, max_frames, until_ns)
+    return drain_records_between(engine, &file.interfaces[0], &file.pos, file.end, file.end, NULL, False, max_frames,
+                                 until_ns)
 
 
 cdef inline int64_t drain_window(Engine* engine, const Interface* interface, Window* window, int64_t n_bytes, int64_t* offset,
-                                 int64_t max_frames, int64_t until_ns) noexcept nogil:
+                                 bint scouting, int64_t max_frames, int64_t until_ns) noexcept nogil:
     """Account records of a window on a file of `n_bytes`, the first of which is at `offset`, and move it behind the last."""
     cdef int64_t base = offset[0] & ~(WINDOW_BYTES - 1)
     cdef const uint8_t* at = window.base + (offset[0] - base)
@@ -111,7 +118,7 @@ cdef inline int64_t drain_window(Engine* engine, const Interface* interface, Win
     if may_be_cut(window, at):
         return 0
     n_read = drain_records_between(engine, interface, &at, window.base + WINDOW_BYTES,
-                                   window.base + min(n_bytes - base, SPAN_BYTES), window, max_frames, until_ns)
+                                   window.base + min(n_bytes - base, SPAN_BYTES), window, scouting, max_frames, until_ns)
     if was_cut(window):
         forget_macs(engine)
     flush_window(engine, window)
@@ -120,7 +127,7 @@ cdef inline int64_t drain_window(Engine* engine, const Interface* interface, Win
 
 
 cdef inline bint drain_file(Engine* engine, const Interface* interface, int fd, int64_t* offset, int64_t* n_read,
-                            int64_t max_frames, int64_t until_ns, int64_t max_bytes) noexcept nogil:
+                            bint scouting, int64_t max_frames, int64_t until_ns, int64_t max_bytes) noexcept nogil:
     """Account the records from `offset` in a plain pcap file through windows on it, as far as that goes.
 
     max_bytes: begin no window when so many have been taken.
@@ -143,7 +150,8 @@ cdef inline bint drain_file(Engine* engine, const Interface* interface, int fd, 
         if not window_move(&window, fd, base):
             is_mappable = False
             break
-        n_read[0] += drain_window(engine, interface, &window, n_bytes, offset, max_frames - n_read[0], until_ns)
+        n_read[0] += drain_window(engine, interface, &window, n_bytes, offset, scouting, max_frames - n_read[0],
+                                  until_ns)
         if was_cut(&window):
             is_mappable = False
             break

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import struct
 import subprocess
 import sys
 import threading
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 MIB = 1 << 20
 WINDOW = 2 * MIB
 ALL = 1 << 40
+MAPPED = ("mapping", "scouting")
 WAS_CUT = "x: the file was cut while it was read, after {} records"
 
 
@@ -78,22 +80,22 @@ class Result(NamedTuple):
 
 
 @contextmanager
-def reading(path: Path, *, mapping: bool | None = True, filter: str | None = None, at: int = 0) -> Iterator[SavefileReader]:
+def reading(path: Path, *, way: str | None = "mapping", filter: str | None = None, at: int = 0) -> Iterator[SavefileReader]:
     """Open a file, from a position on."""
     fd = os.open(path, os.O_RDONLY)
     try:
         os.lseek(fd, at, os.SEEK_SET)
-        reader = SavefileReader(fd, "x", mapping=mapping, filter=filter)
+        reader = SavefileReader(fd, "x", way=way, filter=filter)
         reader.open()
         yield reader
     finally:
         os.close(fd)
 
 
-def account(path: Path, *, max_frames: int = ALL, mapping: bool | None = True, filter: str | None = None, at: int = 0) -> Result:
+def account(path: Path, *, max_frames: int = ALL, way: str | None = "mapping", filter: str | None = None, at: int = 0) -> Result:
     """Account a whole file, looking at the next frame's time before each call."""
     target, error = make_accountant(), None
-    with reading(path, mapping=mapping, filter=filter, at=at) as reader:
+    with reading(path, way=way, filter=filter, at=at) as reader:
         try:
             while not reader.exhausted:
                 assert (reader.next_ts_ns is None) == reader.exhausted
@@ -120,30 +122,31 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "x"
 
 
+@pytest.mark.parametrize("way", MAPPED)
 class TestSameAsRead:
     @pytest.mark.parametrize("nanoseconds", [False, True])
     @pytest.mark.parametrize("max_frames", [100, 500, 4001, ALL])
-    def test_frames_of_all_sizes(self, tmp_path: Path, max_frames: int, nanoseconds: bool) -> None:
+    def test_frames_of_all_sizes(self, tmp_path: Path, max_frames: int, nanoseconds: bool, way: str) -> None:
         (tmp_path / "x").write_bytes(records(FRAMES, nanoseconds=nanoseconds))
-        mapped = account(tmp_path / "x", max_frames=max_frames)
-        assert_same(mapped, account(tmp_path / "x", mapping=False))
+        mapped = account(tmp_path / "x", max_frames=max_frames, way=way)
+        assert_same(mapped, account(tmp_path / "x", way="reading"))
         assert mapped.summary.counters.ip.frames == len(FRAMES)
         assert mapped.n_mapped > (len(FRAMES) // 2 if max_frames > 4000 else 0)
 
-    def test_conversations(self, tmp_path: Path) -> None:
+    def test_conversations(self, tmp_path: Path, way: str) -> None:
         udp = [
             Frame(T0 + n, 900, 1, b.ethernet(b.IPV4, b.ipv4(f"10.0.{n % 7}.1", "192.0.2.1", b.udp(n % 300, 53, bytes(n % 900)))))
             for n in range(9000)
         ]
         (tmp_path / "x").write_bytes(records(udp))
         found = []
-        for mapping in (True, False):
+        for taken in (way, "reading"):
             target = make_accountant(max_conversations=5000, keep_conversations=True, seed=1)
             target.payload_allowance = 1000
-            with reading(tmp_path / "x", mapping=mapping) as reader:
+            with reading(tmp_path / "x", way=taken) as reader:
                 while not reader.exhausted:
                     drain(target, reader, 4000)
-                assert (reader.n_mapped > 0) == mapping
+                assert (reader.n_mapped > 0) == (taken == way)
             payloads = target.take_payloads()
             summary = finish(target)
             assert summary.macs is not None
@@ -152,39 +155,55 @@ class TestSameAsRead:
         assert found[0] == found[1]
         assert any(found[0][0])
 
-    def test_every_alignment_at_a_windows_end(self, tmp_path: Path) -> None:
+    def test_every_alignment_at_a_windows_end(self, tmp_path: Path, way: str) -> None:
         for shift in range(50):
             file = records([frame(1, shift), *SMALL[:9000]])
             (tmp_path / "x").write_bytes(file)
-            assert_same(mapped := account(tmp_path / "x"), account(tmp_path / "x", mapping=False))
+            assert_same(mapped := account(tmp_path / "x", way=way), account(tmp_path / "x", way="reading"))
             assert mapped.n_mapped > 0
 
-    def test_cut_and_damaged_files(self, path: Path) -> None:
+    def test_cut_and_damaged_files(self, path: Path, way: str) -> None:
         for end in (len(FILE) - 1, WINDOW, WINDOW + 1, WINDOW + 100_000, WINDOW + 100_007):
             path.write_bytes(FILE[:end])
-            assert_same(account(path), account(path, mapping=False))
+            assert_same(account(path, way=way), account(path, way="reading"))
         path.write_bytes(FILE[: WINDOW + 50_000] + b"\xff" * 5000 + FILE[WINDOW + 50_000 :])
-        assert_same(mapped := account(path), account(path, mapping=False))
+        assert_same(mapped := account(path, way=way), account(path, way="reading"))
         assert mapped.error is not None
 
-    def test_records_of_zeros_are_records(self, tmp_path: Path) -> None:
+    def test_records_of_zeros_are_records(self, tmp_path: Path, way: str) -> None:
         file = records(SMALL[:5000]) + bytes(16 * 3) + records(SMALL[5000:])[24:] + bytes(16)
         (tmp_path / "x").write_bytes(file)
-        assert_same(mapped := account(tmp_path / "x"), account(tmp_path / "x", mapping=False))
+        assert_same(mapped := account(tmp_path / "x", way=way), account(tmp_path / "x", way="reading"))
         assert mapped.summary.counters.undecoded["truncated"].frames == 4
 
-    def test_until_a_time(self, path: Path) -> None:
+    @pytest.mark.parametrize("start", [0, T0])
+    def test_payloads_that_look_like_records(self, tmp_path: Path, start: int, way: str) -> None:
+        generator = random.Random(3)
+        frames = []
+        for number in range(6000):
+            ts_ns = start + (number * 7 // 1000 * 1_000_000_000)
+            seconds = generator.choice((ts_ns // 1_000_000_000, ts_ns // 1_000_000_000 + 40_000, 0))
+            length = generator.choice((0, 1, 60, 600, 262_144, 262_145, 0xFFFF_FFFF))
+            fake = struct.pack("<IIII", seconds, generator.choice((0, 999_999)), length, length) * generator.randrange(90)
+            data = b.ethernet(b.IPV4, b.ipv4(f"10.0.{number % 251}.1", "192.0.2.1", bytes(number % 16) + fake))
+            frames.append(Frame(ts_ns, len(data) + number, 1, data))
+        (tmp_path / "x").write_bytes(records(frames))
+        assert_same(mapped := account(tmp_path / "x", way=way), account(tmp_path / "x", way="reading"))
+        assert mapped.summary.counters.ip.frames == len(frames)
+        assert mapped.n_mapped > 0
+
+    def test_until_a_time(self, path: Path, way: str) -> None:
         target = make_accountant()
-        with reading(path) as reader:
+        with reading(path, way=way) as reader:
             for until in range(0, len(SMALL), 1777):
                 drain(target, reader, ALL, T0 + until * 1000)
                 assert reader.n_records == until
                 assert reader.next_ts_ns == T0 + until * 1000
             assert reader.n_mapped > 0
 
-    def test_frames_read_singly_between(self, path: Path) -> None:
+    def test_frames_read_singly_between(self, path: Path, way: str) -> None:
         target = make_accountant()
-        with reading(path) as reader:
+        with reading(path, way=way) as reader:
             for at in range(0, len(SMALL), 4000):
                 assert reader.read(2) == SMALL[at : at + 2]
                 assert drain(target, reader, 3998) == 3998
@@ -192,36 +211,39 @@ class TestSameAsRead:
             assert reader.n_input_bytes == len(FILE)
             assert reader.n_mapped > 0
 
-    def test_file_from_the_middle_on(self, tmp_path: Path) -> None:
+    def test_file_from_the_middle_on(self, tmp_path: Path, way: str) -> None:
         (tmp_path / "x").write_bytes(bytes(12_345) + FILE)
-        mapped = account(tmp_path / "x", at=12_345)
+        mapped = account(tmp_path / "x", at=12_345, way=way)
         assert mapped.summary.counters.ip.frames == len(SMALL)
         assert mapped.n_mapped > 0
 
-    def test_both_ways_are_tried(self, path: Path) -> None:
-        n_times = 3
-        path.write_bytes(FILE + FILE[24:] * (n_times - 1))
-        assert_same(mapped := account(path, mapping=None), account(path, mapping=False))
-        assert 0 < mapped.n_mapped < n_times * len(SMALL)
-
-    def test_what_is_not_mapped(self, tmp_path: Path) -> None:
+    def test_what_is_not_mapped(self, tmp_path: Path, way: str) -> None:
         for file in (pcapng_file(SMALL), records(SMALL, byte_order=">")):
             (tmp_path / "x").write_bytes(file)
-            assert_same(account(tmp_path / "x"), account(tmp_path / "x", mapping=False))
+            assert_same(account(tmp_path / "x", way=way), account(tmp_path / "x", way="reading"))
         (tmp_path / "x").write_bytes(FILE)
-        result = account(tmp_path / "x", filter="src 10.0.1.1")
+        result = account(tmp_path / "x", filter="src 10.0.1.1", way=way)
         assert result.summary.counters.ip.frames == 1
         assert result.n_mapped == 0
 
-    def test_proc_file_has_no_size(self) -> None:
-        with pytest.raises(CaptureError, match="not a capture file"):
-            account("/proc/self/maps")  # type: ignore[arg-type]
+
+def test_all_ways_are_tried(path: Path) -> None:
+    n_times = 5
+    path.write_bytes(FILE + FILE[24:] * (n_times - 1))
+    assert_same(mapped := account(path, way=None), account(path, way="reading"))
+    assert 0 < mapped.n_mapped < n_times * len(SMALL)
 
 
-def test_file_that_grows(tmp_path: Path) -> None:
+def test_proc_file_has_no_size() -> None:
+    with pytest.raises(CaptureError, match="not a capture file"):
+        account("/proc/self/maps")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("way", MAPPED)
+def test_file_that_grows(tmp_path: Path, way: str) -> None:
     target, end = make_accountant(), len(FILE) // 2
     (tmp_path / "x").write_bytes(FILE[:end])
-    with reading(tmp_path / "x") as reader, (tmp_path / "x").open("ab") as file:
+    with reading(tmp_path / "x", way=way) as reader, (tmp_path / "x").open("ab") as file:
         drain(target, reader, 5000)
         while end < len(FILE):
             file.write(FILE[end : end + 1_000_003])
@@ -237,41 +259,42 @@ def test_file_that_grows(tmp_path: Path) -> None:
 def assert_first(summary: Snapshot, n_frames: int, whole: Path) -> None:
     """Check that exactly the first frames of a file are accounted."""
     target = make_accountant()
-    with reading(whole, mapping=False) as reader:
+    with reading(whole, way="reading") as reader:
         assert drain(target, reader, n_frames) == n_frames
     expected = finish(target)
     assert rows(summary) == rows(expected)
     assert summary.counters == expected.counters
 
 
+@pytest.mark.parametrize("way", MAPPED)
 class TestShrinking:
     @pytest.mark.parametrize("end", [0, 100, 4096 * 30, MIB, MIB + 4096])
-    def test_between_two_drains_to_before_the_position(self, path: Path, end: int) -> None:
+    def test_between_two_drains_to_before_the_position(self, path: Path, end: int, way: str) -> None:
         target = make_accountant()
-        with reading(path) as reader:
+        with reading(path, way=way) as reader:
             drain(target, reader, 6000)
             os.truncate(path, end)
             with pytest.raises(TruncatedCaptureError, match=WAS_CUT.format(6000)):
                 drain(target, reader, ALL)
         assert finish(target).counters.ip.frames == 6000
 
-    def test_between_two_drains_to_behind_the_position(self, path: Path) -> None:
+    def test_between_two_drains_to_behind_the_position(self, path: Path, way: str) -> None:
         shutil.copy(path, whole := path.with_name("whole"))
         for end in range(WINDOW + 1000, WINDOW + 8000, 379):
             shutil.copy(whole, path)
             target = make_accountant()
-            with reading(path) as reader:
+            with reading(path, way=way) as reader:
                 drain(target, reader, 3000)
                 os.truncate(path, end)
                 with pytest.raises(TruncatedCaptureError, match="the file was cut while it was read"):
                     drain(target, reader, ALL)
                 assert_first(finish(target), reader.n_records, whole)
 
-    def test_while_it_is_drained(self, path: Path) -> None:
+    def test_while_it_is_drained(self, path: Path, way: str) -> None:
         """Until that happened in the middle several times; each time the first frames are accounted, and nothing else."""
         shutil.copy(path, whole := path.with_name("whole"))
         generator, n_caught = random.Random(1), 0
-        longest_s = min(self.duration_s(path) for _ in range(5))  # so that a pause of up to so long ends within the next
+        longest_s = min(self.duration_s(path, way) for _ in range(5))  # so that a pause of up to so long ends within the next
         for _ in range(1000):
             if n_caught == 5:
                 break
@@ -281,7 +304,7 @@ class TestShrinking:
             pause_s = generator.random() * longest_s
             cutter = threading.Thread(target=self.cut_later, args=(path, end, go, pause_s))
             cutter.start()
-            with reading(path) as reader:
+            with reading(path, way=way) as reader:
                 go.set()
                 try:
                     while not reader.exhausted:
@@ -295,13 +318,13 @@ class TestShrinking:
                 assert_first(finish(target), reader.n_records, whole)
         assert n_caught, "no drain was ever disturbed"
 
-    def test_payloads_while_it_is_drained(self, tmp_path: Path) -> None:
+    def test_payloads_while_it_is_drained(self, tmp_path: Path, way: str) -> None:
         """As above, by whole pages: what is offered to the classifier are the file's bytes, not the zeros in their place."""
         path, whole = tmp_path / "x", tmp_path / "whole"
         shouts = [Frame(T0 + n * 1000, 900, 1, shout(n)) for n in range(16_000)]
         whole.write_bytes(records(shouts))
         generator, n_caught = random.Random(2), 0
-        longest_s = min(self.duration_s(whole) for _ in range(5))
+        longest_s = min(self.duration_s(whole, way) for _ in range(5))
         for _ in range(1000):
             if n_caught == 5:
                 break
@@ -312,7 +335,7 @@ class TestShrinking:
             cutter = threading.Thread(target=self.cut_later, args=(path, end, go, generator.random() * longest_s))
             cutter.start()
             payloads = []
-            with reading(path) as reader:
+            with reading(path, way=way) as reader:
                 go.set()
                 try:
                     while not reader.exhausted:
@@ -329,8 +352,8 @@ class TestShrinking:
         assert n_caught, "no drain was ever disturbed"
 
     @staticmethod
-    def duration_s(path: Path) -> float:
-        with reading(path) as reader:
+    def duration_s(path: Path, way: str) -> float:
+        with reading(path, way=way) as reader:
             target, began = make_accountant(), time.monotonic()
             drain(target, reader, ALL)
             return time.monotonic() - began
@@ -341,12 +364,12 @@ class TestShrinking:
         time.sleep(pause_s)
         os.truncate(path, end)
 
-    def test_by_several_threads_at_once(self, path: Path) -> None:
+    def test_by_several_threads_at_once(self, path: Path, way: str) -> None:
         shutil.copy(path, whole := path.with_name("whole"))
         for _ in range(10):
             shutil.copy(whole, path)
             results: list[tuple[Snapshot, int]] = []
-            threads = [threading.Thread(target=self.drain_all, args=(path, results)) for _ in range(4)]
+            threads = [threading.Thread(target=self.drain_all, args=(path, results, way)) for _ in range(4)]
             for thread in threads:
                 thread.start()
             time.sleep(0.001)
@@ -358,9 +381,9 @@ class TestShrinking:
                 assert_first(summary, n_records, whole)
 
     @staticmethod
-    def drain_all(path: Path, results: list[tuple[Snapshot, int]]) -> None:
+    def drain_all(path: Path, results: list[tuple[Snapshot, int]], way: str) -> None:
         target = make_accountant()
-        with reading(path) as reader:
+        with reading(path, way=way) as reader:
             try:
                 while not reader.exhausted:
                     drain(target, reader, 5000)
@@ -383,7 +406,7 @@ def is_caught():
 
 def drain():
     fd = os.open(sys.argv[1], os.O_RDONLY)
-    reader = SavefileReader(fd, "x", mapping=True)
+    reader = SavefileReader(fd, "x", way="mapping")
     make_accountant().drain(reader, 1 << 40)
     assert reader.n_mapped
 
