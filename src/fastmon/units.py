@@ -28,7 +28,7 @@ LONGEST_TEXT = 100
 
 _MAX = (1 << 63) - 1
 _PREFIXES = "kMGTPE"
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - in UTC, as all times here
+_EPOCH = datetime(1970, 1, 1)  # in UTC, as all times here
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp]?)(i?)b?", re.IGNORECASE | re.ASCII)
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|ms|s|m|h|d)", re.ASCII)
 _UNIT_NS = {
