@@ -10,6 +10,7 @@ from fastmon.frames import Frame, PacketSummary
 from fastmon.snapshot import Interval, LimitCrossing, Snapshot
 
 DEBUG: bool
+WAYS: tuple[str, ...]
 LINK_TYPES: frozenset[int]
 
 def decode(link_type: int, data: bytes, inner: bool = ...) -> PacketSummary: ...
@@ -38,7 +39,7 @@ class SavefileReader:
         stream: _Stream | None = ...,
         head: bytes = ...,
         filter: str | None = ...,
-        mapping: bool | None = ...,
+        way: str | None = ...,
     ) -> None: ...
     @property
     def next_ts_ns(self) -> int | None: ...

@@ -262,8 +262,7 @@ cdef class SavefileReader:
         there yet. The caller closes either.
     name: for messages.
     head: bytes already taken from the input.
-    way: how to take what can be mapped (regular files, if they are plain pcap and not filtered), one of `WAYS`; None: the way that
-        is fastest.
+    way: one of `WAYS`, for what can be mapped (regular files, if they are plain pcap and not filtered); None: the fastest.
 
     exhausted: the file was read to its end, or to its damage.
     n_records: records read, filtered ones included.  n_input_bytes: bytes taken from the input.
