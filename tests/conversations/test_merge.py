@@ -87,6 +87,16 @@ class TestMerge:
             assert apps(of_all, REMOTE_1) == {ALT: (30, 0, 2, 0)}
             assert network(of_all) == {ALT: (2, 30)}
 
+    def test_label_holds_for_all_of_the_only_interval(self, make: Make) -> None:
+        merged, shard = make(), make()
+        shard.account(out(wire_len=10))
+        merged.merge(shard)
+        label(shard, out(data=b"1", wire_len=20), ALT)
+        merged.merge(shard)
+        for of_all in finish(merged):
+            assert apps(of_all, LOCAL_1) == {ALT: (0, 30, 0, 2)}
+            assert network(of_all) == {ALT: (2, 30)}
+
     def test_label_leaves_hosts_as_they_were_where_hosts_overflow(self, make: Make) -> None:
         merged, shard = make(max_hosts=2), make()
         account_all(shard, out(wire_len=10), udp(LOCAL_1, 1, REMOTE_2, 53))

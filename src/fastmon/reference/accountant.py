@@ -74,6 +74,7 @@ class ReferenceAccountant:
         self._conversations = Conversations(max_conversations, applications or AppTables(), self._hosts, keep=keep_conversations)
         self._counts: defaultdict[FrameStatus, Count] = defaultdict(Count)
         self._counts_before: defaultdict[FrameStatus, Count] = defaultdict(Count)
+        self._has_rotated = False
 
     @property
     def payload_allowance(self) -> int:
@@ -141,7 +142,9 @@ class ReferenceAccountant:
         last = self._interval_snapshot(interval)
         self._remember_counts()
         counters = counters_of(self._counts_before, self._hosts.overflow.total)
-        return last, self._snapshot(whole, counters, is_summary=True)
+        summary = self._snapshot(whole, counters, is_summary=True)
+        # An interval that is the whole run has the labels that came late, too.
+        return last if self._has_rotated else replace(summary, interval=interval, is_summary=False), summary
 
     def end_conversations(self) -> None:
         """End all conversations."""
@@ -204,6 +207,7 @@ class ReferenceAccountant:
         return replace(snapshot, **period.conversation_fields(rows, self._conversations.app_totals, counts))
 
     def _begin_interval(self) -> None:
+        self._has_rotated = True
         self._remember_counts()
         makes_room = self._hosts.is_full
         self._hosts.begin_interval()
