@@ -1160,11 +1160,13 @@ cdef class Accountant:
 
     def take_limit_crossings(self):
         """Return the limit crossings since the last call, in the order of their frames."""
-        from fastmon.snapshot import LimitCrossing
-
         cdef uint32_t i
         cdef Crossing* crossing
         crossings = []
+        if self.engine.hosts.n_crossings == 0:  # as nearly always
+            return crossings
+        from fastmon.snapshot import LimitCrossing
+
         for i in range(self.engine.hosts.n_crossings):
             crossing = &self.engine.hosts.crossings[i]
             crossings.append(LimitCrossing(

@@ -9,7 +9,6 @@ What it does not do: import at start what only one command needs; `fastmon --hel
 from __future__ import annotations
 
 import errno
-import gc
 import inspect
 import io
 import os
@@ -46,7 +45,6 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False, context_settings=
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    gc.set_threshold(100_000)  # hosts and conversations make many values, which know no cycles
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's linear algebra is not used; its threads take time to start
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a file may have any name, also one that the terminal's encoding lacks
