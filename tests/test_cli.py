@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import gzip
 import io
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import builders as b
 import pytest
@@ -538,6 +541,33 @@ def test_signal_ends_the_wait_for_writers_of_named_pipes(capture: Path, tmp_path
         time.sleep(0.8)
         process.send_signal(signal.SIGINT)
         assert assert_summary_alone(process)["frames"] == frames
+
+
+@pytest.mark.parametrize("format", ["table", "jsonl"])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_signal_while_a_slow_reader_keeps_output_waiting(tmp_path: Path, format: str, unbuffered: str) -> None:
+    """It interrupts the write, which has then written a part; the rest is not lost."""
+    path, n_hosts = tmp_path / "x.pcap", 3000
+    path.write_bytes(b.pcap_file([frame(0, 100, f"10.0.{n >> 8}.{n & 255}", "192.0.2.1") for n in range(n_hosts)]))
+    command = [*COMMAND, "replay", str(path), "--hosts-only", "--limit", "1", "--format", format]
+    environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
+        assert process.stdout is not None
+        capacity = fcntl.fcntl(process.stdout, fcntl.F_GETPIPE_SZ)
+        until = time.monotonic() + 30
+        while waiting_bytes(process.stdout) < capacity and time.monotonic() < until:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGUSR1)
+        time.sleep(0.2)
+        output, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (0, b"")
+    assert output.count(b"ALERT" if format == "table" else b'"alert"') == n_hosts + 1
+
+
+def waiting_bytes(pipe: IO[bytes]) -> int:
+    """Return how much of a pipe nobody has read yet."""
+    n_bytes: int = struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))[0]
+    return n_bytes
 
 
 def assert_summary_alone(process: subprocess.Popen[bytes]) -> dict[str, Any]:

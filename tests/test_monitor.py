@@ -156,6 +156,14 @@ def test_alert_comes_before_the_snapshot_of_its_interval() -> None:
     assert second.host == "10.0.0.2"
 
 
+def test_many_alerts_come_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = alerts_of(replay(FakeCapture(at(0, 1)), limit_bytes=150).events())
+    monkeypatch.setattr("fastmon.monitor.ALERTS_AT_ONCE", 1)
+    events = list(replay(FakeCapture(at(0, 1)), limit_bytes=150).events())
+    assert [type(event) for event in events] == [Alerts, Alerts, Snapshot, Snapshot]
+    assert alerts_of(events) == whole
+
+
 def test_error_ends_its_source_and_keeps_what_was_read() -> None:
     cut = TruncatedCaptureError("a.pcap: cut")
     events = list(replay(FakeCapture(at(0, 1), error=cut), FakeCapture(at(2))).events())

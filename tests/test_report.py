@@ -407,6 +407,24 @@ def test_csv_goes_on_where_alerts_cannot_be_written(path: str | None) -> None:
             alerts.close()
 
 
+class Refusing(io.StringIO):
+    """A stream that refuses its first line."""
+
+    has_refused = False
+
+    def write(self, text: str) -> int:
+        if not self.has_refused:
+            self.has_refused = True
+            raise BlockingIOError
+        return super().write(text)
+
+
+def test_csv_alerts_after_one_that_was_refused() -> None:
+    alerts = Refusing()
+    CsvSink(io.StringIO(), alerts).alerts(ALERTS)
+    assert alerts.getvalue().split()[2] == "2001:db8::1"
+
+
 LONG = "2001:db8:1111:2222:3333:4444:5555:6666"
 
 

@@ -32,6 +32,7 @@ class SavefileReader:
     n_records: int
     n_input_bytes: int
     n_mapped: int
+    n_scouted: int
     def __init__(
         self,
         fd: int,

@@ -266,7 +266,7 @@ cdef class SavefileReader:
 
     exhausted: the file was read to its end, or to its damage.
     n_records: records read, filtered ones included.  n_input_bytes: bytes taken from the input.
-    n_mapped: records read from a mapping.
+    n_mapped: records read from a mapping.  n_scouted: those of them whose headers alone were fetched.
     """
 
     cdef Savefile file
@@ -294,6 +294,7 @@ cdef class SavefileReader:
     cdef readonly uint64_t n_records
     cdef readonly uint64_t n_input_bytes
     cdef readonly uint64_t n_mapped
+    cdef readonly uint64_t n_scouted
 
     def __cinit__(self, int fd, str name, stream=None, bytes head=b"", filter=None, way=None):
         self.fd = fd
@@ -450,11 +451,13 @@ cdef class SavefileReader:
         cdef int64_t begin = position(self.fd) - <int64_t>available(&self.file)
         cdef int64_t offset = begin
         cdef int64_t n_read = 0
+        cdef bint scouting = self.way() == SCOUTING
         self.n_file_bytes = max(self.n_file_bytes, file_bytes(self.fd))
-        self.mappable = drain_file(engine, &self.file.interfaces[0], self.fd, &offset, &n_read, self.way() == SCOUTING,
-                                   max_frames, until_ns, pace_room(&self.pace) if self.fixed_way == N_WAYS else INT64_MAX)
+        self.mappable = drain_file(engine, &self.file.interfaces[0], self.fd, &offset, &n_read, scouting, max_frames,
+                                   until_ns, pace_room(&self.pace) if self.fixed_way == N_WAYS else INT64_MAX)
         if n_read:
             self.n_mapped += n_read
+            self.n_scouted += n_read if scouting else 0
             self.n_input_bytes += offset - begin - available(&self.file)
             self.file.pos = self.file.end
             self.chunk = PEEK_BYTES

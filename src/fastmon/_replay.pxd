@@ -53,7 +53,7 @@ cdef inline int64_t drain_records_between(Engine* engine, const Interface* inter
                                           int64_t max_frames, int64_t until_ns) noexcept nogil:
     """Account the records that begin at `at` and before `stop` and are whole before `end`; return their number.
 
-    Of a window (or NULL) also the next record's header must be there. scouting: fetch only headers of it.
+    Of a window (or NULL) also the next record's header must be there.  scouting: fetch only the records' headers from a window.
     """
     cdef const uint8_t* pos = at[0]
     cdef const uint8_t* last = stop - 1 if stop < end - 15 else end - 16  # where a record may begin
@@ -130,7 +130,7 @@ cdef inline bint drain_file(Engine* engine, const Interface* interface, int fd, 
                             bint scouting, int64_t max_frames, int64_t until_ns, int64_t max_bytes) noexcept nogil:
     """Account the records from `offset` in a plain pcap file through windows on it, as far as that goes.
 
-    max_bytes: begin no window when so many have been taken.
+    scouting: fetch only the records' headers.  max_bytes: begin no window when so many have been taken.
     Adds their number to `n_read`, and moves `offset` behind them. The batch must be empty. False: the file cannot be mapped,
     or no longer.
     """

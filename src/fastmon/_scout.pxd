@@ -15,7 +15,8 @@ from fastmon._wire cimport fetch_lines, load32, prefetch_early, unlikely
 cdef enum:
     N_CHAINS = 16  # as many lines as a core can wait for
     PART_BYTES = 1 << 15
-    SEARCHED_BYTES = 512  # of each part, at first, to find a record in
+    SEARCHED_BYTES = 512  # of each part, fetched before a record is looked for
+    MOST_TRIES = 64  # in each part: payloads may be full of what a record's time has
     HEADERS_BYTES = 63  # of a record: its own, Ethernet's, IPv4's and TCP's up to the flags
     NEAR_S = 1 << 15  # between two records of one block
 
@@ -32,8 +33,10 @@ cdef inline const uint8_t* find_record(const uint8_t* begin, const uint8_t* stop
     cdef uint32_t second = load32(model)
     cdef const uint8_t* at = begin + 2
     cdef const uint8_t* following
-    while at < stop:
-        at = <const uint8_t*>memchr(at, model[2], stop - at)  # a byte of the time that seldom changes
+    cdef int n_left = MOST_TRIES
+    while at < stop and n_left > 0:
+        n_left -= 1
+        at = <const uint8_t*>memchr(at, model[2], stop - at)  # of the seconds, bits 16 to 23 in most files
         if at == NULL:
             break
         if is_likely(at - 2, second):

@@ -46,6 +46,9 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False, context_settings=
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's linear algebra is not used; its threads take time to start
+    if isinstance(sys.stdout, io.TextIOWrapper) and isinstance(sys.stdout.buffer, io.RawIOBase):
+        # Unbuffered (PYTHONUNBUFFERED), it drops what a pipe does not take at once; all that is shown is flushed anyway.
+        sys.stdout = open(sys.stdout.fileno(), "w", encoding=sys.stdout.encoding, closefd=False)  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a file may have any name, also one that the terminal's encoding lacks
             stream.reconfigure(errors="backslashreplace")

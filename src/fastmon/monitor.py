@@ -47,6 +47,9 @@ MOST_SILENT_INTERVALS = 1440
 MERGE_NS = NS_PER_S
 """Live, several workers: how often their sums are merged, so that an alert is no later than this."""
 
+ALERTS_AT_ONCE = 1 << 12
+"""At most, so that what a sink makes of them stays small: a merge may find a million hosts over their limit."""
+
 PROGRESS_S = 0.1
 """Several workers: how often the run says how far it is."""
 
@@ -176,8 +179,9 @@ class _Monitor(abc.ABC, Generic[_ShardT]):
     def _news(self) -> Iterator[Event]:
         """Yield the conversations that ended, and the alerts and problems that have come up."""
         yield from self._ended()
-        if crossings := self._collector.take_limit_crossings():
-            yield Alerts([limit_alert(crossing) for crossing in crossings])
+        crossings = self._collector.take_limit_crossings()
+        for start in range(0, len(crossings), ALERTS_AT_ONCE):
+            yield Alerts([limit_alert(crossing) for crossing in crossings[start : start + ALERTS_AT_ONCE]])
         for number, shard in enumerate(self._shards):
             while shard.warnings:
                 text = shard.warnings.popleft()

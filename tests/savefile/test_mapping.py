@@ -27,10 +27,11 @@ from fastmon.frames import Frame
 from .reading import T0, pcapng_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from fastmon.accounting import Accountant
+    from fastmon.conversations import Payload
     from fastmon.snapshot import Snapshot
 
 MIB = 1 << 20
@@ -230,8 +231,11 @@ class TestSameAsRead:
 def test_all_ways_are_tried(path: Path) -> None:
     n_times = 5
     path.write_bytes(FILE + FILE[24:] * (n_times - 1))
-    assert_same(mapped := account(path, way=None), account(path, way="reading"))
-    assert 0 < mapped.n_mapped < n_times * len(SMALL)
+    read, target = account(path, way="reading"), make_accountant()
+    with reading(path, way=None) as reader:
+        drain(target, reader, ALL)
+        assert_same(Result(finish(target), None, reader.n_mapped), read)
+        assert 0 < reader.n_scouted < reader.n_mapped < n_times * len(SMALL)
 
 
 def test_proc_file_has_no_size() -> None:
@@ -266,6 +270,22 @@ def assert_first(summary: Snapshot, n_frames: int, whole: Path) -> None:
     assert summary.counters == expected.counters
 
 
+def drain_whole(reader: SavefileReader) -> None:
+    drain(make_accountant(), reader, ALL)
+
+
+def take_payloads(reader: SavefileReader, payloads: list[Payload]) -> None:
+    """Drain a file, and put what is offered to the classifier into `payloads`."""
+    target = make_accountant(max_conversations=20_000)
+    target.payload_allowance, target.pauses = 1 << 20, True
+    try:
+        while not reader.exhausted:
+            drain(target, reader, ALL)
+            payloads += target.take_payloads()
+    finally:
+        payloads += target.take_payloads()
+
+
 @pytest.mark.parametrize("way", MAPPED)
 class TestShrinking:
     @pytest.mark.parametrize("end", [0, 100, 4096 * 30, MIB, MIB + 4096])
@@ -294,7 +314,8 @@ class TestShrinking:
         """Until that happened in the middle several times; each time the first frames are accounted, and nothing else."""
         shutil.copy(path, whole := path.with_name("whole"))
         generator, n_caught = random.Random(1), 0
-        longest_s = min(self.duration_s(path, way) for _ in range(5))  # so that a pause of up to so long ends within the next
+        # so that a pause of up to so long ends within the next one
+        longest_s = min(self.duration_s(path, way, drain_whole) for _ in range(5))
         for _ in range(1000):
             if n_caught == 5:
                 break
@@ -324,26 +345,22 @@ class TestShrinking:
         shouts = [Frame(T0 + n * 1000, 900, 1, shout(n)) for n in range(16_000)]
         whole.write_bytes(records(shouts))
         generator, n_caught = random.Random(2), 0
-        longest_s = min(self.duration_s(whole, way) for _ in range(5))
+        longest_s = min(self.duration_s(whole, way, lambda reader: take_payloads(reader, [])) for _ in range(5))
         for _ in range(1000):
             if n_caught == 5:
                 break
             shutil.copy(whole, path)
-            target, go = make_accountant(max_conversations=20_000), threading.Event()
-            target.payload_allowance, target.pauses = 1 << 20, True
+            go = threading.Event()
             end = generator.choice((0, 4096))  # behind it is all that waits to be accounted
             cutter = threading.Thread(target=self.cut_later, args=(path, end, go, generator.random() * longest_s))
             cutter.start()
-            payloads = []
+            payloads: list[Payload] = []
             with reading(path, way=way) as reader:
                 go.set()
                 try:
-                    while not reader.exhausted:
-                        drain(target, reader, ALL)
-                        payloads += target.take_payloads()
+                    take_payloads(reader, payloads)
                 except TruncatedCaptureError:
                     n_caught += 0 < reader.n_mapped < len(shouts) - 2000
-                payloads += target.take_payloads()
                 cutter.join()
                 assert [payload.data for payload in payloads] == [
                     shouts[(payload.ts_ns - T0) // 1000].data[42:] for payload in payloads
@@ -352,10 +369,10 @@ class TestShrinking:
         assert n_caught, "no drain was ever disturbed"
 
     @staticmethod
-    def duration_s(path: Path, way: str) -> float:
+    def duration_s(path: Path, way: str, take: Callable[[SavefileReader], None]) -> float:
         with reading(path, way=way) as reader:
-            target, began = make_accountant(), time.monotonic()
-            drain(target, reader, ALL)
+            began = time.monotonic()
+            take(reader)
             return time.monotonic() - began
 
     @staticmethod

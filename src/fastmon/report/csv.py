@@ -59,9 +59,11 @@ class CsvSink(Sink):
 
     def alerts(self, alerts: Sequence[Alert]) -> None:
         """Write a line for each beside the rows, for people."""
-        if self._alerts is not None:
+        if self._alerts is None:
+            return
+        for alert in alerts:
             with suppress(OSError):
-                self._alerts.writelines(alert_line(alert) + "\n" for alert in alerts)
+                self._alerts.write(alert_line(alert) + "\n")
                 self._alerts.flush()
 
 

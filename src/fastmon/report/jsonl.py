@@ -79,17 +79,16 @@ class JsonlSink(Sink):
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._encoder = msgspec.json.Encoder()
-        self._encode = self._encoder.encode
 
     def snapshot(self, snapshot: Snapshot) -> None:
         """Write a `snapshot` or `summary` record."""
         columns = 9 if snapshot.is_summary else 11
-        head = self._encode(_head(snapshot))
+        head = self._encoder.encode(_head(snapshot))
         self._stream.write(head[:-1] + b',"hosts":[')
         separator = b""
         for chunk in snapshot.chunks():
             values = [*host_columns(chunk)[:columns], *_detail_columns(chunk)]
-            records = self._encode(list(map(_RECORD_TYPES[len(values)], *values)))[1:-1]
+            records = self._encoder.encode(list(map(_RECORD_TYPES[len(values)], *values)))[1:-1]
             self._stream.write(separator + records)
             separator = b","
         self._stream.write(b"]}\n")
