@@ -15,7 +15,7 @@ from fastmon._engine cimport (
 )
 from fastmon._mapping cimport SPAN_BYTES, WINDOW_BYTES, Window, was_cut, window_close, window_move, window_open
 from fastmon._savefile cimport MAX_CAP_LEN, Interface, Savefile
-from fastmon._scout cimport scout
+from fastmon._scout cimport Scout, scout_begin, scout_step
 from fastmon._wire cimport fetch_lines, load32, load64, prefetch_read, unlikely
 
 cdef extern from *:
@@ -59,13 +59,15 @@ cdef inline int64_t drain_records_between(Engine* engine, const Interface* inter
     cdef const uint8_t* last = stop - 1 if stop < end - 15 else end - 16  # where a record may begin
     cdef const uint8_t* whole = end - (0 if window == NULL else 16)  # where it must have ended
     cdef const uint8_t* following
-    cdef const uint8_t* scouted = pos
+    cdef Scout scout
     cdef int64_t ns_per_fraction = 1 if interface.exponent == 9 else 1000
     cdef uint32_t link_type = interface.link_type
     cdef int64_t ts_ns, first_ts_ns, last_ts_ns, n_read = 0
     cdef uint32_t cap_len, wire_len
     cdef int status, pushed = PUSH_DONE
-    if window != NULL and not scouting:
+    if scouting and pos <= last:
+        scout_begin(&scout, pos, last)
+    elif window != NULL:
         fetch_lines(pos, AHEAD_BYTES)
     while pos <= last and n_read < max_frames and pushed != PUSH_PAUSE:
         cap_len = load32(pos + 8)
@@ -77,9 +79,7 @@ cdef inline int64_t drain_records_between(Engine* engine, const Interface* inter
         if ts_ns >= until_ns:
             break
         if scouting:
-            if unlikely(pos >= scouted):
-                scouted = scout(pos, last)
-            prefetch_read(following)
+            scout_step(&scout, pos)
         elif window != NULL:
             fetch_lines(pos + AHEAD_BYTES, 16 + cap_len)
         first_ts_ns = engine.first_ts_ns

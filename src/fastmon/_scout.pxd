@@ -1,7 +1,7 @@
 """Fetches the headers of the records that come next, and nothing else of them, which is most of what full frames are.
 
 A record tells where the next one is, so a chain of them waits for memory at each: the bytes ahead are dealt into parts, in each
-of which a record is looked for, and the chains of all parts are followed at once.
+of which a record is looked for, and the chains of several parts are followed in turn, by a record for each that the reader takes.
 
 What it does not do: decide anything. A wrong guess costs time, never a frame.
 """
@@ -18,7 +18,8 @@ cdef enum:
     SEARCHED_BYTES = 512  # of each part, fetched before a record is looked for
     MOST_TRIES = 64  # in each part: payloads may be full of what a record's time has
     HEADERS_BYTES = 63  # of a record: its own, Ethernet's, IPv4's and TCP's up to the flags
-    NEAR_S = 1 << 15  # between two records of one block
+    NEAR_S = 1 << 15  # between two records so near each other
+    LEAD_BYTES = 2 * N_CHAINS * PART_BYTES  # from the reader to where a part may begin; headers stay in the second cache
 
 
 cdef inline bint is_likely(const uint8_t* at, uint32_t second) noexcept nogil:
@@ -52,33 +53,54 @@ cdef inline void fetch_headers(const uint8_t* record) noexcept nogil:
     prefetch_early(record + HEADERS_BYTES)
 
 
-cdef inline const uint8_t* scout(const uint8_t* record, const uint8_t* end) noexcept nogil:
-    """Fetch headers from `record` on, at most to `end`, before which headers may begin; return up to where it was done."""
-    cdef (const uint8_t*)[N_CHAINS] at
-    cdef (const uint8_t*)[N_CHAINS] stop
-    cdef const uint8_t* begin = record
-    cdef int i, n_chains = 0
+cdef struct Scout:
+    (const uint8_t*)[N_CHAINS] at
+    (const uint8_t*)[N_CHAINS] stop
+    int turn
+    const uint8_t* unclaimed  # where the next part begins
+    const uint8_t* end  # before which headers may begin
+
+
+cdef inline void claim_part(Scout* scout, int chain, const uint8_t* record) noexcept nogil:
+    """Let a chain follow the records of the next part, unless that is too far ahead of `record`, where the reader is."""
+    cdef const uint8_t* begin = scout.unclaimed if scout.unclaimed > record else record
+    cdef const uint8_t* stop
+    if begin >= scout.end or begin - record >= LEAD_BYTES:
+        return
+    stop = begin + PART_BYTES if scout.end - begin > PART_BYTES else scout.end
+    scout.at[chain] = record if begin == record else find_record(begin, stop, scout.end, record)
+    scout.stop[chain] = scout.unclaimed = stop
+    if scout.at[chain] < stop:
+        fetch_headers(scout.at[chain])
+    else:
+        fetch_lines(begin, PART_BYTES)
+    fetch_lines(begin + N_CHAINS * PART_BYTES, SEARCHED_BYTES)
+
+
+cdef inline void scout_step(Scout* scout, const uint8_t* record) noexcept nogil:
+    """Follow one chain by one record; `record` is where the reader is."""
+    cdef int i = scout.turn
+    cdef const uint8_t* at = scout.at[i]
+    scout.turn = (i + 1) % N_CHAINS
+    if unlikely(at >= scout.stop[i] or load32(at + 8) > MAX_CAP_LEN):
+        scout.at[i] = scout.stop[i]
+        claim_part(scout, i, record)
+        return
+    at += 16 + load32(at + 8)
+    fetch_headers(at)
+    scout.at[i] = at
+
+
+cdef inline void scout_begin(Scout* scout, const uint8_t* record, const uint8_t* end) noexcept nogil:
+    """Begin at `record`, with what is to be ahead of the reader; before `end` headers may begin."""
+    cdef int i
+    scout.turn = 0
+    scout.unclaimed = record
+    scout.end = end
     for i in range(N_CHAINS):
         fetch_lines(record + i * PART_BYTES, SEARCHED_BYTES)
-    while n_chains < N_CHAINS and begin < end:
-        i = n_chains
-        n_chains += 1
-        stop[i] = begin + PART_BYTES if end - begin > PART_BYTES else end
-        at[i] = record if begin == record else find_record(begin, stop[i], end, record)
-        if at[i] < stop[i]:
-            fetch_headers(at[i])
-        else:
-            fetch_lines(begin, PART_BYTES)
-        begin = stop[i]
-    while n_chains > 0:
-        i = 0
-        while i < n_chains:
-            if unlikely(at[i] >= stop[i] or load32(at[i] + 8) > MAX_CAP_LEN):
-                n_chains -= 1
-                at[i] = at[n_chains]
-                stop[i] = stop[n_chains]
-                continue
-            at[i] += 16 + load32(at[i] + 8)
-            fetch_headers(at[i])
-            i += 1
-    return begin
+    for i in range(N_CHAINS):
+        scout.at[i] = scout.stop[i] = end
+        claim_part(scout, i, record)
+    while scout.at[0] < scout.stop[0]:
+        scout_step(scout, record)
