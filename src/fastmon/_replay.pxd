@@ -16,7 +16,7 @@ from fastmon._engine cimport (
 from fastmon._mapping cimport SPAN_BYTES, WINDOW_BYTES, Window, was_cut, window_close, window_move, window_open
 from fastmon._savefile cimport MAX_CAP_LEN, Interface, Savefile
 from fastmon._scout cimport Scout, scout_begin, scout_step
-from fastmon._wire cimport fetch_lines, load32, load64, prefetch_read, unlikely
+from fastmon._wire cimport fetch_lines, load32, load64, unlikely
 
 cdef extern from *:
     """
