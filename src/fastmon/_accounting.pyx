@@ -37,7 +37,7 @@ from fastmon._flows cimport FlowCounts, Flows, is_running, relabel, want_payload
 from fastmon._hosts cimport Crossing, Hosts, Overflow, Prefix, is_local
 from fastmon._link cimport enter
 from fastmon._payloads cimport Payload, payloads_free, payloads_init
-from fastmon._pace cimport N_WAYS, READING, SCOUTING, Pace, pace_init, pace_note, pace_room
+from fastmon._pace cimport READING, SCOUTING, Pace, pace_fix, pace_init, pace_note, pace_room
 from fastmon._packet_log cimport (
     KNOWN_PORTS, KNOWN_PROTOCOL, KNOWN_TCP_FLAGS, LOG_RECORDS, PacketRecord, log_frame, log_free, log_new,
 )
@@ -275,7 +275,6 @@ cdef class SavefileReader:
     cdef int fd
     cdef bint polled
     cdef bint mappable
-    cdef int fixed_way  # or N_WAYS
     cdef Pace pace
     cdef size_t chunk
     cdef int64_t n_file_bytes  # when it was last looked at
@@ -307,8 +306,9 @@ cdef class SavefileReader:
         self.polled = stream is None and not is_regular(fd)
         self.n_file_bytes = file_bytes(fd) if stream is None and is_regular(fd) else 0
         self.mappable = self.n_file_bytes > 0
-        self.fixed_way = N_WAYS if way is None else WAYS.index(way)
         pace_init(&self.pace)
+        if way is not None:
+            pace_fix(&self.pace, WAYS.index(way))
         self.chunk = CHUNK_BYTES
         self.grow(CHUNK_BYTES + len(head))
         memcpy(self.buffer, <const uint8_t*>head, len(head))
@@ -440,9 +440,6 @@ cdef class SavefileReader:
         pace_note(&self.pace, taken - begin[0], now_ns - begin_ns[0])
         begin[0], begin_ns[0] = taken, now_ns
 
-    cdef int way(self) noexcept nogil:
-        return self.pace.way if self.fixed_way == N_WAYS else self.fixed_way
-
     cdef int64_t drain_mapped(self, Engine* engine, int64_t max_frames, int64_t until_ns) noexcept nogil:
         """Account records of a plain pcap file past the buffer, whose bytes are dropped; return their number.
 
@@ -451,10 +448,10 @@ cdef class SavefileReader:
         cdef int64_t begin = position(self.fd) - <int64_t>available(&self.file)
         cdef int64_t offset = begin
         cdef int64_t n_read = 0
-        cdef bint scouting = self.way() == SCOUTING
+        cdef bint scouting = self.pace.way == SCOUTING
         self.n_file_bytes = max(self.n_file_bytes, file_bytes(self.fd))
         self.mappable = drain_file(engine, &self.file.interfaces[0], self.fd, &offset, &n_read, scouting, max_frames,
-                                   until_ns, pace_room(&self.pace) if self.fixed_way == N_WAYS else INT64_MAX)
+                                   until_ns, pace_room(&self.pace))
         if n_read:
             self.n_mapped += n_read
             self.n_scouted += n_read if scouting else 0
@@ -955,7 +952,7 @@ cdef class Accountant:
                 flush(&self.engine)  # refilling the buffer moves the frames that the batch points to
                 if is_plain and self.engine.log == NULL:
                     reader.note_pace(&begin, &begin_ns)
-                    if reader.mappable and reader.way() != READING:
+                    if reader.mappable and reader.pace.way != READING:
                         n_mapped = reader.drain_mapped(&self.engine, max_frames - n_read, until_ns)
                         n_read += n_mapped
                         if n_mapped:

@@ -6,7 +6,7 @@ the other ways are tried in turn, again and again, more seldom each time that no
 What it does not do: take bytes, or the time.
 """
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport INT64_MAX, int64_t
 
 cdef enum:
     READING
@@ -40,6 +40,13 @@ cdef inline void pace_init(Pace* pace) noexcept nogil:
     pace.run_bytes = LEAST_RUN_BYTES
 
 
+cdef inline void pace_fix(Pace* pace, int way) noexcept nogil:
+    """Let one way be the fastest, and try no other."""
+    pace.way = pace.fastest = way
+    pace.on_trial = False
+    pace.run_bytes = INT64_MAX
+
+
 cdef inline void choose(Pace* pace) noexcept nogil:
     cdef bint all_were_tried = pace.ns_per_byte[N_WAYS - 1] != 0  # at first, in their order
     if pace.ns_per_byte[pace.way] < pace.ns_per_byte[pace.fastest]:
@@ -50,7 +57,7 @@ cdef inline void choose(Pace* pace) noexcept nogil:
     pace.on_trial = not pace.on_trial or not all_were_tried
     if pace.on_trial:
         pace.challenger = (pace.challenger + 1) % N_WAYS
-        if pace.challenger == pace.fastest and all_were_tried:
+        if pace.challenger == pace.fastest:
             pace.challenger = (pace.challenger + 1) % N_WAYS
     pace.way = pace.challenger if pace.on_trial else pace.fastest
 
