@@ -1,5 +1,7 @@
 """A window on a regular file, mapped instead of read, and the guard that lets the file shrink meanwhile.
 
+A window is mapped at once, and has the memory of a few strides: those that whoever reads it has passed are given back.
+
 Reading a mapped page that the file no longer has, or that the disk cannot give, raises SIGBUS. While a window is open, a
 handler puts pages of zeros in the place of what is gone and marks the window: whoever reads it asks `was_cut` afterwards, and
 drops what it took. Any other SIGBUS goes to the handler before, or kills as ever.
@@ -20,9 +22,10 @@ cdef extern from *:
     #include <unistd.h>
 
     /* As long as a huge page and aligned like one, in the file and in memory, so that one fault maps all of it. */
-    #define FM_WINDOW_BYTES ((size_t)2 << 20)
+    #define FM_STRIDE_BYTES ((size_t)2 << 20)
+    #define FM_WINDOW_BYTES (16 * FM_STRIDE_BYTES)
     /* Behind it, so that a record which begins in the window is whole, and the header after it too. */
-    #define FM_SPAN_BYTES (FM_WINDOW_BYTES + ((size_t)512 << 10))
+    #define FM_SPAN_BYTES (FM_WINDOW_BYTES + FM_STRIDE_BYTES)
     #define FM_MAX_WINDOWS 64  /* open at once, in all threads */
 
     /* One word tells a span, so that the handler never sees half of a change that another thread makes. */
@@ -34,6 +37,8 @@ cdef extern from *:
 
     typedef struct {
         const uint8_t* base;
+        int64_t offset;  /* in the file, of the base */
+        const uint8_t* kept;  /* before it, memory was given back */
         void* hint;  /* where a mapping is aligned, if there is room */
         FmSlot* slot;
     } FmWindow;
@@ -110,10 +115,10 @@ cdef extern from *:
         window->base = NULL;
         window->slot = NULL;
         if (pthread_sigmask(SIG_BLOCK, NULL, &blocked) != 0 || sigismember(&blocked, SIGBUS)) return 0;
-        room = mmap(NULL, FM_SPAN_BYTES + FM_WINDOW_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        room = mmap(NULL, FM_SPAN_BYTES + FM_STRIDE_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (room == MAP_FAILED) return 0;
-        window->hint = (void*)(((uintptr_t)room + FM_WINDOW_BYTES - 1) & ~(uintptr_t)(FM_WINDOW_BYTES - 1));
-        munmap(room, FM_SPAN_BYTES + FM_WINDOW_BYTES);
+        window->hint = (void*)(((uintptr_t)room + FM_STRIDE_BYTES - 1) & ~(uintptr_t)(FM_STRIDE_BYTES - 1));
+        munmap(room, FM_SPAN_BYTES + FM_STRIDE_BYTES);
         pthread_mutex_lock(&fm_guard_lock);
         for (i = 0; i < FM_MAX_WINDOWS && fm_slots[i].in_use; i++) {}
         if (i < FM_MAX_WINDOWS && fm_guard()) {
@@ -132,15 +137,23 @@ cdef extern from *:
         window->base = NULL;
     }
 
-    /* `offset` is a multiple of FM_WINDOW_BYTES. What lies behind the file's end must not be touched. */
+    /* `offset` is a multiple of FM_STRIDE_BYTES. What lies behind the file's end must not be touched. */
     static int fm_window_move(FmWindow* window, int fd, int64_t offset) {
         void* mapped;
         fm_window_unmap(window);
         mapped = mmap(window->hint, FM_SPAN_BYTES, PROT_READ, MAP_SHARED, fd, (off_t)offset);
         if (mapped == MAP_FAILED) return 0;
-        window->base = mapped;
+        window->base = window->kept = mapped;
+        window->offset = offset;
         __atomic_store_n(&window->slot->base, (uintptr_t)mapped, __ATOMIC_RELEASE);
         return 1;
+    }
+
+    /* Give back the memory of whole strides before `at`. */
+    static void fm_window_pass(FmWindow* window, const uint8_t* at) {
+        size_t n_bytes = (size_t)(at - window->kept) & ~(FM_STRIDE_BYTES - 1);
+        if (n_bytes != 0) madvise((void*)window->kept, n_bytes, MADV_DONTNEED);
+        window->kept += n_bytes;
     }
 
     static void fm_window_close(FmWindow* window) {
@@ -158,11 +171,14 @@ cdef extern from *:
     """
     ctypedef struct Window "FmWindow":
         const uint8_t* base
+        int64_t offset
 
+    const int64_t STRIDE_BYTES "FM_STRIDE_BYTES"
     const int64_t WINDOW_BYTES "FM_WINDOW_BYTES"
     const int64_t SPAN_BYTES "FM_SPAN_BYTES"
 
     bint window_open "fm_window_open"(Window* window) noexcept nogil
     bint window_move "fm_window_move"(Window* window, int fd, int64_t offset) noexcept nogil
+    void window_pass "fm_window_pass"(Window* window, const uint8_t* at) noexcept nogil
     void window_close "fm_window_close"(Window* window) noexcept nogil
     bint was_cut "fm_was_cut"(const Window* window) noexcept nogil

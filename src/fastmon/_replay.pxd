@@ -13,7 +13,9 @@ from fastmon._engine cimport (
     PUSH_DONE, PUSH_PAUSE, REFUSED, Engine, add_frame, finish_push, flush, forget_macs, forget_payloads, is_full, n_payloads,
     take_back,
 )
-from fastmon._mapping cimport SPAN_BYTES, WINDOW_BYTES, Window, was_cut, window_close, window_move, window_open
+from fastmon._mapping cimport (
+    SPAN_BYTES, STRIDE_BYTES, WINDOW_BYTES, Window, was_cut, window_close, window_move, window_open, window_pass,
+)
 from fastmon._savefile cimport MAX_CAP_LEN, Interface, Savefile
 from fastmon._scout cimport Scout, scout_begin, scout_step
 from fastmon._wire cimport fetch_lines, load32, load64, unlikely
@@ -28,6 +30,7 @@ cdef extern from *:
 cdef enum:
     AHEAD_BYTES = 8192  # where all lines are fetched: the next header's place is known too late
     LEAST_MAPPED_BYTES = 1 << 16  # for less, a mapping costs more than reading
+    SCOUTED_FRAMES = 8  # accounted together, hosts only: memory brings headers meanwhile, and not after 64 frames at a stroke
 
 
 cdef inline bint may_be_cut(const Window* window, const uint8_t* next_header) noexcept nogil:
@@ -49,26 +52,23 @@ cdef inline void flush_window(Engine* engine, const Window* window) noexcept nog
 
 
 cdef inline int64_t drain_records_between(Engine* engine, const Interface* interface, const uint8_t** at, const uint8_t* stop,
-                                          const uint8_t* end, const Window* window, bint scouting,
-                                          int64_t max_frames, int64_t until_ns) noexcept nogil:
+                                          const uint8_t* end, const Window* window, Scout* scout, int64_t max_frames,
+                                          int64_t until_ns) noexcept nogil:
     """Account the records that begin at `at` and before `stop` and are whole before `end`; return their number.
 
-    Of a window (or NULL) also the next record's header must be there.  scouting: fetch only the records' headers from a window.
+    Of a window (or NULL) also the next record's header must be there. What comes next is fetched by the scout, or, without one
+    (NULL), all of it.
     """
     cdef const uint8_t* pos = at[0]
     cdef const uint8_t* last = stop - 1 if stop < end - 15 else end - 16  # where a record may begin
     cdef const uint8_t* whole = end - (0 if window == NULL else 16)  # where it must have ended
     cdef const uint8_t* following
-    cdef Scout scout
     cdef int64_t ns_per_fraction = 1 if interface.exponent == 9 else 1000
     cdef uint32_t link_type = interface.link_type
+    cdef uint32_t n_together = BATCH_FRAMES if scout == NULL or engine.flows != NULL else SCOUTED_FRAMES
     cdef int64_t ts_ns, first_ts_ns, last_ts_ns, n_read = 0
     cdef uint32_t cap_len, wire_len
     cdef int status, pushed = PUSH_DONE
-    if scouting and pos <= last:
-        scout_begin(&scout, pos, last)
-    elif window != NULL:
-        fetch_lines(pos, AHEAD_BYTES)
     while pos <= last and n_read < max_frames and pushed != PUSH_PAUSE:
         cap_len = load32(pos + 8)
         wire_len = load32(pos + 12)
@@ -78,8 +78,8 @@ cdef inline int64_t drain_records_between(Engine* engine, const Interface* inter
         ts_ns = <int64_t>load32(pos) * 1000000000 + <int64_t>load32(pos + 4) * ns_per_fraction
         if ts_ns >= until_ns:
             break
-        if scouting:
-            scout_step(&scout, pos)
+        if scout != NULL:
+            scout_step(scout, pos)
         elif window != NULL:
             fetch_lines(pos + AHEAD_BYTES, 16 + cap_len)
         first_ts_ns = engine.first_ts_ns
@@ -92,7 +92,7 @@ cdef inline int64_t drain_records_between(Engine* engine, const Interface* inter
             engine.first_ts_ns = first_ts_ns
             engine.last_ts_ns = last_ts_ns
             break
-        if window != NULL and engine.n_batched == BATCH_FRAMES:
+        if window != NULL and engine.n_batched == n_together:
             flush_window(engine, window)
             pushed = PUSH_PAUSE if is_full(engine) else PUSH_DONE
         else:
@@ -105,24 +105,28 @@ cdef inline int64_t drain_records_between(Engine* engine, const Interface* inter
 
 cdef inline int64_t drain_buffer(Engine* engine, Savefile* file, int64_t max_frames, int64_t until_ns) noexcept nogil:
     """Account the whole records in the buffer of a plain pcap file (`is_plain_pcap`); return their number."""
-    return drain_records_between(engine, &file.interfaces[0], &file.pos, file.end, file.end, NULL, False, max_frames,
-                                 until_ns)
+    return drain_records_between(engine, &file.interfaces[0], &file.pos, file.end, file.end, NULL, NULL, max_frames, until_ns)
 
 
-cdef inline int64_t drain_window(Engine* engine, const Interface* interface, Window* window, int64_t n_bytes, int64_t* offset,
-                                 bint scouting, int64_t max_frames, int64_t until_ns) noexcept nogil:
-    """Account records of a window on a file of `n_bytes`, the first of which is at `offset`, and move it behind the last."""
-    cdef int64_t base = offset[0] & ~(WINDOW_BYTES - 1)
-    cdef const uint8_t* at = window.base + (offset[0] - base)
+cdef inline const uint8_t* window_end(const Window* window, int64_t n_bytes) noexcept nogil:
+    """Where a file of `n_bytes` ends in a window on it, or the window does."""
+    return window.base + min(n_bytes - window.offset, SPAN_BYTES)
+
+
+cdef inline int64_t drain_stride(Engine* engine, const Interface* interface, Window* window, Scout* scout, int64_t n_bytes,
+                                 int64_t* offset, int64_t max_frames, int64_t until_ns) noexcept nogil:
+    """Account records of a window on a file of `n_bytes`, from `offset` to the end of its stride, and move it behind the last."""
+    cdef const uint8_t* at = window.base + (offset[0] - window.offset)
+    cdef const uint8_t* stop = at + (STRIDE_BYTES - offset[0] % STRIDE_BYTES)
     cdef int64_t n_read
     if may_be_cut(window, at):
         return 0
-    n_read = drain_records_between(engine, interface, &at, window.base + WINDOW_BYTES,
-                                   window.base + min(n_bytes - base, SPAN_BYTES), window, scouting, max_frames, until_ns)
+    n_read = drain_records_between(engine, interface, &at, stop, window_end(window, n_bytes), window, scout, max_frames, until_ns)
     if was_cut(window):
         forget_macs(engine)
     flush_window(engine, window)
-    offset[0] = base + (at - window.base)
+    window_pass(window, at)
+    offset[0] = window.offset + (at - window.base)
     return n_read
 
 
@@ -130,12 +134,14 @@ cdef inline bint drain_file(Engine* engine, const Interface* interface, int fd, 
                             bint scouting, int64_t max_frames, int64_t until_ns, int64_t max_bytes) noexcept nogil:
     """Account the records from `offset` in a plain pcap file through windows on it, as far as that goes.
 
-    scouting: fetch only the records' headers.  max_bytes: begin no window when so many have been taken.
+    scouting: fetch only the records' headers.  max_bytes: begin no stride when so many have been taken.
     Adds their number to `n_read`, and moves `offset` behind them. The batch must be empty. False: the file cannot be mapped,
     or no longer.
     """
     cdef Window window
-    cdef int64_t n_bytes, base
+    cdef Scout scout
+    cdef const uint8_t* at
+    cdef int64_t n_bytes, stop
     cdef int64_t begin = offset[0]
     cdef bint is_mappable = True
     if file_bytes(fd) - offset[0] < LEAST_MAPPED_BYTES:
@@ -144,18 +150,24 @@ cdef inline bint drain_file(Engine* engine, const Interface* interface, int fd, 
         return False
     while n_read[0] < max_frames and offset[0] - begin < max_bytes:
         n_bytes = file_bytes(fd)  # it may grow
-        base = offset[0] & ~(WINDOW_BYTES - 1)
         if n_bytes - offset[0] < LEAST_MAPPED_BYTES:
             break
-        if not window_move(&window, fd, base):
-            is_mappable = False
-            break
-        n_read[0] += drain_window(engine, interface, &window, n_bytes, offset, scouting, max_frames - n_read[0],
-                                  until_ns)
+        stop = offset[0] - offset[0] % STRIDE_BYTES + STRIDE_BYTES
+        if window.base == NULL or offset[0] >= window.offset + WINDOW_BYTES:
+            if not window_move(&window, fd, stop - STRIDE_BYTES):
+                is_mappable = False
+                break
+            at = window.base + (offset[0] - window.offset)
+            if scouting:
+                scout_begin(&scout, at, window_end(&window, n_bytes) - 16)
+            else:
+                fetch_lines(at, AHEAD_BYTES)
+        n_read[0] += drain_stride(engine, interface, &window, &scout if scouting else NULL, n_bytes, offset,
+                                  max_frames - n_read[0], until_ns)
         if was_cut(&window):
             is_mappable = False
             break
-        if offset[0] < base + WINDOW_BYTES or is_full(engine):
+        if offset[0] < stop or is_full(engine):
             break
     window_close(&window)
     return is_mappable

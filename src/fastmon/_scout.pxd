@@ -19,7 +19,7 @@ cdef enum:
     MOST_TRIES = 64  # in each part: payloads may be full of what a record's time has
     HEADERS_BYTES = 63  # of a record: its own, Ethernet's, IPv4's and TCP's up to the flags
     NEAR_S = 1 << 15  # between two records so near each other
-    LEAD_BYTES = 2 * N_CHAINS * PART_BYTES  # from the reader to where a part may begin; headers stay in the second cache
+    LEAD_BYTES = 24 * PART_BYTES  # from the reader to where a part may begin: no chain waits, and headers stay in the second cache
 
 
 cdef inline bint is_likely(const uint8_t* at, uint32_t second) noexcept nogil:
@@ -28,12 +28,10 @@ cdef inline bint is_likely(const uint8_t* at, uint32_t second) noexcept nogil:
             and load32(at + 8) - 1 < MAX_CAP_LEN and load32(at + 8) <= load32(at + 12) and load32(at + 12) <= MAX_CAP_LEN)
 
 
-cdef inline const uint8_t* find_record(const uint8_t* begin, const uint8_t* stop, const uint8_t* end,
-                                       const uint8_t* model) noexcept nogil:
-    """Return where what seems to be a record begins, `stop` if none does; before `end` headers may begin."""
+cdef inline const uint8_t* find_record(const uint8_t* begin, const uint8_t* stop, const uint8_t* model) noexcept nogil:
+    """Return where what seems to be a record begins, `stop` if none does."""
     cdef uint32_t second = load32(model)
     cdef const uint8_t* at = begin + 2
-    cdef const uint8_t* following
     cdef int n_left = MOST_TRIES
     while at < stop and n_left > 0:
         n_left -= 1
@@ -41,9 +39,7 @@ cdef inline const uint8_t* find_record(const uint8_t* begin, const uint8_t* stop
         if at == NULL:
             break
         if is_likely(at - 2, second):
-            following = at + 14 + load32(at + 6)
-            if following >= end or is_likely(following, second):
-                return at - 2
+            return at - 2
         at += 1
     return stop
 
@@ -61,6 +57,12 @@ cdef struct Scout:
     const uint8_t* end  # before which headers may begin
 
 
+cdef inline void fetch_searched(const uint8_t* begin) noexcept nogil:
+    """Fetch what the search in a part needs, and let the processor find the page of the part after it."""
+    fetch_lines(begin, SEARCHED_BYTES)
+    prefetch_early(begin + PART_BYTES)
+
+
 cdef inline void claim_part(Scout* scout, int chain, const uint8_t* record) noexcept nogil:
     """Let a chain follow the records of the next part, unless that is too far ahead of `record`, where the reader is."""
     cdef const uint8_t* begin = scout.unclaimed if scout.unclaimed > record else record
@@ -68,21 +70,21 @@ cdef inline void claim_part(Scout* scout, int chain, const uint8_t* record) noex
     if begin >= scout.end or begin - record >= LEAD_BYTES:
         return
     stop = begin + PART_BYTES if scout.end - begin > PART_BYTES else scout.end
-    scout.at[chain] = record if begin == record else find_record(begin, stop, scout.end, record)
+    scout.at[chain] = record if begin == record else find_record(begin, stop, record)
     scout.stop[chain] = scout.unclaimed = stop
     if scout.at[chain] < stop:
         fetch_headers(scout.at[chain])
     else:
         fetch_lines(begin, PART_BYTES)
-    fetch_lines(begin + N_CHAINS * PART_BYTES, SEARCHED_BYTES)
+    fetch_searched(stop)
 
 
 cdef inline void scout_step(Scout* scout, const uint8_t* record) noexcept nogil:
-    """Follow one chain by one record; `record` is where the reader is."""
+    """Follow one chain by one record, unless it has come to its end or the reader, who is at `record`, was faster."""
     cdef int i = scout.turn
     cdef const uint8_t* at = scout.at[i]
     scout.turn = (i + 1) % N_CHAINS
-    if unlikely(at >= scout.stop[i] or load32(at + 8) > MAX_CAP_LEN):
+    if unlikely(at >= scout.stop[i] or at < record or load32(at + 8) > MAX_CAP_LEN):
         scout.at[i] = scout.stop[i]
         claim_part(scout, i, record)
         return
@@ -98,7 +100,7 @@ cdef inline void scout_begin(Scout* scout, const uint8_t* record, const uint8_t*
     scout.unclaimed = record
     scout.end = end
     for i in range(N_CHAINS):
-        fetch_lines(record + i * PART_BYTES, SEARCHED_BYTES)
+        fetch_searched(record + i * PART_BYTES)
     for i in range(N_CHAINS):
         scout.at[i] = scout.stop[i] = end
         claim_part(scout, i, record)

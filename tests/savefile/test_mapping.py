@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from fastmon.snapshot import Snapshot
 
 MIB = 1 << 20
-WINDOW = 2 * MIB
+STRIDE = 2 * MIB
+WINDOW = 16 * STRIDE
 ALL = 1 << 40
 MAPPED = ("mapping", "scouting")
 WAS_CUT = "x: the file was cut while it was read, after {} records"
@@ -156,18 +157,31 @@ class TestSameAsRead:
         assert found[0] == found[1]
         assert any(found[0][0])
 
-    def test_every_alignment_at_a_windows_end(self, tmp_path: Path, way: str) -> None:
+    def test_every_alignment_at_a_strides_end(self, tmp_path: Path, way: str) -> None:
         for shift in range(50):
             file = records([frame(1, shift), *SMALL[:9000]])
             (tmp_path / "x").write_bytes(file)
             assert_same(mapped := account(tmp_path / "x", way=way), account(tmp_path / "x", way="reading"))
             assert mapped.n_mapped > 0
 
+    def test_alignments_at_a_windows_end(self, tmp_path: Path, way: str) -> None:
+        """Of a record's header, of a record, and of the header behind it; and of a file that ends there."""
+        filler = [frame(number, 262_000) for number in range(WINDOW // 262_100)]
+        n_left = WINDOW - len(records(filler))
+        for shift in range(-50, 50, 7):
+            around = [frame(1, n_left - 50 + shift), *SMALL[:100], frame(2, 200_000)]
+            (tmp_path / "x").write_bytes(file := records([*filler, *around]))
+            assert_same(mapped := account(tmp_path / "x", way=way), account(tmp_path / "x", way="reading"))
+            assert mapped.n_mapped > len(filler)
+            for end in (WINDOW, WINDOW + 16, WINDOW + 70_000):
+                (tmp_path / "x").write_bytes(file[:end])
+                assert_same(account(tmp_path / "x", way=way), account(tmp_path / "x", way="reading"))
+
     def test_cut_and_damaged_files(self, path: Path, way: str) -> None:
-        for end in (len(FILE) - 1, WINDOW, WINDOW + 1, WINDOW + 100_000, WINDOW + 100_007):
+        for end in (len(FILE) - 1, STRIDE, STRIDE + 1, STRIDE + 100_000, STRIDE + 100_007):
             path.write_bytes(FILE[:end])
             assert_same(account(path, way=way), account(path, way="reading"))
-        path.write_bytes(FILE[: WINDOW + 50_000] + b"\xff" * 5000 + FILE[WINDOW + 50_000 :])
+        path.write_bytes(FILE[: STRIDE + 50_000] + b"\xff" * 5000 + FILE[STRIDE + 50_000 :])
         assert_same(mapped := account(path, way=way), account(path, way="reading"))
         assert mapped.error is not None
 
@@ -238,6 +252,23 @@ def test_all_ways_are_tried(path: Path) -> None:
         assert 0 < reader.n_scouted < reader.n_mapped < n_times * len(SMALL)
 
 
+@pytest.mark.parametrize("way", MAPPED)
+def test_memory_behind_the_reader_is_given_back(path: Path, way: str) -> None:
+    path.write_bytes(FILE + FILE[24:] * (WINDOW // len(FILE)))
+    script = f"""
+def peak():
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) << 10
+
+drain(8000, {way!r})
+before = peak()
+drain(1 << 40, {way!r})
+print(peak() - before)
+"""
+    grown = int(run(script, path).stdout)
+    assert grown < WINDOW // 2
+
+
 def test_proc_file_has_no_size() -> None:
     with pytest.raises(CaptureError, match="not a capture file"):
         account("/proc/self/maps")  # type: ignore[arg-type]
@@ -300,7 +331,7 @@ class TestShrinking:
 
     def test_between_two_drains_to_behind_the_position(self, path: Path, way: str) -> None:
         shutil.copy(path, whole := path.with_name("whole"))
-        for end in range(WINDOW + 1000, WINDOW + 8000, 379):
+        for end in range(STRIDE + 1000, STRIDE + 8000, 379):
             shutil.copy(whole, path)
             target = make_accountant()
             with reading(path, way=way) as reader:
@@ -421,10 +452,10 @@ def is_caught():
     (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("SigCgt:"))
     return bool(int(line.split()[1], 16) & SIGBUS_BIT)
 
-def drain():
+def drain(max_frames=1 << 40, way="mapping"):
     fd = os.open(sys.argv[1], os.O_RDONLY)
-    reader = SavefileReader(fd, "x", way="mapping")
-    make_accountant().drain(reader, 1 << 40)
+    reader = SavefileReader(fd, "x", way=way)
+    make_accountant().drain(reader, max_frames)
     assert reader.n_mapped
 
 def fault():
