@@ -51,7 +51,7 @@ __all__ = ["HOST_DTYPE", "Count", "Counters", "Dropped", "HostRow", "Interval", 
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
-CHUNK_ROWS = 1 << 14
+CHUNK_ROWS = 1 << 10
 """Rows that are worked on at once where a whole column more would cost memory that a million hosts do not leave."""
 
 
