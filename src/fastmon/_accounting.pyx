@@ -31,7 +31,7 @@ from fastmon._conversations cimport (
 from fastmon._decode cimport IP, N_STATUSES, NON_IP, UNSUPPORTED_LINK_TYPE, Cursor, Packet
 from fastmon._engine cimport (
     COPY_BYTES, PUSH_DONE, PUSH_REFUSED, Engine, count, decode as decode_frame, engine_init,
-    flush, is_full, push, push_addresses, set_flow_hash,
+    flush, is_full, note_time, push, push_addresses, set_flow_hash,
 )
 from fastmon._flows cimport FlowCounts, Flows, is_running, relabel, want_payloads
 from fastmon._hosts cimport Crossing, Hosts, Overflow, Prefix, is_local
@@ -985,6 +985,7 @@ cdef class Accountant:
     cdef int account_slowly(self, frame) except -1:
         cdef Entry* entry
         summary = self.slow_decoder(frame, inner=bool(self.engine.inner))
+        note_time(&self.engine, frame.ts_ns)
         if self.engine.log != NULL:
             self.log_slowly(frame, summary)
         if summary.status != IP:

@@ -262,6 +262,14 @@ cdef inline bint is_full(const Engine* engine) noexcept nogil:
     return engine.flows != NULL and unlikely(must_pause(&engine.flows.payloads))
 
 
+cdef inline void note_time(Engine* engine, int64_t ts_ns) noexcept nogil:
+    """Note when there was a frame."""
+    if ts_ns < engine.first_ts_ns:
+        engine.first_ts_ns = ts_ns
+    if ts_ns > engine.last_ts_ns:
+        engine.last_ts_ns = ts_ns
+
+
 cdef inline int finish_push(Engine* engine) noexcept nogil:
     if engine.n_batched < BATCH_FRAMES:
         return PUSH_DONE
@@ -271,14 +279,10 @@ cdef inline int finish_push(Engine* engine) noexcept nogil:
 
 cdef inline int add_frame(Engine* engine, uint32_t link_type, const uint8_t* data, uint32_t cap_len, uint32_t wire_len,
                           int64_t ts_ns) noexcept nogil:
-    """Decode a frame; batch it if it is IP, else count it. Returns its status, or REFUSED; `finish_push` follows."""
+    """Decode a frame; batch it if it is IP, else count it. Returns its status, or REFUSED; `note_time` and `finish_push` follow."""
     cdef Packet packet
     cdef Entry* entry
     cdef int status
-    if ts_ns < engine.first_ts_ns:
-        engine.first_ts_ns = ts_ns
-    if ts_ns > engine.last_ts_ns:
-        engine.last_ts_ns = ts_ns
     # What most frames are: the general walk comes to the same, more slowly.
     if likely(link_type == LINK_ETHERNET and cap_len >= 34 and not engine.walks_all
               and be16_at(data + 12) == 0x0800 and 0x45 <= data[14] <= 0x4F):
@@ -308,11 +312,12 @@ cdef inline int push(Engine* engine, uint32_t link_type, const uint8_t* data, ui
     """Decode a frame; batch it if it is IP, else count it."""
     if add_frame(engine, link_type, data, cap_len, wire_len, ts_ns) == REFUSED:
         return PUSH_REFUSED
+    note_time(engine, ts_ns)
     return finish_push(engine)
 
 
 cdef inline void take_back(Engine* engine, int status, uint32_t wire_len) noexcept nogil:
-    """Undo `add_frame`, which returned `status`, before `finish_push`; the caller puts the timestamps right.
+    """Undo `add_frame`, which returned `status`, when nothing has followed it.
 
     A packet log keeps the frame's record: with one, nothing may have to be taken back.
     """

@@ -11,7 +11,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t
 from fastmon._batch cimport BATCH_FRAMES
 from fastmon._engine cimport (
     PUSH_DONE, PUSH_PAUSE, REFUSED, Engine, add_frame, finish_push, flush, forget_macs, forget_payloads, is_full, n_payloads,
-    take_back,
+    note_time, take_back,
 )
 from fastmon._mapping cimport (
     SPAN_BYTES, STRIDE_BYTES, WINDOW_BYTES, Window, was_cut, window_close, window_move, window_open, window_pass,
@@ -66,7 +66,7 @@ cdef inline int64_t drain_records_between(Engine* engine, const Interface* inter
     cdef int64_t ns_per_fraction = 1 if interface.exponent == 9 else 1000
     cdef uint32_t link_type = interface.link_type
     cdef uint32_t n_together = BATCH_FRAMES if scout == NULL or engine.flows != NULL else SCOUTED_FRAMES
-    cdef int64_t ts_ns, first_ts_ns, last_ts_ns, n_read = 0
+    cdef int64_t ts_ns, n_read = 0
     cdef uint32_t cap_len, wire_len
     cdef int status, pushed = PUSH_DONE
     while pos <= last and n_read < max_frames and pushed != PUSH_PAUSE:
@@ -82,16 +82,13 @@ cdef inline int64_t drain_records_between(Engine* engine, const Interface* inter
             scout_step(scout, pos)
         elif window != NULL:
             fetch_lines(pos + AHEAD_BYTES, 16 + cap_len)
-        first_ts_ns = engine.first_ts_ns
-        last_ts_ns = engine.last_ts_ns
         status = add_frame(engine, link_type, pos + 16, cap_len, wire_len, ts_ns)
         if status == REFUSED:
             break
         if window != NULL and unlikely(may_be_cut(window, following)):
             take_back(engine, status, wire_len)
-            engine.first_ts_ns = first_ts_ns
-            engine.last_ts_ns = last_ts_ns
             break
+        note_time(engine, ts_ns)
         if window != NULL and engine.n_batched == n_together:
             flush_window(engine, window)
             pushed = PUSH_PAUSE if is_full(engine) else PUSH_DONE
