@@ -19,7 +19,7 @@ cdef enum:
     MOST_TRIES = 64  # in each part: payloads may be full of what a record's time has
     HEADERS_BYTES = 63  # of a record: its own, Ethernet's, IPv4's and TCP's up to the flags
     NEAR_S = 1 << 15  # between two records so near each other
-    LEAD_BYTES = 24 * PART_BYTES  # from the reader to where a part may begin: no chain waits, and headers stay in the second cache
+    LEAD_BYTES = 24 * PART_BYTES  # from the reader to where a part may begin: no chain waits, and all stays in the second cache
 
 
 cdef inline bint is_likely(const uint8_t* at, uint32_t second) noexcept nogil:
