@@ -172,6 +172,30 @@ def test_error_ends_its_source_and_keeps_what_was_read() -> None:
     assert summary(events).counters.frames.frames == 3
 
 
+def test_what_a_source_brought_is_told_before_the_next_one_is_opened() -> None:
+    cut = TruncatedCaptureError("a.pcap: cut")
+    second = FakeCapture([FakeFrame(T0 + 2 * S, 200, 3, 4)])
+    events = list(replay(FakeCapture(at(0, 1), error=cut), second, interval_s=0, limit_bytes=150).events())
+    assert [type(event) for event in events] == [Alerts, Problem, Alerts, Snapshot]
+
+
+@pytest.mark.parametrize(("quick_s", "expected"), [(float("inf"), [2, 4, 4]), (0.0, [2] * 5)])
+def test_gulps_of_quick_frames_are_longer(monkeypatch: pytest.MonkeyPatch, quick_s: float, expected: list[int]) -> None:
+    taken: list[int] = []
+
+    class Taker(FakeCapture):
+        def take(self, max_frames: int, until_ns: int | None) -> list[FakeFrame]:
+            taken.append(max_frames)
+            return super().take(max_frames, until_ns)
+
+    monkeypatch.setattr("fastmon.shards.GULP_FRAMES", 2)
+    monkeypatch.setattr("fastmon.shards.LONG_GULP_FRAMES", 4)
+    monkeypatch.setattr("fastmon.shards.QUICK_S", quick_s)
+    whole = summary(replay(Taker(at(*range(10))), interval_s=0).events())
+    assert whole.counters.frames.frames == 10
+    assert taken == expected
+
+
 def test_source_that_cannot_be_opened_is_passed_over() -> None:
     events = list(replay(CaptureError("a.pcap: absent"), FakeCapture(at(0))).events())
     assert problems(events) == ["a.pcap: absent"]

@@ -263,7 +263,7 @@ cdef inline bint is_full(const Engine* engine) noexcept nogil:
 
 
 cdef inline void note_time(Engine* engine, int64_t ts_ns) noexcept nogil:
-    """Note when there was a frame."""
+    """Note the time of a frame that is sure to count."""
     if ts_ns < engine.first_ts_ns:
         engine.first_ts_ns = ts_ns
     if ts_ns > engine.last_ts_ns:
@@ -279,7 +279,7 @@ cdef inline int finish_push(Engine* engine) noexcept nogil:
 
 cdef inline int add_frame(Engine* engine, uint32_t link_type, const uint8_t* data, uint32_t cap_len, uint32_t wire_len,
                           int64_t ts_ns) noexcept nogil:
-    """Decode a frame; batch it if it is IP, else count it. Returns its status, or REFUSED; else `note_time`, `finish_push` follow."""
+    """Decode a frame; batch it if it is IP, else count it. Returns its status, or REFUSED. `finish_push` follows."""
     cdef Packet packet
     cdef Entry* entry
     cdef int status

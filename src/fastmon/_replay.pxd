@@ -56,8 +56,8 @@ cdef inline int64_t drain_records_between(Engine* engine, const Interface* inter
                                           int64_t until_ns) noexcept nogil:
     """Account the records that begin at `at` and before `stop` and are whole before `end`; return their number.
 
-    Of a window (or NULL) also the next record's header must be there. What comes next is fetched by the scout, or, without one
-    (NULL), all of it.
+    Of a window (or NULL) also the next record's header must be there, and what comes next is fetched: by the scout, or all of
+    it without one (NULL).
     """
     cdef const uint8_t* pos = at[0]
     cdef const uint8_t* last = stop - 1 if stop < end - 15 else end - 16  # where a record may begin

@@ -9,7 +9,6 @@ the first frame, a frame older than the running interval counts in it, and a lon
 from __future__ import annotations
 
 import abc
-import time
 from collections import Counter
 from dataclasses import dataclass, replace
 from itertools import zip_longest
@@ -50,9 +49,6 @@ MERGE_NS = NS_PER_S
 
 ALERTS_AT_ONCE = 1 << 12
 """At most, so that what a sink makes of them stays small: a merge may find a million hosts over their limit."""
-
-GATHER_S = 0.02
-"""One worker: how long news may wait for more, for a telling costs more than what it tells."""
 
 PROGRESS_S = 0.1
 """Several workers: how often the run says how far it is."""
@@ -148,12 +144,9 @@ class _Monitor(abc.ABC, Generic[_ShardT]):
     def _advance(self, until_ns: int | None) -> Iterator[Event]:
         """Drain all shards up to `until_ns`, or until something is asked of the monitor."""
         if self._workers is None:
-            told_s = time.monotonic()
             while not self._control.is_pending and self._shards[0].gulp(until_ns):
                 self._after_gulp()
-                if time.monotonic() - told_s >= GATHER_S:
-                    yield from self._news()
-                    told_s = time.monotonic()
+                yield from self._news()
         else:
             yield from self._advance_in_threads(self._workers, until_ns)
         yield from self._news()

@@ -37,6 +37,12 @@ __all__ = ["Clock", "LiveShard", "ReplayShard", "WallClock"]
 GULP_FRAMES = 1 << 16
 """Frames between two looks at the clock, the alerts and the person who wants to stop."""
 
+LONG_GULP_FRAMES = 1 << 18
+"""The same of a replay whose frames are quick: what follows a gulp costs as much after few frames."""
+
+QUICK_S = 1e-7
+"""A frame that takes less is quick."""
+
 LOOK_NS = 5 * NS_PER_S
 """Replay: the time of packets between two looks at payloads, half of the shortest that ends a silent conversation."""
 
@@ -96,10 +102,10 @@ class _Shard:
         self.warnings: deque[str] = deque()
         self._warned = 0
 
-    def _account(self, capture: Capture, until_ns: int | None = None) -> int:
+    def _account(self, capture: Capture, until_ns: int | None = None, max_frames: int = GULP_FRAMES) -> int:
         """Account a gulp, and hand the records of its frames on; return the number of frames."""
         try:
-            return self.accountant.drain(capture, GULP_FRAMES, until_ns)
+            return self.accountant.drain(capture, max_frames, until_ns)
         finally:
             if self._on_packets is not None:
                 self._on_packets(self.accountant.take_packets())
@@ -140,6 +146,7 @@ class ReplayShard(_Shard):
     ) -> None:
         super().__init__(accountant, inspector, on_packets)
         self.n_opened = 0
+        self._gulp_frames = GULP_FRAMES
         self._sources = deque(sources)
         self._open = ExitStack()
         self._capture: Capture | None = None
@@ -176,7 +183,7 @@ class ReplayShard(_Shard):
                 return True
             if next_ns is not None and until_ns is not None and next_ns >= until_ns:
                 return False
-            self._look(self._account(self._capture, self._next_look_ns(next_ns, until_ns)))
+            self._account_gulp(self._capture, self._next_look_ns(next_ns, until_ns))
         except (CaptureError, ConfigError) as error:
             self._look(0)
             self.problems.append(error)
@@ -185,6 +192,14 @@ class ReplayShard(_Shard):
             if self._capture.exhausted:
                 self.close()
         return True
+
+    def _account_gulp(self, capture: Capture, until_ns: int | None) -> None:
+        """Account a gulp, and choose how long the next may be; what an inspector sees must not depend on its duration."""
+        began_s = time.monotonic()
+        n_frames = self._account(capture, until_ns, self._gulp_frames)
+        is_quick = self._inspector is None and time.monotonic() - began_s < n_frames * QUICK_S
+        self._gulp_frames = LONG_GULP_FRAMES if is_quick else GULP_FRAMES
+        self._look(n_frames)
 
     def _next_look_ns(self, next_ns: int | None, until_ns: int | None) -> int | None:
         """Return up to when to account: no conversation should end before its payloads were looked at."""

@@ -52,7 +52,10 @@ __all__ = ["HOST_DTYPE", "Count", "Counters", "Dropped", "HostRow", "Interval", 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 CHUNK_ROWS = 1 << 10
-"""Rows that are worked on at once where a whole column more would cost memory that a million hosts do not leave."""
+"""Rows that are made Python values of at once: the same memory serves for one chunk after the other."""
+
+RANKED_ROWS = 1 << 14
+"""Rows that are ranked at once: a whole column more would cost memory that a million hosts do not leave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,8 +275,7 @@ class Snapshot:
         if n <= 0:
             return self._take(slice(0))
         best = [
-            start + smallest_rows(ranks(chunk.hosts), n)
-            for start, chunk in zip(range(0, len(self), CHUNK_ROWS), self.chunks(), strict=True)
+            start + smallest_rows(ranks(self.hosts[start : start + RANKED_ROWS]), n) for start in range(0, len(self), RANKED_ROWS)
         ]
         if not best:
             return self

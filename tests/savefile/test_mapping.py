@@ -77,6 +77,7 @@ class Result(NamedTuple):
     """What came of a file."""
 
     summary: Snapshot
+    times: tuple[int | None, int | None]
     error: CaptureError | None
     n_mapped: int
 
@@ -104,7 +105,11 @@ def account(path: Path, *, max_frames: int = ALL, way: str | None = "mapping", f
                 drain(target, reader, max_frames)
         except CaptureError as caught:
             error = caught
-        return Result(finish(target), error, reader.n_mapped)
+        return Result(finish(target), times(target), error, reader.n_mapped)
+
+
+def times(target: Accountant) -> tuple[int | None, int | None]:
+    return target.first_ts_ns, target.last_ts_ns
 
 
 def drain(target: Accountant, reader: SavefileReader, max_frames: int, until_ns: int | None = None) -> int:
@@ -114,6 +119,7 @@ def drain(target: Accountant, reader: SavefileReader, max_frames: int, until_ns:
 def assert_same(mapped: Result, read: Result) -> None:
     assert rows(mapped.summary) == rows(read.summary)
     assert mapped.summary.counters == read.summary.counters
+    assert mapped.times == read.times
     assert str(mapped.error) == str(read.error)
     assert read.n_mapped == 0
 
@@ -248,7 +254,7 @@ def test_all_ways_are_tried(path: Path) -> None:
     read, target = account(path, way="reading"), make_accountant()
     with reading(path, way=None) as reader:
         drain(target, reader, ALL)
-        assert_same(Result(finish(target), None, reader.n_mapped), read)
+        assert_same(Result(finish(target), times(target), None, reader.n_mapped), read)
         assert 0 < reader.n_scouted < reader.n_mapped < n_times * len(SMALL)
 
 
@@ -291,12 +297,13 @@ def test_file_that_grows(tmp_path: Path, way: str) -> None:
     assert finish(target).counters.ip.frames == len(SMALL)
 
 
-def assert_first(summary: Snapshot, n_frames: int, whole: Path) -> None:
+def assert_first(target: Accountant, n_frames: int, whole: Path) -> None:
     """Check that exactly the first frames of a file are accounted."""
-    target = make_accountant()
+    other = make_accountant()
     with reading(whole, way="reading") as reader:
-        assert drain(target, reader, n_frames) == n_frames
-    expected = finish(target)
+        assert drain(other, reader, n_frames) == n_frames
+    assert times(target) == times(other)
+    summary, expected = finish(target), finish(other)
     assert rows(summary) == rows(expected)
     assert summary.counters == expected.counters
 
@@ -339,7 +346,7 @@ class TestShrinking:
                 os.truncate(path, end)
                 with pytest.raises(TruncatedCaptureError, match="the file was cut while it was read"):
                     drain(target, reader, ALL)
-                assert_first(finish(target), reader.n_records, whole)
+                assert_first(target, reader.n_records, whole)
 
     def test_while_it_is_drained(self, path: Path, way: str) -> None:
         """Until that happened in the middle several times; each time the first frames are accounted, and nothing else."""
@@ -367,7 +374,7 @@ class TestShrinking:
                 else:
                     assert reader.n_records == len(SMALL)
                 cutter.join()
-                assert_first(finish(target), reader.n_records, whole)
+                assert_first(target, reader.n_records, whole)
         assert n_caught, "no drain was ever disturbed"
 
     def test_payloads_while_it_is_drained(self, tmp_path: Path, way: str) -> None:
@@ -416,7 +423,7 @@ class TestShrinking:
         shutil.copy(path, whole := path.with_name("whole"))
         for _ in range(10):
             shutil.copy(whole, path)
-            results: list[tuple[Snapshot, int]] = []
+            results: list[tuple[Accountant, int]] = []
             threads = [threading.Thread(target=self.drain_all, args=(path, results, way)) for _ in range(4)]
             for thread in threads:
                 thread.start()
@@ -425,11 +432,11 @@ class TestShrinking:
             for thread in threads:
                 thread.join()
             assert len(results) == 4
-            for summary, n_records in results:
-                assert_first(summary, n_records, whole)
+            for target, n_records in results:
+                assert_first(target, n_records, whole)
 
     @staticmethod
-    def drain_all(path: Path, results: list[tuple[Snapshot, int]], way: str) -> None:
+    def drain_all(path: Path, results: list[tuple[Accountant, int]], way: str) -> None:
         target = make_accountant()
         with reading(path, way=way) as reader:
             try:
@@ -437,7 +444,7 @@ class TestShrinking:
                     drain(target, reader, 5000)
             except TruncatedCaptureError:
                 pass
-            results.append((finish(target), reader.n_records))
+            results.append((target, reader.n_records))
 
 
 SCRIPT = """

@@ -201,12 +201,14 @@ class TestLinkTypes:
         file = b.PcapngFile()
         slip, raw = file.interface(8), file.interface(101)
         packet = b.ipv4("10.0.0.1", "10.0.0.2")
-        for interface in (slip, raw, raw, slip, slip):
-            file.packet(Frame(T0, 100, 0, bytes(16 if interface == slip else 0) + packet), interface)
+        for number, interface in enumerate((slip, raw, raw, slip, slip)):
+            file.packet(Frame(T0 + number * 1000, 100, 0, bytes(16 if interface == slip else 0) + packet), interface)
         (tmp_path / "x").write_bytes(bytes(file))
         for max_frames in (1, 2, 100):
-            summary, error = replay(tmp_path / "x", make_accountant(), max_frames=max_frames)
+            target = make_accountant()
+            summary, error = replay(tmp_path / "x", target, max_frames=max_frames)
             assert error is None
+            assert (target.first_ts_ns, target.last_ts_ns) == (T0, T0 + 4000)
             assert (summary.counters.ip.frames, len(summary)) == (5, 2)
 
 
