@@ -279,7 +279,10 @@ cdef inline int finish_push(Engine* engine) noexcept nogil:
 
 cdef inline int add_frame(Engine* engine, uint32_t link_type, const uint8_t* data, uint32_t cap_len, uint32_t wire_len,
                           int64_t ts_ns) noexcept nogil:
-    """Decode a frame; batch it if it is IP, else count it. Returns its status, or REFUSED. `finish_push` follows."""
+    """Decode a frame; batch it if it is IP, else count it. Returns its status, or REFUSED.
+
+    Unless it was refused, or is taken back, `note_time` follows, and whatever flushes a full batch, `finish_push` mostly.
+    """
     cdef Packet packet
     cdef Entry* entry
     cdef int status

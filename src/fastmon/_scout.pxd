@@ -13,7 +13,7 @@ from fastmon._savefile cimport MAX_CAP_LEN
 from fastmon._wire cimport fetch_lines, load32, prefetch_early, unlikely
 
 cdef enum:
-    N_CHAINS = 16  # as many lines as a core can wait for
+    N_CHAINS = 16  # enough for a header to be there when its chain has its turn again
     PART_BYTES = 1 << 15
     SEARCHED_BYTES = 512  # of each part, fetched before a record is looked for
     MOST_TRIES = 64  # in each part: payloads may be full of what a record's time has
