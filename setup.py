@@ -13,7 +13,7 @@ from Cython.Build import build_ext
 from setuptools import Extension, setup
 
 SOURCE = Path("src/fastmon")
-HEADERS = sorted(str(path) for pattern in ("*.pxd", "*.h") for path in SOURCE.glob(pattern))
+HEADERS = sorted(str(path) for pattern in ("*.pxd", "*.h") for path in SOURCE.rglob(pattern))
 INLINE = ["--param=max-inline-insns-single=1000", "--param=inline-unit-growth=200"]  # what handles a frame is one loop
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 
@@ -23,7 +23,7 @@ extension = Extension(
     "fastmon._accounting",
     sources=[str(SOURCE / "_accounting.pyx")],
     depends=HEADERS,
-    include_dirs=[str(SOURCE)],
+    include_dirs=[str(SOURCE / "native" / "live")],
     libraries=["pcap"],
     define_macros=[("FASTMON_DEBUG", "1")] if debug else [],
     extra_compile_args=["-O1", "-g", "-fno-omit-frame-pointer", *SANITIZE] if debug else ["-O3", *INLINE],

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import builders as b
 from snapshot_checks import Row, assert_conserved, rows
 
-from fastmon.conversations import CONVERSATION_DTYPE, ENDED_REASONS, LABELLED_BY, AppTables, ConversationCounts
-from fastmon.frames import Frame
-from fastmon.snapshot import Counters, Interval
+from fastmon.model.conversations import CONVERSATION_DTYPE, ENDED_REASONS, LABELLED_BY, AppTables, ConversationCounts
+from fastmon.model.frames import Frame
+from fastmon.model.snapshot import Counters, Interval
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fastmon.accounting import Accountant
-    from fastmon.snapshot import Snapshot
+    from fastmon.model.snapshot import Snapshot
 
 S = 1_000_000_000
 LOCAL_1, LOCAL_2 = "10.0.0.1", "10.0.0.2"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastmon import _accounting
 from fastmon.decode import decode
-from fastmon.frames import Frame, PacketSummary
+from fastmon.model.frames import Frame, PacketSummary
 
 
 def decode_with(engine: str, link_type: int, data: bytes, *, inner: bool = False) -> PacketSummary:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastmon.snapshot import HOST_DTYPE, Count, Counters, Dropped, LimitCrossing, Snapshot
+from fastmon.model.snapshot import HOST_DTYPE, Count, Counters, Dropped, LimitCrossing, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from fastmon.errors import CaptureError
-    from fastmon.frames import Frame
-    from fastmon.snapshot import Interval
+    from fastmon.model.frames import Frame
+    from fastmon.model.snapshot import Interval
 
 S = 1_000_000_000
 T0 = 1_767_225_600 * S

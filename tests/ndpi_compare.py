@@ -22,12 +22,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 from corpus.captures import CORPUS
 
 import fastmon
-from fastmon import addresses
 from fastmon.classify import APPLICATIONS, Classifier, Conversation, Endpoint, Finding, by_port, by_protocol
-from fastmon.conversations import LABELLED_BY, AppTables
 from fastmon.decode import decode
-from fastmon.inspection import Inspector, ReplayBudget
-from fastmon.names import NameBook
+from fastmon.model import addresses
+from fastmon.model.conversations import LABELLED_BY, AppTables
+from fastmon.model.names import NameBook
+from fastmon.run.inspection import Inspector, ReplayBudget
 
 TCP, UDP = 6, 17
 

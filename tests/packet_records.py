@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, NamedTuple
 
 from fastmon.decode import decode
-from fastmon.frames import Frame, FrameStatus
+from fastmon.model.frames import Frame, FrameStatus
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,14 +9,14 @@ from snapshot_checks import assert_conserved, rows
 
 from fastmon.capture import open_offline
 from fastmon.errors import CaptureError
-from fastmon.snapshot import Interval
+from fastmon.model.snapshot import Interval
 
 if TYPE_CHECKING:
     import os
 
     from fastmon.accounting import Accountant
     from fastmon.capture import Capture
-    from fastmon.snapshot import Snapshot
+    from fastmon.model.snapshot import Snapshot
 
 GULP_FRAMES = 1 << 16
 EVER = Interval(-(1 << 62), 1 << 62)

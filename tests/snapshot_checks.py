@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from fastmon.snapshot import Count
+from fastmon.model.snapshot import Count
 
 if TYPE_CHECKING:
-    from fastmon.snapshot import Snapshot
+    from fastmon.model.snapshot import Snapshot
 
 
 class Row(NamedTuple):

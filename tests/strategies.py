@@ -14,7 +14,7 @@ import builders as b
 from hypothesis import strategies as st
 from transports import stated_length, transport
 
-from fastmon.frames import Frame
+from fastmon.model.frames import Frame
 
 Draw: TypeAlias = st.DrawFn
 Stack: TypeAlias = Callable[[Draw, int], bytes]

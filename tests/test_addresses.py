@@ -13,7 +13,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from fastmon.accounting import make_accountant
-from fastmon.addresses import (
+from fastmon.errors import ConfigError
+from fastmon.model.addresses import (
     PRIVATE_NETWORKS,
     interface_networks,
     key_from_text,
@@ -21,9 +22,8 @@ from fastmon.addresses import (
     keys_to_text,
     parse_network,
 )
-from fastmon.errors import ConfigError
-from fastmon.frames import Frame
-from fastmon.snapshot import Interval
+from fastmon.model.frames import Frame
+from fastmon.model.snapshot import Interval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -21,8 +21,8 @@ from fastmon._accounting import LiveReader
 from fastmon.accounting import make_accountant
 from fastmon.capture import LiveCapture, interfaces, live, open_live, open_offline
 from fastmon.errors import CaptureError, ClosedCaptureError, ConfigError, UnsupportedLinkTypeError
-from fastmon.frames import Frame
-from fastmon.snapshot import Dropped
+from fastmon.model.frames import Frame
+from fastmon.model.snapshot import Dropped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -142,7 +142,7 @@ def test_file_is_closed_when_its_block_is_left_by_an_error(path: Path) -> None:
 
 
 def test_size_and_version_of_pypcaps_object() -> None:
-    """What `_pypcap.pxd` mirrors; another version may have another layout of the same size."""
+    """What `native/live/pypcap.pxd` mirrors; another version may have another layout of the same size."""
     assert pcap.pcap.__basicsize__ == 328
     assert "pypcap==1.3.0" in (requires("fastmon") or ())
     assert version("pypcap") == "1.3.0"

@@ -22,8 +22,8 @@ import builders as b
 import pytest
 
 from fastmon.config import Options
-from fastmon.frames import Frame
-from fastmon.shards import GULP_FRAMES
+from fastmon.model.frames import Frame
+from fastmon.run.shards import GULP_FRAMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -366,7 +366,7 @@ def test_file_that_may_not_be_read(tmp_path: Path) -> None:
     path.chmod(0)
     tmp_path.chmod(0o755)
     code = (
-        "import os, sys, fastmon.library, fastmon.inspection, fastmon.report.progress, fastmon.report.table;"
+        "import os, sys, fastmon.library, fastmon.run.inspection, fastmon.sinks.progress, fastmon.sinks.table;"
         "from fastmon.cli import main;"
         f"os.geteuid() == 0 and os.setuid({NOBODY}); sys.exit(main(['replay', 'secret.pcap']))"
     )

@@ -18,13 +18,13 @@ from classify import cases
 from conversation_tools import check
 
 import fastmon
-from fastmon.frames import Frame
+from fastmon.model.frames import Frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from fastmon.conversations import EndedConversations
-    from fastmon.snapshot import Snapshot
+    from fastmon.model.conversations import EndedConversations
+    from fastmon.model.snapshot import Snapshot
 
 S = 1_000_000_000
 T0 = 1_767_225_600 * S

@@ -9,7 +9,7 @@ import dpkt
 import pytest
 
 from fastmon.decode import SUPPORTED_LINK_TYPES, decode
-from fastmon.frames import Frame, FrameStatus, PacketSummary
+from fastmon.model.frames import Frame, FrameStatus, PacketSummary
 
 PACKET = b.ipv4("10.1.2.3", "192.0.2.9")
 PACKET6 = b.ipv6("2001:db8::1", "2001:db8::2")

@@ -6,7 +6,7 @@ import builders as b
 import pytest
 
 from fastmon.decode import decode
-from fastmon.frames import Frame, FrameStatus, PacketSummary
+from fastmon.model.frames import Frame, FrameStatus, PacketSummary
 
 RAW = 101
 INNER_SRC, INNER_DST = b.host("10.1.2.3"), b.host("192.0.2.9")

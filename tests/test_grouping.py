@@ -12,12 +12,12 @@ from fakes import T0, S
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastmon.addresses import key_from_text, keys_to_text
-from fastmon.conversations import APP_DTYPE, APP_TOTAL_DTYPE, ConversationCounts
 from fastmon.errors import ConfigError
-from fastmon.grouping import UNGROUPED, Grouping, group_hosts
-from fastmon.rows import HOST_DTYPE, MAX_ADDRESSES
-from fastmon.snapshot import Count, Counters, Interval, Snapshot
+from fastmon.model.addresses import key_from_text, keys_to_text
+from fastmon.model.conversations import APP_DTYPE, APP_TOTAL_DTYPE, ConversationCounts
+from fastmon.model.grouping import UNGROUPED, Grouping, group_hosts
+from fastmon.model.rows import HOST_DTYPE, MAX_ADDRESSES
+from fastmon.model.snapshot import Count, Counters, Interval, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from fastmon.classify import Finding, NameFact
-from fastmon.conversations import CONVERSATION_DTYPE, Payload
-from fastmon.inspection import (
+from fastmon.model.conversations import CONVERSATION_DTYPE, Payload
+from fastmon.model.names import MAX_NAME_BYTES, NameBook
+from fastmon.run.inspection import (
     FRAME_NS,
     FREE_PAYLOADS,
     LONGEST_TURN_NS,
@@ -20,7 +21,6 @@ from fastmon.inspection import (
     LiveBudget,
     ReplayBudget,
 )
-from fastmon.names import MAX_NAME_BYTES, NameBook
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from fastmon.accounting import Accountant
     from fastmon.classify import Classifier, Conversation
-    from fastmon.inspection import Budget
+    from fastmon.run.inspection import Budget
 
 MS = 1_000_000
 LOCAL, REMOTE = b.host("10.0.0.1"), b.host("192.0.2.1")

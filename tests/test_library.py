@@ -11,8 +11,8 @@ import builders as b
 import pytest
 
 import fastmon
-from fastmon.frames import Frame
-from fastmon.monitor import Control
+from fastmon.model.frames import Frame
+from fastmon.run.monitor import Control
 
 if TYPE_CHECKING:
     from pathlib import Path

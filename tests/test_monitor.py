@@ -11,17 +11,17 @@ import pytest
 from fakes import T0, FakeAccountant, FakeCapture, FakeClock, FakeFrame, S
 
 from fastmon.errors import CaptureError, ConfigError, TruncatedCaptureError
-from fastmon.monitor import MOST_SILENT_INTERVALS, Control, LiveMonitor, Plan, Problem, ReplayMonitor
-from fastmon.policy import Alert, Alerts
-from fastmon.snapshot import Dropped, Snapshot
+from fastmon.model.snapshot import Dropped, Snapshot
+from fastmon.policy.limits import Alert, Alerts
+from fastmon.run.monitor import MOST_SILENT_INTERVALS, Control, LiveMonitor, Plan, Problem, ReplayMonitor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from fastmon.accounting import Accountant
     from fastmon.capture import Capture
-    from fastmon.monitor import Event
-    from fastmon.shards import SourceOpener
+    from fastmon.run.monitor import Event
+    from fastmon.run.shards import SourceOpener
 
 
 def at(*seconds: float, size: int = 100) -> list[FakeFrame]:
@@ -158,7 +158,7 @@ def test_alert_comes_before_the_snapshot_of_its_interval() -> None:
 
 def test_many_alerts_come_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = alerts_of(replay(FakeCapture(at(0, 1)), limit_bytes=150).events())
-    monkeypatch.setattr("fastmon.monitor.ALERTS_AT_ONCE", 1)
+    monkeypatch.setattr("fastmon.run.monitor.ALERTS_AT_ONCE", 1)
     events = list(replay(FakeCapture(at(0, 1)), limit_bytes=150).events())
     assert [type(event) for event in events] == [Alerts, Alerts, Snapshot, Snapshot]
     assert alerts_of(events) == whole
@@ -188,9 +188,9 @@ def test_gulps_of_quick_frames_are_longer(monkeypatch: pytest.MonkeyPatch, quick
             taken.append(max_frames)
             return super().take(max_frames, until_ns)
 
-    monkeypatch.setattr("fastmon.shards.GULP_FRAMES", 2)
-    monkeypatch.setattr("fastmon.shards.LONG_GULP_FRAMES", 4)
-    monkeypatch.setattr("fastmon.shards.QUICK_S", quick_s)
+    monkeypatch.setattr("fastmon.run.shards.GULP_FRAMES", 2)
+    monkeypatch.setattr("fastmon.run.shards.LONG_GULP_FRAMES", 4)
+    monkeypatch.setattr("fastmon.run.shards.QUICK_S", quick_s)
     whole = summary(replay(Taker(at(*range(10))), interval_s=0).events())
     assert whole.counters.frames.frames == 10
     assert taken == expected

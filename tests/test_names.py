@@ -12,7 +12,7 @@ from fakes import key
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastmon.names import MAX_NAME_BYTES, NAME_SOURCES, NameBook, NameFact, clean_name
+from fastmon.model.names import MAX_NAME_BYTES, NAME_SOURCES, NameBook, NameFact, clean_name
 
 LOCAL_ORDER = ["dhcp", "mdns", "netbios", "llmnr", "ssdp", "sni", "http", "dns"]
 REMOTE_ORDER = ["sni", "http", "dns", "dhcp", "mdns", "netbios", "llmnr", "ssdp"]

@@ -24,11 +24,11 @@ from fastmon.accounting import make_accountant
 from fastmon.capture import open_offline
 from fastmon.config import Options
 from fastmon.errors import ConfigError, FastmonError
-from fastmon.export import packet_files, packet_log
-from fastmon.export.packet_files import COLUMNS, ENDINGS, open_packet_files
-from fastmon.export.packet_log import PacketLog
-from fastmon.frames import Frame
-from fastmon.packets import PACKET_DTYPE
+from fastmon.model.frames import Frame
+from fastmon.model.packets import PACKET_DTYPE
+from fastmon.sinks import packet_files, packet_log
+from fastmon.sinks.packet_files import COLUMNS, ENDINGS, open_packet_files
+from fastmon.sinks.packet_log import PacketLog
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -422,8 +422,8 @@ def test_wrong_options(options: dict[str, Any]) -> None:
 
 def test_loss_is_told(capture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A writer that takes nothing: the run says so once while it lasts, and how much is missing at its end."""
-    from fastmon.monitor import Plan, Problem, ReplayMonitor
-    from fastmon.report.table import TableSink
+    from fastmon.run.monitor import Plan, Problem, ReplayMonitor
+    from fastmon.sinks.table import TableSink
 
     monkeypatch.setattr(PacketLog, "_is_full", lambda *_: True)
     log = PacketLog(str(tmp_path / "x.csv"), 0, 1, waits=False)

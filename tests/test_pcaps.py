@@ -15,7 +15,7 @@ from snapshot_checks import assert_conserved, rows
 
 from fastmon.capture import open_offline
 from fastmon.errors import CaptureError, TruncatedCaptureError
-from fastmon.snapshot import Interval, Snapshot
+from fastmon.model.snapshot import Interval, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from fastmon.addresses import key_from_text
-from fastmon.policy import Alert, limit_alert
-from fastmon.snapshot import LimitCrossing
+from fastmon.model.addresses import key_from_text
+from fastmon.model.snapshot import LimitCrossing
+from fastmon.policy.limits import Alert, limit_alert
 
 
 @pytest.mark.parametrize(("host", "local"), [("2001:db8::1", False), ("10.0.0.7", True)])

@@ -10,9 +10,9 @@ from snapshot_checks import assert_conserved, row, rows
 
 from fastmon.accounting import Accountant
 from fastmon.errors import ConfigError
-from fastmon.frames import Frame
+from fastmon.model.frames import Frame
+from fastmon.model.snapshot import HOST_DTYPE, Count, Interval, LimitCrossing, Overflow, Snapshot
 from fastmon.reference import ReferenceAccountant
-from fastmon.snapshot import HOST_DTYPE, Count, Interval, LimitCrossing, Overflow, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

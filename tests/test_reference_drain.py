@@ -8,9 +8,9 @@ import builders as b
 import pytest
 
 from fastmon.errors import TruncatedCaptureError
-from fastmon.frames import Frame
+from fastmon.model.frames import Frame
+from fastmon.model.snapshot import Interval
 from fastmon.reference import FRAMES_PER_READ, ReferenceAccountant
-from fastmon.snapshot import Interval
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

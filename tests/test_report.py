@@ -15,15 +15,15 @@ import pytest
 from fakes import T0, FakeFrame, S, key, snapshot_of
 
 from fastmon.errors import FastmonError
-from fastmon.policy import Alert, Alerts
-from fastmon.report.csv import CsvSink
-from fastmon.report.grid import Grid, open_page
-from fastmon.report.jsonl import JsonlSink
-from fastmon.report.log import LogSink
-from fastmon.report.progress import ProgressBar
-from fastmon.report.sink import printable
-from fastmon.report.table import TableSink
-from fastmon.snapshot import CHUNK_ROWS, HOST_DTYPE, Count, Counters, Dropped, Interval, Overflow, Snapshot
+from fastmon.model.snapshot import CHUNK_ROWS, HOST_DTYPE, Count, Counters, Dropped, Interval, Overflow, Snapshot
+from fastmon.policy.limits import Alert, Alerts
+from fastmon.sinks.base import printable
+from fastmon.sinks.csv import CsvSink
+from fastmon.sinks.grid import Grid, open_page
+from fastmon.sinks.jsonl import JsonlSink
+from fastmon.sinks.log import LogSink
+from fastmon.sinks.progress import ProgressBar
+from fastmon.sinks.table import TableSink
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -317,7 +317,7 @@ def test_progress_is_shown_of_a_long_replay_on_a_terminal(
     monkeypatch.setenv("TERM", "xterm")
     stream = Terminal() if is_terminal else io.StringIO()
     monkeypatch.setattr("sys.stderr", stream)
-    monkeypatch.setattr("fastmon.report.progress.PATIENCE_S", patience_s)
+    monkeypatch.setattr("fastmon.sinks.progress.PATIENCE_S", patience_s)
     bar = ProgressBar(total_bytes)
     bar.update(total_bytes // 2)
     bar.hide()

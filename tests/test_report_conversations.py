@@ -13,8 +13,8 @@ import pytest
 from fakes import T0, S
 
 from fastmon.classify import BY_NAME
-from fastmon.conversations import CONVERSATION_DTYPE, ENDED_REASONS, LABELLED_BY, EndedConversations
-from fastmon.report.conversations import CHUNK_ROWS, ConversationSink
+from fastmon.model.conversations import CONVERSATION_DTYPE, ENDED_REASONS, LABELLED_BY, EndedConversations
+from fastmon.sinks.conversations import CHUNK_ROWS, ConversationSink
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

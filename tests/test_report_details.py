@@ -14,15 +14,15 @@ import pytest
 from fakes import T0, FakeFrame, S, key, snapshot_of
 
 from fastmon.classify import BY_NAME
-from fastmon.conversations import APP_DTYPE, APP_TOTAL_DTYPE, ENDED_REASONS, ConversationCounts
-from fastmon.grouping import group_hosts
-from fastmon.names import NameBook, NameFact
-from fastmon.report.csv import CsvSink
-from fastmon.report.details import HostDetails, host_details, network_apps
-from fastmon.report.jsonl import JsonlSink
-from fastmon.report.table import MAX_NAME, TableSink
-from fastmon.rows import Grouping
-from fastmon.snapshot import Count, Interval, Snapshot
+from fastmon.model.conversations import APP_DTYPE, APP_TOTAL_DTYPE, ENDED_REASONS, ConversationCounts
+from fastmon.model.grouping import group_hosts
+from fastmon.model.names import NameBook, NameFact
+from fastmon.model.rows import Grouping
+from fastmon.model.snapshot import Count, Interval, Snapshot
+from fastmon.sinks.csv import CsvSink
+from fastmon.sinks.details import HostDetails, host_details, network_apps
+from fastmon.sinks.jsonl import JsonlSink
+from fastmon.sinks.table import MAX_NAME, TableSink
 
 MINUTE = Interval(T0, T0 + 60 * S)
 DNS, HTTPS = BY_NAME["dns"].id, BY_NAME["https"].id

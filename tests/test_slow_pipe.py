@@ -19,7 +19,7 @@ import builders as b
 import pytest
 from waiting import DEADLINE_S, wait_until
 
-from fastmon.frames import Frame
+from fastmon.model.frames import Frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

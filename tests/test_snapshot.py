@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from snapshot_checks import assert_conserved, rows
 
 from fastmon.errors import FastmonError
-from fastmon.snapshot import CHUNK_ROWS, HOST_DTYPE, Count, Counters, Dropped, Interval, Overflow, Snapshot
+from fastmon.model.snapshot import CHUNK_ROWS, HOST_DTYPE, Count, Counters, Dropped, Interval, Overflow, Snapshot
 
 MINUTE = Interval(T0, T0 + 60 * S)
 FRAMES = st.lists(st.builds(FakeFrame, st.integers(T0, T0 + 60 * S), st.integers(0, 9), st.integers(1, 9), st.integers(1, 9)))

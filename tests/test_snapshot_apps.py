@@ -9,9 +9,9 @@ import pytest
 from conversation_tools import facts
 from fakes import T0, FakeFrame, S, snapshot_of
 
-from fastmon.conversations import APP_DTYPE, APP_TOTAL_DTYPE, CONVERSATION_DTYPE, ENDED_REASONS, ConversationCounts
 from fastmon.errors import FastmonError
-from fastmon.snapshot import CHUNK_ROWS, HOST_DTYPE, Count, Counters, Interval, Snapshot
+from fastmon.model.conversations import APP_DTYPE, APP_TOTAL_DTYPE, CONVERSATION_DTYPE, ENDED_REASONS, ConversationCounts
+from fastmon.model.snapshot import CHUNK_ROWS, HOST_DTYPE, Count, Counters, Interval, Snapshot
 
 MINUTE = Interval(T0, T0 + 60 * S)
 MAC = 0x0200000000AA

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fastmon.texts import MAX_MARKS, clean_text, printable
+from fastmon.model.texts import MAX_MARKS, clean_text, printable
 
 ANY_TEXT = st.text(st.characters(codec=None, exclude_categories=()), max_size=80)
 HOSTILE = st.text(st.sampled_from("=+-@＝ ,;|\"'\\x1\x1b\u202e\u200b\ud800a\u0301\u0e47\ufe0f\u3164\t\r\n"), max_size=40)  # noqa: RUF001

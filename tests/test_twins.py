@@ -22,14 +22,14 @@ from fastmon._accounting import decode as native_decode
 from fastmon.accounting import make_accountant
 from fastmon.decode import SUPPORTED_LINK_TYPES, decode
 from fastmon.decode.walk import Cursor, Rule, RuleFunction, Step
-from fastmon.frames import Frame, FrameStatus, PacketSummary
-from fastmon.snapshot import Interval
+from fastmon.model.frames import Frame, FrameStatus, PacketSummary
+from fastmon.model.snapshot import Interval
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fastmon.accounting import Accountant
-    from fastmon.snapshot import Snapshot
+    from fastmon.model.snapshot import Snapshot
 
 many = settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastmon.errors import ConfigError
-from fastmon.units import format_duration, format_rate, format_size, format_time, parse_duration, parse_size
+from fastmon.model.units import format_duration, format_rate, format_size, format_time, parse_duration, parse_size
 
 
 @pytest.mark.parametrize(

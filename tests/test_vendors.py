@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from fastmon.vendors import format_mac, is_locally_administered, vendor_of
+from fastmon.model.vendors import format_mac, is_locally_administered, vendor_of
 
 
 @pytest.mark.parametrize(
@@ -53,5 +53,5 @@ def test_locally_administered(mac: int, is_local: bool) -> None:
 
 
 def test_registry_is_imported_when_first_asked() -> None:
-    code = "import sys, fastmon.vendors; print('netaddr' in sys.modules)"
+    code = "import sys, fastmon.model.vendors; print('netaddr' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
         UnsupportedLinkTypeError,
     )
     from fastmon.library import watch
-    from fastmon.policy import Alert
-    from fastmon.snapshot import HOST_DTYPE, Count, Counters, Dropped, HostRow, Interval, Overflow, Snapshot
+    from fastmon.model.snapshot import HOST_DTYPE, Count, Counters, Dropped, HostRow, Interval, Overflow, Snapshot
+    from fastmon.policy.limits import Alert
 
     __version__: str
 
@@ -61,8 +61,8 @@ _HOMES = {
     "capture": ("Capture", "InterfaceInfo", "interfaces", "open_live", "open_offline"),
     "errors": tuple(name for name in __all__ if name.endswith("Error")),
     "library": ("watch",),
-    "policy": ("Alert",),
-    "snapshot": ("HOST_DTYPE", "Count", "Counters", "Dropped", "HostRow", "Interval", "Overflow", "Snapshot"),
+    "policy.limits": ("Alert",),
+    "model.snapshot": ("HOST_DTYPE", "Count", "Counters", "Dropped", "HostRow", "Interval", "Overflow", "Snapshot"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

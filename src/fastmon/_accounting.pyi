@@ -5,9 +5,9 @@ import numpy as np
 import pcap
 from numpy.typing import NDArray
 
-from fastmon.conversations import AppTables, Payload
-from fastmon.frames import Frame, PacketSummary
-from fastmon.snapshot import Interval, LimitCrossing, Snapshot
+from fastmon.model.conversations import AppTables, Payload
+from fastmon.model.frames import Frame, PacketSummary
+from fastmon.model.snapshot import Interval, LimitCrossing, Snapshot
 
 DEBUG: bool
 WAYS: tuple[str, ...]

@@ -23,42 +23,44 @@ from libc.stdio cimport FILE, fclose
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memmove, memset
 
-from fastmon._applications cimport N_APPS, AppTable, apps_free, apps_init, traffic_is_zero
-from fastmon._batch cimport BATCH_FRAMES, Entry, describe, find_payload, set_payload
-from fastmon._conversations cimport (
+from fastmon.native.tables.applications cimport N_APPS, AppTable, apps_free, apps_init, traffic_is_zero
+from fastmon.native.engine.entry cimport BATCH_FRAMES, Entry, describe, find_payload, set_payload
+from fastmon.native.tables.conversations cimport (
     BY_PAYLOAD, N_REASONS, Conversation, conversations_are_sound, conversations_free, conversations_init,
 )
-from fastmon._decode cimport IP, N_STATUSES, NON_IP, UNSUPPORTED_LINK_TYPE, Cursor, Packet
-from fastmon._engine cimport (
+from fastmon.native.decode.headers cimport IP, N_STATUSES, NON_IP, UNSUPPORTED_LINK_TYPE, Cursor, Packet
+from fastmon.native.engine.engine cimport (
     COPY_BYTES, PUSH_DONE, PUSH_REFUSED, Engine, count, decode as decode_frame, engine_init,
     flush, is_full, note_time, push, push_addresses, set_flow_hash,
 )
-from fastmon._flows cimport FlowCounts, Flows, is_running, relabel, want_payloads
-from fastmon._hosts cimport Crossing, Hosts, Overflow, Prefix, is_local
-from fastmon._link cimport enter
-from fastmon._payloads cimport Payload, payloads_free, payloads_init
-from fastmon._pace cimport READING, SCOUTING, Pace, pace_fix, pace_init, pace_note, pace_room
-from fastmon._packet_log cimport (
+from fastmon.native.engine.conversations cimport FlowCounts, Flows, is_running, relabel, want_payloads
+from fastmon.native.engine.hosts cimport Crossing, Hosts, Overflow, Prefix, is_local
+from fastmon.native.decode.link cimport enter
+from fastmon.native.engine.payloads cimport Payload, payloads_free, payloads_init
+from fastmon.native.files.read_method cimport READING, SCOUTING, Pace, pace_fix, pace_init, pace_note, pace_room
+from fastmon.native.engine.packet_log cimport (
     KNOWN_PORTS, KNOWN_PROTOCOL, KNOWN_TCP_FLAGS, LOG_RECORDS, PacketRecord, log_frame, log_free, log_new,
 )
-from fastmon._packet_text cimport MAX_ROW, Clock, clock_init, write_address, write_row
-from fastmon._pcapng cimport next_record
-from fastmon._pypcap cimport (
+from fastmon.native.packet_text cimport MAX_ROW, Clock, clock_init, write_address, write_row
+from fastmon.native.files.pcapng cimport next_record
+from fastmon.native.live.pypcap cimport (
     PCAP_ERRBUF_SIZE, PCAP_ERROR, PCAP_NETMASK_UNKNOWN, PCAP_TSTAMP_PRECISION_NANO, bpf_program, pcap, pcap_close,
     pcap_compile, pcap_datalink, pcap_datalink_val_to_name, pcap_dispatch, pcap_fopen_offline, pcap_freecode,
     pcap_get_tstamp_precision, pcap_geterr, pcap_offline_filter, pcap_pkthdr, pcap_t,
 )
-from fastmon._replay cimport drain_buffer, drain_file, file_bytes
-from fastmon._rotation cimport begin_interval, end_all, end_all_idle, merge, settle_all, was_idle
-from fastmon._savefile cimport (
+from fastmon.native.files.replay cimport drain_buffer, drain_file, file_bytes
+from fastmon.native.engine.rotation cimport begin_interval, end_all, end_all_idle, merge, settle_all, was_idle
+from fastmon.native.files.savefile cimport (
     FAULT_BLOCK_LENGTH, FAULT_BYTE_ORDER, FAULT_CAP_LEN, FAULT_CUT, FAULT_INTERFACE, FAULT_MAGIC, FAULT_MEMORY,
     FAULT_NONE, FAULT_OPTION, FAULT_RECORD_LENGTH, FAULT_RESERVED, FAULT_RESOLUTION, FAULT_ROOM, FAULT_SHRUNK,
     FAULT_SNOOP_LINK, FAULT_TRAILER, FAULT_VERSION, FORMAT_UNKNOWN, MAX_BLOCK_LENGTH, MAX_CAP_LEN, MICROSECOND_MAGIC,
     NEED_INPUT, RECORD, Interface, Record, Savefile, available, damaged, is_plain_pcap, read_header,
 )
-from fastmon._tables cimport HostRow, HostTable, Tally, Traffic, bytes_in, is_flagged, table_free, table_init, table_is_sound
-from fastmon._upper cimport PROTOCOL_NOT_CAPTURED, Upper, decode_upper
-from fastmon._wire cimport fetch_lines, unlikely, v6_key
+from fastmon.native.tables.hosts cimport (
+    HostRow, HostTable, Tally, Traffic, bytes_in, is_flagged, table_free, table_init, table_is_sound,
+)
+from fastmon.native.decode.upper cimport PROTOCOL_NOT_CAPTURED, Upper, decode_upper
+from fastmon.native.wire cimport fetch_lines, unlikely, v6_key
 
 cdef extern from *:
     """
@@ -109,7 +111,10 @@ cdef enum:  # of refilling the buffer
 DEBUG = bool(FM_DEBUG)
 
 WAYS = ("reading", "mapping", "scouting")
-"""To take a file's bytes: read(2); mapped, all of them; mapped, the records' headers. In the order of `_pace`."""
+"""To take a file's bytes: read(2); mapped, all of them; mapped, the records' headers.
+
+In the order of `native/files/read_method.pxd`.
+"""
 
 
 cdef frozenset native_link_types():
@@ -143,7 +148,7 @@ cdef int dlt(uint32_t link_type) noexcept:
 
 def decode(link_type, data, inner=False):
     """Decode one frame's captured bytes; return a `frames.PacketSummary`."""
-    from fastmon.frames import FrameStatus, PacketSummary
+    from fastmon.model.frames import FrameStatus, PacketSummary
 
     cdef const uint8_t[::1] view = data
     cdef uint32_t cap_len = view.shape[0]
@@ -220,7 +225,7 @@ def format_addresses(records, bint of_destination):
 cdef const uint8_t[::1] record_bytes(records):
     import numpy as np
 
-    from fastmon.packets import PACKET_DTYPE
+    from fastmon.model.packets import PACKET_DTYPE
 
     if records.dtype != PACKET_DTYPE:
         raise TypeError(f"packet records have the type {PACKET_DTYPE}, these {records.dtype}")
@@ -546,7 +551,7 @@ cdef class SavefileReader:
 
         Raises CaptureError when reading failed and no frame from before is left to return.
         """
-        from fastmon.frames import Frame
+        from fastmon.model.frames import Frame
 
         cdef Record record
         cdef int64_t bound_ns = reading_bound(until_ns)
@@ -696,7 +701,7 @@ cdef class LiveReader:
 
     def read(self, int max_frames, until_ns=None):
         """Return up to `max_frames` buffered `Frame`s; `until_ns` means nothing to a live capture."""
-        from fastmon.frames import Frame
+        from fastmon.model.frames import Frame
 
         cdef pcap_t* handle = self.handle()
         cdef int n_read
@@ -737,7 +742,7 @@ cdef class RowMemory:
 
 cdef Prefix parse_prefix(text) except *:
     """A CIDR text as a masked 16-byte key and its mask."""
-    from fastmon.addresses import parse_network
+    from fastmon.model.addresses import parse_network
 
     cdef Prefix prefix
     network = parse_network(text)
@@ -761,7 +766,7 @@ cdef object taken(const void* rows, uint32_t n_rows, dtype):
 
 cdef Flows* new_flows(int64_t max_conversations, applications, bint keeps_ended, uint64_t seed) except NULL:
     """What accounting conversations needs; `flows_free` frees it."""
-    from fastmon.conversations import AppTables
+    from fastmon.model.conversations import AppTables
 
     tables = applications or AppTables()
     cdef const uint8_t[::1] protocols = tables.protocols
@@ -1097,7 +1102,7 @@ cdef class Accountant:
 
     def take_payloads(self):
         """Return the payloads kept since the last call, in the order of their frames."""
-        from fastmon.conversations import Payload as PayloadTuple
+        from fastmon.model.conversations import Payload as PayloadTuple
 
         cdef uint32_t i
         cdef Payload* slot
@@ -1134,7 +1139,7 @@ cdef class Accountant:
         """Return the conversations that ended since the last call, as `CONVERSATION_DTYPE`, in the order of their ends."""
         import numpy as np
 
-        from fastmon.conversations import CONVERSATION_DTYPE
+        from fastmon.model.conversations import CONVERSATION_DTYPE
 
         if self.engine.flows == NULL:
             return np.empty(0, CONVERSATION_DTYPE)
@@ -1146,7 +1151,7 @@ cdef class Accountant:
         """Return the packet log's records since the last call, as `PACKET_DTYPE`, in the order of their frames."""
         import numpy as np
 
-        from fastmon.packets import PACKET_DTYPE
+        from fastmon.model.packets import PACKET_DTYPE
 
         if self.engine.log == NULL:
             return np.empty(0, PACKET_DTYPE)
@@ -1166,7 +1171,7 @@ cdef class Accountant:
         crossings = []
         if self.engine.hosts.n_crossings == 0:  # as nearly always
             return crossings
-        from fastmon.snapshot import LimitCrossing
+        from fastmon.model.snapshot import LimitCrossing
 
         for i in range(self.engine.hosts.n_crossings):
             crossing = &self.engine.hosts.crossings[i]
@@ -1178,8 +1183,8 @@ cdef class Accountant:
         return crossings
 
     cdef object counters(self, bint since_rotation):
-        from fastmon.frames import FrameStatus
-        from fastmon.snapshot import Count, Counters, Overflow as OverflowCounts
+        from fastmon.model.frames import FrameStatus
+        from fastmon.model.snapshot import Count, Counters, Overflow as OverflowCounts
 
         cdef Tally base
         cdef Overflow overflow_base
@@ -1211,7 +1216,7 @@ cdef class Accountant:
         """Copy the hosts that had traffic since the last rotation, with that traffic."""
         import numpy as np
 
-        from fastmon.snapshot import HOST_DTYPE, Snapshot
+        from fastmon.model.snapshot import HOST_DTYPE, Snapshot
 
         cdef HostTable* table = &self.engine.hosts.table
         cdef uint32_t row, n_active = 0, at = 0
@@ -1245,7 +1250,7 @@ cdef class Accountant:
         """Hand the rows over to `memory`; the accountant keeps none."""
         import numpy as np
 
-        from fastmon.snapshot import HOST_DTYPE, Snapshot
+        from fastmon.model.snapshot import HOST_DTYPE, Snapshot
 
         cdef uint32_t row, n_rows = self.engine.hosts.table.n_rows
         marks = np.empty((2, n_rows), np.uint8)
@@ -1289,7 +1294,7 @@ cdef class Accountant:
         """Return the hosts' applications as `APP_DTYPE`, ordered by host and application."""
         import numpy as np
 
-        from fastmon.conversations import APP_DTYPE
+        from fastmon.model.conversations import APP_DTYPE
 
         cdef HostTable* table = &self.engine.hosts.table
         cdef AppTable* apps = &self.engine.hosts.apps
@@ -1320,7 +1325,7 @@ cdef class Accountant:
         """Return the network's applications as `APP_TOTAL_DTYPE`, ordered by application."""
         import numpy as np
 
-        from fastmon.conversations import APP_TOTAL_DTYPE
+        from fastmon.model.conversations import APP_TOTAL_DTYPE
 
         cdef AppTable* apps = &self.engine.hosts.apps
         cdef Tally* tally
@@ -1332,7 +1337,7 @@ cdef class Accountant:
         return np.array(rows, APP_TOTAL_DTYPE)
 
     cdef object conversation_counts(self, bint since_rotation):
-        from fastmon.conversations import ENDED_REASONS, ConversationCounts
+        from fastmon.model.conversations import ENDED_REASONS, ConversationCounts
 
         cdef Flows* flows = self.engine.flows
         cdef FlowCounts base = flows.counts_base

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from fastmon.capture import Capture
-    from fastmon.conversations import AppTables, Payload
-    from fastmon.frames import Frame, PacketSummary
-    from fastmon.snapshot import Interval, LimitCrossing, Snapshot
+    from fastmon.model.conversations import AppTables, Payload
+    from fastmon.model.frames import Frame, PacketSummary
+    from fastmon.model.snapshot import Interval, LimitCrossing, Snapshot
 
 __all__ = ["Accountant", "make_accountant"]
 

@@ -24,17 +24,17 @@ import typer
 
 from fastmon.config import Options, load_config
 from fastmon.errors import ConfigError, FastmonError
-from fastmon.report.sink import Sink, printable
 from fastmon.signals import Signals
+from fastmon.sinks.base import Sink, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import TextIO
 
-    from fastmon.conversations import EndedConversations
-    from fastmon.monitor import Event, LiveMonitor, ReplayMonitor
-    from fastmon.policy import Alert
-    from fastmon.snapshot import Snapshot
+    from fastmon.model.conversations import EndedConversations
+    from fastmon.model.snapshot import Snapshot
+    from fastmon.policy.limits import Alert
+    from fastmon.run.monitor import Event, LiveMonitor, ReplayMonitor
 
 __all__ = ["main"]
 
@@ -170,7 +170,7 @@ def live(
     _refuse_overwriting([], options, config)
 
     from fastmon.library import live_monitor, open_captures
-    from fastmon.monitor import Control
+    from fastmon.run.monitor import Control
 
     control = Control()
     with ExitStack() as stack:
@@ -192,8 +192,8 @@ def replay(
     _refuse_overwriting(files, options, config)
 
     from fastmon.library import replay_monitor, source_openers
-    from fastmon.monitor import Control
-    from fastmon.report.progress import ProgressBar
+    from fastmon.run.monitor import Control
+    from fastmon.sinks.progress import ProgressBar
 
     control, bar = Control(), ProgressBar(sum(map(_size_bytes, files)))
     with Signals(control):
@@ -206,7 +206,7 @@ def replay(
 def interfaces() -> int:
     """List what can be captured from."""
     from fastmon.capture import interfaces as available_interfaces
-    from fastmon.report.grid import Grid, open_page
+    from fastmon.sinks.grid import Grid, open_page
 
     grid = Grid(("interface", "state", "addresses", "description"), folded=frozenset({0, 2, 3}))
     for interface in available_interfaces():
@@ -280,9 +280,9 @@ def _output_errors() -> Iterator[None]:
 
 def _show(event: Event, sinks: list[Sink]) -> int:
     """Show an event in all sinks; return the exit code that it asks for."""
-    from fastmon.conversations import EndedConversations
-    from fastmon.policy import Alerts
-    from fastmon.snapshot import Snapshot
+    from fastmon.model.conversations import EndedConversations
+    from fastmon.model.snapshot import Snapshot
+    from fastmon.policy.limits import Alerts
 
     if isinstance(event, Snapshot):
         for sink in sinks:
@@ -346,7 +346,7 @@ def _open_sinks(options: Options, stack: ExitStack) -> list[Sink]:
         _check_writable(options.output)
     sinks: list[Sink] = [_LateSink(partial(_result_sink, options, stack), stack)]
     if options.log is not None:
-        from fastmon.report.log import LogSink
+        from fastmon.sinks.log import LogSink
 
         try:
             sinks.append(LogSink(options.log))
@@ -379,21 +379,21 @@ def _result_sink(options: Options, stack: ExitStack) -> Sink:
     """Return the sink of the format that is asked for; each imports what only it needs."""
     stream = _stdout() if options.output is None else _opened(options.output, stack)
     if options.format == "jsonl":
-        from fastmon.report.jsonl import JsonlSink
+        from fastmon.sinks.jsonl import JsonlSink
 
         stream.flush()
         return JsonlSink(stream.buffer)
     if options.format == "csv":
-        from fastmon.report.csv import CsvSink
+        from fastmon.sinks.csv import CsvSink
 
         return CsvSink(stream, sys.stderr)
-    from fastmon.report.table import TableSink
+    from fastmon.sinks.table import TableSink
 
     return TableSink(stream, options.top)
 
 
 def _conversation_sink(path: str, stack: ExitStack) -> Sink:
-    from fastmon.report.conversations import ConversationSink
+    from fastmon.sinks.conversations import ConversationSink
 
     return ConversationSink(_opened(path, stack), is_csv=path.endswith(".csv"))
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fastmon.addresses import parse_network
 from fastmon.bounds import DIRECTIONS, MAX_CONVERSATIONS, MAX_HOSTS, SNAPLENS, check_choice, check_range
 from fastmon.errors import ConfigError
-from fastmon.units import parse_duration, parse_size
+from fastmon.model.addresses import parse_network
+from fastmon.model.units import parse_duration, parse_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

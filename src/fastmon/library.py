@@ -13,15 +13,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fastmon.accounting import make_accountant
-from fastmon.addresses import PRIVATE_NETWORKS, interface_networks
 from fastmon.capture import open_live, open_offline
 from fastmon.capture.live import DEFAULT_BUFFER_BYTES, DEFAULT_SNAPLEN, PAYLOAD_SNAPLEN
 from fastmon.config import make_options
-from fastmon.conversations import AppTables, EndedConversations
-from fastmon.monitor import Control, LiveMonitor, Plan, Problem, ReplayMonitor
-from fastmon.names import NameBook
-from fastmon.rows import Grouping
-from fastmon.snapshot import Snapshot
+from fastmon.model.addresses import PRIVATE_NETWORKS, interface_networks
+from fastmon.model.conversations import AppTables, EndedConversations
+from fastmon.model.names import NameBook
+from fastmon.model.rows import Grouping
+from fastmon.model.snapshot import Snapshot
+from fastmon.run.monitor import Control, LiveMonitor, Plan, Problem, ReplayMonitor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from fastmon.capture import Capture, LiveCapture
     from fastmon.config import Options
     from fastmon.errors import FastmonError
-    from fastmon.export.packet_log import PacketLog
-    from fastmon.inspection import Inspector
-    from fastmon.policy import Alert
-    from fastmon.shards import SourceOpener
+    from fastmon.policy.limits import Alert
+    from fastmon.run.inspection import Inspector
+    from fastmon.run.shards import SourceOpener
+    from fastmon.sinks.packet_log import PacketLog
 
 __all__ = ["live_monitor", "open_captures", "replay_monitor", "source_openers", "watch"]
 
@@ -173,7 +173,7 @@ def _packet_log(options: Options, *, waits: bool) -> PacketLog | None:
     """Return the packet log, if one is wanted. Raises ConfigError if it cannot be written."""
     if options.packet_log is None:
         return None
-    from fastmon.export.packet_log import PacketLog
+    from fastmon.sinks.packet_log import PacketLog
 
     return PacketLog(options.packet_log, options.packet_log_bytes, options.packet_log_files, waits=waits)
 
@@ -205,7 +205,7 @@ def _inspectors(options: Options, accountants: Sequence[Accountant], names: Name
     if names is None:
         return []
     from fastmon.classify import Classifier
-    from fastmon.inspection import Inspector, LiveBudget, ReplayBudget
+    from fastmon.run.inspection import Inspector, LiveBudget, ReplayBudget
 
     return [
         Inspector(

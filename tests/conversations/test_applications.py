@@ -30,9 +30,9 @@ from conversation_tools import (
 )
 
 from fastmon.accounting import Accountant
-from fastmon.conversations import AppTables
 from fastmon.errors import ConfigError
-from fastmon.frames import Frame
+from fastmon.model.conversations import AppTables
+from fastmon.model.frames import Frame
 
 Make: TypeAlias = Callable[..., Accountant]
 

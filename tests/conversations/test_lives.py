@@ -32,8 +32,8 @@ from conversation_tools import (
 
 from fastmon.accounting import Accountant
 from fastmon.errors import ConfigError
-from fastmon.frames import Frame
-from fastmon.snapshot import Interval
+from fastmon.model.frames import Frame
+from fastmon.model.snapshot import Interval
 
 Make: TypeAlias = Callable[..., Accountant]
 

@@ -10,7 +10,7 @@ import pytest
 from conversation_tools import LOCAL_1, LOCAL_2, REMOTE_1, account_all, finish, mac, rotate, udp
 
 from fastmon.accounting import Accountant
-from fastmon.frames import Frame
+from fastmon.model.frames import Frame
 
 Make: TypeAlias = Callable[..., Accountant]
 

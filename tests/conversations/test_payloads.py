@@ -26,7 +26,7 @@ from conversation_tools import (
 
 from fastmon.accounting import Accountant
 from fastmon.capture import open_offline
-from fastmon.frames import Frame
+from fastmon.model.frames import Frame
 
 Make: TypeAlias = Callable[..., Accountant]
 

@@ -10,7 +10,7 @@ import pytest
 from conversation_tools import Counts, S, account_all, back, counts, ended, finish, out, reasons, rotate, udp_number
 
 from fastmon.accounting import Accountant
-from fastmon.frames import Frame
+from fastmon.model.frames import Frame
 
 Make: TypeAlias = Callable[..., Accountant]
 

@@ -15,8 +15,8 @@ from strategies import damaged_frames
 
 from fastmon.accounting import make_accountant
 from fastmon.capture import open_offline
-from fastmon.frames import Frame
-from fastmon.snapshot import Interval
+from fastmon.model.frames import Frame
+from fastmon.model.snapshot import Interval
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ from conversation_tools import TABLES, Pair, check
 from fastmon.accounting import make_accountant
 from fastmon.capture import open_offline
 from fastmon.errors import CaptureError
-from fastmon.snapshot import Interval
+from fastmon.model.snapshot import Interval
 
 from .captures import CORPUS
 

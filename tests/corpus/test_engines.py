@@ -10,10 +10,10 @@ from replays import assert_same, finish, traffic
 from fastmon._accounting import decode as native_decode
 from fastmon.accounting import make_accountant
 from fastmon.capture import open_offline
+from fastmon.capture.linktypes import DPKT_LINK_TYPES
 from fastmon.decode import decode
 from fastmon.errors import CaptureError
-from fastmon.frames import UNDECODED, Frame, FrameStatus
-from fastmon.linktypes import DPKT_LINK_TYPES
+from fastmon.model.frames import UNDECODED, Frame, FrameStatus
 
 from .captures import CORPUS, replayed
 

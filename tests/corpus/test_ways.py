@@ -24,7 +24,7 @@ from snapshot_checks import assert_conserved
 from fastmon.accounting import make_accountant
 from fastmon.capture import open_offline
 from fastmon.errors import CaptureError, UnsupportedLinkTypeError
-from fastmon.snapshot import Counters
+from fastmon.model.snapshot import Counters
 
 from .captures import CORPUS, contents, replayed
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from fastmon.frames import Frame
+    from fastmon.model.frames import Frame
 
 
 def expected(name: str) -> Replay:

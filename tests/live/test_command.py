@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from waiting import wait_until
 
-from fastmon.snapshot import Count
+from fastmon.model.snapshot import Count
 
 from .command import run as run_command
 from .network import CAPTURED, SENDING, ip

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fastmon.capture import open_live
-from fastmon.snapshot import Dropped
+from fastmon.model.snapshot import Dropped
 
 from .capturing import account, drain
 from .network import CAPTURED

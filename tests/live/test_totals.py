@@ -12,8 +12,8 @@ import pytest
 
 import fastmon
 from fastmon.capture import open_live
-from fastmon.monitor import Control
-from fastmon.snapshot import Snapshot
+from fastmon.model.snapshot import Snapshot
+from fastmon.run.monitor import Control
 
 from .capturing import account
 from .network import CAPTURED

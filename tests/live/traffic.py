@@ -15,14 +15,14 @@ import builders as b
 from host_model import HostModel, Traffic
 from replays import traffic
 
-from fastmon.snapshot import Count
+from fastmon.model.snapshot import Count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from typing_extensions import Self
 
-    from fastmon.snapshot import Snapshot
+    from fastmon.model.snapshot import Snapshot
 
 __all__ = ["Sender", "Sending", "Totals", "conversations", "totals_of", "totals_of_record"]
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fastmon.snapshot import Snapshot
+    from fastmon.model.snapshot import Snapshot
 
 RAW = 101
 RECORD = np.dtype(

@@ -9,7 +9,7 @@ import pytest
 from replays import assert_same, replay
 
 from fastmon.accounting import make_accountant
-from fastmon.frames import Frame
+from fastmon.model.frames import Frame
 
 if TYPE_CHECKING:
     from pathlib import Path

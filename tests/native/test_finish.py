@@ -13,8 +13,8 @@ from replays import EVER, drain, traffic
 
 from fastmon.accounting import make_accountant
 from fastmon.capture import open_offline
-from fastmon.frames import Frame
-from fastmon.snapshot import HOST_DTYPE
+from fastmon.model.frames import Frame
+from fastmon.model.snapshot import HOST_DTYPE
 
 from .pairs import RAW, assert_true, pairs, write
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fastmon.accounting import Accountant
-    from fastmon.snapshot import Snapshot
+    from fastmon.model.snapshot import Snapshot
 
 FRAME = Frame(0, 100, RAW, b.ipv4("10.0.0.1", "10.0.0.2"))
 

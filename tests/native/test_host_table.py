@@ -18,8 +18,8 @@ from fastmon._accounting import Accountant as NativeAccountant
 from fastmon.accounting import make_accountant
 from fastmon.capture import open_offline
 from fastmon.errors import ConfigError
-from fastmon.frames import Frame
-from fastmon.snapshot import LimitCrossing, Overflow
+from fastmon.model.frames import Frame
+from fastmon.model.snapshot import LimitCrossing, Overflow
 
 from .pairs import RAW, assert_true, assert_true_times, pairs, write
 

@@ -83,7 +83,7 @@ import resource, sys
 from pathlib import Path
 from fastmon.accounting import make_accountant
 from fastmon.capture import open_offline
-from fastmon.snapshot import Interval
+from fastmon.model.snapshot import Interval
 
 EVER = Interval(0, 1 << 62)
 

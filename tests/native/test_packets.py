@@ -19,8 +19,8 @@ from strategies import damaged_frames
 from fastmon._accounting import format_addresses, format_packets
 from fastmon.accounting import make_accountant
 from fastmon.capture import open_offline
-from fastmon.frames import Frame, FrameStatus
-from fastmon.packets import MAX_RECORDS, PACKET_DTYPE
+from fastmon.model.frames import Frame, FrameStatus
+from fastmon.model.packets import MAX_RECORDS, PACKET_DTYPE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,7 @@ from strategies import damaged_frames
 
 from fastmon.accounting import make_accountant
 from fastmon.capture import open_offline
-from fastmon.frames import Frame
+from fastmon.model.frames import Frame
 
 from .pairs import RAW, assert_true, pairs, write
 

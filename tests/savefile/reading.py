@@ -11,8 +11,8 @@ from replays import replay
 from fastmon.accounting import make_accountant
 from fastmon.capture import open_offline
 from fastmon.errors import CaptureError
-from fastmon.frames import Frame
-from fastmon.snapshot import Count
+from fastmon.model.frames import Frame
+from fastmon.model.snapshot import Count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

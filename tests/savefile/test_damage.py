@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 GOOD = FRAMES[:2]
 PCAP, PCAPNG, SNOOP = b.pcap_file(GOOD), pcapng_file(GOOD), snoop_file(GOOD)
-SOURCE = Path(__file__).parents[2] / "src" / "fastmon" / "_savefile.pxd"
+SOURCE = Path(__file__).parents[2] / "src" / "fastmon" / "native" / "files" / "savefile.pxd"
 TOO_LONG = "at most 262144 are allowed"
 AFTER_GOOD = f" (after {len(GOOD)} records)"
 
 
 class Case(NamedTuple):
-    """A damaged file; `fault`: its name in `_savefile.pxd`."""
+    """A damaged file; `fault`: its name in `native/files/savefile.pxd`."""
 
     fault: str
     file: bytes

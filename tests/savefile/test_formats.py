@@ -10,7 +10,7 @@ import builders as b
 import pytest
 
 from fastmon.capture import open_offline
-from fastmon.frames import Frame
+from fastmon.model.frames import Frame
 
 from .reading import FRAMES, PACKET, T0, pcapng_file, read_file, snoop_file
 

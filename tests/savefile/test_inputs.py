@@ -19,7 +19,7 @@ from fastmon._accounting import SavefileReader
 from fastmon.accounting import make_accountant
 from fastmon.capture import open_offline
 from fastmon.errors import CaptureError, TruncatedCaptureError
-from fastmon.frames import Frame
+from fastmon.model.frames import Frame
 
 from .reading import FRAMES, PACKET, T0, read_file
 

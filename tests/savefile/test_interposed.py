@@ -14,7 +14,7 @@ from typing import Any
 import builders as b
 import pytest
 
-from fastmon.frames import Frame
+from fastmon.model.frames import Frame
 
 from .reading import T0
 

@@ -22,7 +22,7 @@ from fastmon import _accounting
 from fastmon._accounting import SavefileReader
 from fastmon.accounting import make_accountant
 from fastmon.errors import CaptureError, TruncatedCaptureError
-from fastmon.frames import Frame
+from fastmon.model.frames import Frame
 
 from .reading import T0, pcapng_file
 
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fastmon.accounting import Accountant
-    from fastmon.conversations import Payload
-    from fastmon.snapshot import Snapshot
+    from fastmon.model.conversations import Payload
+    from fastmon.model.snapshot import Snapshot
 
 MIB = 1 << 20
 STRIDE = 2 * MIB

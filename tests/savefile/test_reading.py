@@ -14,7 +14,7 @@ from replays import drain, finish, replay
 from fastmon.accounting import make_accountant
 from fastmon.capture import open_offline
 from fastmon.errors import CaptureError, ClosedCaptureError, ConfigError, UnsupportedLinkTypeError
-from fastmon.frames import Frame
+from fastmon.model.frames import Frame
 
 from .reading import FRAMES, PACKET, T0, pcapng_file, read_file, read_frames, snoop_file
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from fastmon._accounting import LiveReader, SavefileReader
-    from fastmon.frames import Frame
-    from fastmon.snapshot import Dropped
+    from fastmon.model.frames import Frame
+    from fastmon.model.snapshot import Dropped
 
 __all__ = ["Capture", "Closing", "check_filter"]
 

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastmon import linktypes
 from fastmon._accounting import SavefileReader
+from fastmon.capture import linktypes
 from fastmon.capture.base import Closing, check_filter
+from fastmon.capture.inputs import open_input
 from fastmon.errors import UnsupportedLinkTypeError
-from fastmon.inputs import open_input
-from fastmon.snapshot import Dropped
+from fastmon.model.snapshot import Dropped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fastmon.frames import Frame
+    from fastmon.model.frames import Frame
 
 __all__ = ["FileCapture", "open_offline"]
 

@@ -17,19 +17,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastmon import linktypes
 from fastmon._accounting import LiveReader
 from fastmon.bounds import BUFFER_BYTES, DIRECTIONS, FANOUT_GROUPS, SNAPLENS, check_choice, check_range
+from fastmon.capture import linktypes
 from fastmon.capture.base import Closing, check_filter
 from fastmon.errors import CaptureError, ClosedCaptureError, ConfigError, UnsupportedLinkTypeError
-from fastmon.snapshot import Dropped
+from fastmon.model.snapshot import Dropped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pcap
 
-    from fastmon.frames import Frame
+    from fastmon.model.frames import Frame
 
 __all__ = ["InterfaceInfo", "LiveCapture", "interfaces", "open_live"]
 
@@ -266,7 +266,7 @@ def interfaces() -> list[InterfaceInfo]:
     import pcap
     import psutil
 
-    from fastmon.addresses import interface_addresses
+    from fastmon.model.addresses import interface_addresses
 
     stats = psutil.net_if_stats()
     return [

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from fastmon.names import NameFact
+from fastmon.model.names import NameFact
 
 __all__ = ["Conversation", "Endpoint", "Finding", "NameFact"]
 

@@ -16,10 +16,10 @@ from fastmon.decode import layers, tunnels
 from fastmon.decode.links import LINK_RULES, SLIP, link_layer
 from fastmon.decode.network import IpHeader, read_ip, read_payload, read_ports, read_tcp_flags
 from fastmon.decode.walk import Cursor, Rule, RuleFunction, Step, Stop
-from fastmon.frames import FrameStatus, PacketSummary
+from fastmon.model.frames import FrameStatus, PacketSummary
 
 if TYPE_CHECKING:
-    from fastmon.frames import Frame
+    from fastmon.model.frames import Frame
 
 __all__ = ["SUPPORTED_LINK_TYPES", "decode"]
 

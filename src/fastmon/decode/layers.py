@@ -10,7 +10,7 @@ from dpkt.llc import LLC
 from dpkt.pppoe import PPPoE
 
 from fastmon.decode.walk import Cursor, Rule, RuleFunction, Step, Stop
-from fastmon.frames import FrameStatus
+from fastmon.model.frames import FrameStatus
 
 __all__ = ["RULES", "ethertype", "type_or_length"]
 

@@ -12,7 +12,7 @@ from dpkt.sll2 import SLL2
 from fastmon.decode.layers import MIN_ETHERTYPE, ethertype, type_or_length
 from fastmon.decode.walk import Cursor, Rule, RuleFunction, Step, Stop, enter
 from fastmon.decode.wireless import avs, ieee802_11, ppi, prism, radiotap
-from fastmon.frames import FrameStatus
+from fastmon.model.frames import FrameStatus
 
 __all__ = ["LINK_RULES", "SLIP", "link_layer"]
 

@@ -11,7 +11,7 @@ from dpkt.ip import IP
 from dpkt.ip6 import IP6, IP6FragmentHeader
 
 from fastmon.decode.walk import Cursor, Stop
-from fastmon.frames import MAX_PAYLOAD_BYTES, FrameStatus
+from fastmon.model.frames import MAX_PAYLOAD_BYTES, FrameStatus
 
 __all__ = ["IpHeader", "UpperLayer", "read_ip", "read_payload", "read_ports", "read_tcp_flags"]
 

@@ -12,7 +12,7 @@ from dpkt.udp import UDP
 
 from fastmon.decode.layers import ethertype, type_or_length
 from fastmon.decode.walk import Cursor, Rule, RuleFunction, Step, Stop
-from fastmon.frames import FrameStatus
+from fastmon.model.frames import FrameStatus
 
 if TYPE_CHECKING:
     from fastmon.decode.network import UpperLayer

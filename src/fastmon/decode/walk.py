@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from dpkt.dpkt import Packet
 
-from fastmon.frames import FrameStatus
+from fastmon.model.frames import FrameStatus
 
 __all__ = ["Cursor", "Rule", "RuleFunction", "Step", "Stop", "enter"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dpkt.radiotap import Radiotap
 
 from fastmon.decode.walk import Cursor, Rule, Step, Stop
-from fastmon.frames import FrameStatus
+from fastmon.model.frames import FrameStatus
 
 __all__ = ["avs", "ieee802_11", "ppi", "prism", "radiotap"]
 

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastmon.bounds import MAX_CONVERSATIONS, MAX_HOSTS, check_range
-from fastmon.conversations import CONVERSATION_DTYPE, AppTables
 from fastmon.decode import decode
-from fastmon.frames import FrameStatus
-from fastmon.packets import MAX_RECORDS, PACKET_DTYPE, packet_record
+from fastmon.model.conversations import CONVERSATION_DTYPE, AppTables
+from fastmon.model.frames import FrameStatus
+from fastmon.model.packets import MAX_RECORDS, PACKET_DTYPE, packet_record
+from fastmon.model.snapshot import Count
 from fastmon.reference.conversations import Conversations
 from fastmon.reference.hosts import HostTable
 from fastmon.reference.snapshots import Period, counters_of
 from fastmon.reference.sums import Traffic
-from fastmon.snapshot import Count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
     from fastmon.accounting import Accountant
     from fastmon.capture import Capture
-    from fastmon.conversations import Payload
-    from fastmon.frames import Frame, PacketSummary
-    from fastmon.snapshot import Counters, Interval, LimitCrossing, Snapshot
+    from fastmon.model.conversations import Payload
+    from fastmon.model.frames import Frame, PacketSummary
+    from fastmon.model.snapshot import Counters, Interval, LimitCrossing, Snapshot
 
 __all__ = ["FRAMES_PER_READ", "ReferenceAccountant"]
 

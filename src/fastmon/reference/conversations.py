@@ -9,16 +9,16 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from fastmon.conversations import ENDED_REASONS, LABELLED_BY, UNKNOWN_APP, ConversationCounts, Payload
+from fastmon.model.conversations import ENDED_REASONS, LABELLED_BY, UNKNOWN_APP, ConversationCounts, Payload
+from fastmon.model.snapshot import Count
+from fastmon.model.units import NS_PER_S
 from fastmon.reference.sums import Account, Sums, Traffic
-from fastmon.snapshot import Count
-from fastmon.units import NS_PER_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from fastmon.conversations import AppTables
-    from fastmon.frames import Frame, PacketSummary
+    from fastmon.model.conversations import AppTables
+    from fastmon.model.frames import Frame, PacketSummary
     from fastmon.reference.hosts import HostTable
 
 __all__ = ["RING_SLOTS", "Conversations"]

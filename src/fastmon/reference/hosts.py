@@ -9,14 +9,14 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from fastmon.addresses import parse_network
+from fastmon.model.addresses import parse_network
+from fastmon.model.snapshot import LimitCrossing
 from fastmon.reference.sums import Account, Traffic
-from fastmon.snapshot import LimitCrossing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fastmon.addresses import Network
+    from fastmon.model.addresses import Network
 
 __all__ = ["HostTable", "Row"]
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastmon.conversations import APP_DTYPE, APP_TOTAL_DTYPE
-from fastmon.frames import UNDECODED, FrameStatus
+from fastmon.model.conversations import APP_DTYPE, APP_TOTAL_DTYPE
+from fastmon.model.frames import UNDECODED, FrameStatus
+from fastmon.model.snapshot import HOST_DTYPE, Count, Counters, Overflow, Snapshot
 from fastmon.reference.sums import Sums, Traffic
-from fastmon.snapshot import HOST_DTYPE, Count, Counters, Overflow, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fastmon.conversations import ConversationCounts
+    from fastmon.model.conversations import ConversationCounts
+    from fastmon.model.snapshot import Interval
     from fastmon.reference.hosts import Row
     from fastmon.reference.sums import Account
-    from fastmon.snapshot import Interval
 
 __all__ = ["Period", "counters_of"]
 

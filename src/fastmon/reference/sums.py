@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from fastmon.snapshot import Count
+from fastmon.model.snapshot import Count
 
 __all__ = ["Account", "Sums", "Traffic"]
 

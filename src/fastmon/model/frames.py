@@ -1,0 +1,65 @@
+"""The values that the capture and decode sides share.
+
+What it does not do: read or decode anything.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+__all__ = ["MAX_PAYLOAD_BYTES", "UNDECODED", "Frame", "FrameStatus", "PacketSummary"]
+
+
+class FrameStatus(enum.IntEnum):
+    """What decoding a frame came to. The values are those of `native/decode/headers.pxd`."""
+
+    IP = 0
+    NON_IP = 1
+    TRUNCATED = 2
+    MALFORMED = 3
+    TOO_DEEP = 4
+    ENCRYPTED = 5
+    UNSUPPORTED_LINK_TYPE = 6
+
+
+UNDECODED: tuple[FrameStatus, ...] = tuple(s for s in FrameStatus if s > FrameStatus.NON_IP)
+"""The statuses that count as undecoded; a reason's name in output is the status's name in lower case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame as captured.
+
+    ts_ns: nanoseconds since the epoch.  wire_len: bytes on the wire.
+    link_type: LINKTYPE_ number.  data: the captured bytes, at most `wire_len` of an honest file.
+    """
+
+    ts_ns: int
+    wire_len: int
+    link_type: int
+    data: bytes
+
+
+MAX_PAYLOAD_BYTES = 1500
+
+
+@dataclass(frozen=True, slots=True)
+class PacketSummary:
+    """What a decoder says of one frame (ARCHITECTURE.md, "Decoding rules").
+
+    src, dst: 16-byte host keys, network order, IPv4 as ::ffff:a.b.c.d; b"" unless `status` is IP.
+    protocol: IP protocol number, or None when it was not captured.
+    ports: (source, destination), or None.
+    tcp_flags: the 14th byte of the TCP header, or None.
+    payload: what TCP or UDP carries, at most the first `MAX_PAYLOAD_BYTES` bytes that were captured.
+    """
+
+    status: FrameStatus
+    src: bytes = b""
+    dst: bytes = b""
+    protocol: int | None = None
+    ports: tuple[int, int] | None = None
+    is_fragment: bool = False
+    tcp_flags: int | None = None
+    payload: bytes = b""

@@ -1,0 +1,164 @@
+"""Hosts that may be too many: who gets a row, who leaves for the overflow, who is over the limit.
+
+A host that leaves the table between two rotations does not come back before the next one: it leaves a full table, in which
+only local hosts get rows, and those do not leave.
+
+What it does not do: decode, batch, keep intervals.
+"""
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from fastmon.native.tables.applications cimport AppTable, apps_forget
+from fastmon.native.tables.index cimport NO_ROW
+from fastmon.native.memory cimport grown
+from fastmon.native.tables.hosts cimport (
+    HostRow, HostTable, Traffic, bytes_in, likely_row, passes, set_flag, table_displace, table_find, table_insert,
+)
+from fastmon.native.wire cimport Key, likely, prefetch_write, unlikely
+
+cdef struct Overflow:
+    uint64_t frames_in
+    uint64_t bytes_in
+    uint64_t frames_out
+    uint64_t bytes_out
+
+cdef struct Prefix:
+    Key network
+    Key mask
+
+cdef struct Crossing:
+    Key key
+    int64_t ts_ns
+    uint64_t total_bytes
+
+cdef struct Hosts:
+    HostTable table
+    AppTable apps  # unused without conversations
+    bint has_apps
+    Overflow overflow
+    Overflow overflow_base
+    int64_t limit_bytes
+    Crossing* crossings
+    uint32_t n_crossings
+    uint32_t max_crossings
+    bint crossing_lost  # no memory for it
+    Prefix* locals
+    uint32_t n_locals
+    uint32_t hand  # while the table is full, no row before it is remote
+
+
+cdef inline bint is_local(const Hosts* hosts, const Key* key) noexcept nogil:
+    cdef uint32_t i
+    cdef const Prefix* prefix
+    for i in range(hosts.n_locals):
+        prefix = &hosts.locals[i]
+        if (key.high & prefix.mask.high) == prefix.network.high and (key.low & prefix.mask.low) == prefix.network.low:
+            return True
+    return False
+
+
+cdef inline void record_crossing(Hosts* hosts, HostRow* host, int64_t ts_ns, uint64_t n_following) noexcept nogil:
+    """Flag a host whose total has passed its limit, once; `n_following` bytes of what passed it are still to be added."""
+    cdef Crossing* crossings
+    if hosts.n_crossings == hosts.max_crossings:
+        crossings = <Crossing*>grown(hosts.crossings, &hosts.max_crossings, sizeof(Crossing))
+        if crossings == NULL:
+            hosts.crossing_lost = True
+            return
+        hosts.crossings = crossings
+    set_flag(host)
+    hosts.crossings[hosts.n_crossings].key = host.key
+    hosts.crossings[hosts.n_crossings].ts_ns = ts_ns
+    hosts.crossings[hosts.n_crossings].total_bytes = bytes_in(host) + host.bytes_out + n_following
+    hosts.n_crossings += 1
+
+
+cdef inline void evict(Hosts* hosts, uint32_t row) noexcept nogil:
+    """Move a host's counters into the overflow; what earlier intervals reported stays theirs."""
+    cdef HostRow* host = &hosts.table.rows[row]
+    cdef Traffic* base = &hosts.table.bases[row]
+    hosts.overflow.frames_in += host.packets_in
+    hosts.overflow.bytes_in += bytes_in(host)
+    hosts.overflow.frames_out += host.packets_out
+    hosts.overflow.bytes_out += host.bytes_out
+    hosts.overflow_base.frames_in += base.packets_in
+    hosts.overflow_base.bytes_in += base.bytes_in
+    hosts.overflow_base.frames_out += base.packets_out
+    hosts.overflow_base.bytes_out += base.bytes_out
+    if hosts.has_apps:
+        apps_forget(&hosts.apps, row)
+
+
+cdef inline HostRow* admit(Hosts* hosts, const Key* key, uint32_t hashed) noexcept nogil:
+    """Give an unseen host a row; in a full table a local one takes a remote one's. NULL if there is none for it."""
+    cdef HostTable* table = &hosts.table
+    cdef uint32_t row = table_insert(table, key, hashed)
+    if row != NO_ROW:
+        return &table.rows[row]
+    if not is_local(hosts, key):
+        return NULL
+    while hosts.hand < table.n_rows:
+        row = hosts.hand
+        hosts.hand += 1
+        if not is_local(hosts, &table.rows[row].key):
+            evict(hosts, row)
+            table_displace(table, row, key, hashed)
+            return &table.rows[row]
+    return NULL
+
+
+cdef inline HostRow* find_or_admit(Hosts* hosts, const Key* key, uint32_t hashed) noexcept nogil:
+    cdef uint32_t row = table_find(&hosts.table, key, hashed)
+    return &hosts.table.rows[row] if row != NO_ROW else admit(hosts, key, hashed)
+
+
+cdef inline HostRow* locate(Hosts* hosts, const Key* key, uint32_t hashed, uint32_t row) noexcept nogil:
+    """Return the row of `key`, which is most often number `row`; NULL if it overflows."""
+    cdef HostRow* host = &hosts.table.rows[row]
+    if likely(host.key.low == key.low and host.key.high == key.high):
+        return host
+    return find_or_admit(hosts, key, hashed)
+
+
+cdef inline void touch(Hosts* hosts, HostRow* host, int64_t first_ns, int64_t last_ns, const Key* receiver,
+                       uint64_t n_received) noexcept nogil:
+    """Note when a host had traffic, and whether it passed its limit; `receiver` is about to get `n_received` bytes."""
+    cdef bint is_receiver
+    if first_ns < host.first_seen_ns:
+        host.first_seen_ns = first_ns
+    if last_ns > host.last_seen_ns:
+        host.last_seen_ns = last_ns
+    if unlikely(passes(host, hosts.limit_bytes)):
+        is_receiver = host.key.low == receiver.low and host.key.high == receiver.high
+        record_crossing(hosts, host, last_ns, n_received if is_receiver else 0)
+
+
+cdef inline void add_out(Hosts* hosts, HostRow* host, uint64_t n_bytes, uint64_t n_packets, int64_t first_ns,
+                         int64_t last_ns, const Key* receiver, uint64_t n_received) noexcept nogil:
+    """Add what a host sent; `add_in` will add `n_received` bytes to `receiver`, which may be the same."""
+    if unlikely(host == NULL):
+        hosts.overflow.frames_out += n_packets
+        hosts.overflow.bytes_out += n_bytes
+        return
+    host.bytes_out += n_bytes
+    host.packets_out += n_packets
+    touch(hosts, host, first_ns, last_ns, receiver, n_received)
+
+
+cdef inline void add_in(Hosts* hosts, HostRow* host, uint64_t n_bytes, uint64_t n_packets, int64_t first_ns,
+                        int64_t last_ns) noexcept nogil:
+    """Add what a host received."""
+    if unlikely(host == NULL):
+        hosts.overflow.frames_in += n_packets
+        hosts.overflow.bytes_in += n_bytes
+        return
+    host.bytes_in_and_flag += n_bytes
+    host.packets_in += n_packets
+    touch(hosts, host, first_ns, last_ns, &host.key, 0)
+
+
+cdef inline uint32_t prefetch_row(Hosts* hosts, uint32_t hashed) noexcept nogil:
+    """Fetch the row that is most likely the host's, and return its number."""
+    cdef uint32_t row = likely_row(&hosts.table, hashed)
+    prefetch_write(&hosts.table.rows[row])
+    return row

@@ -1,0 +1,195 @@
+"""What happens between intervals: everything is settled, shards are merged, a full table makes room, a new interval begins.
+
+What it does not do: make snapshots; `_accounting.pyx` does, after settling and before the new interval.
+"""
+
+from libc.stdint cimport int64_t, uint32_t
+from libc.string cimport memcpy
+
+from fastmon.native.tables.applications cimport apps_begin_interval, apps_merge, apps_merge_tallies, apps_move
+from fastmon.native.tables.conversations cimport (
+    ENDED_END, ENDED_FULL, N_REASONS, RUNNING, UNCREDITED_A, UNCREDITED_B, Conversation, ConversationRecord, closing_reason,
+)
+from fastmon.native.decode.headers cimport N_STATUSES
+from fastmon.native.engine.engine cimport Engine, row_number
+from fastmon.native.engine.conversations cimport Flows, end, end_idle, move_host_totals, move_network_totals, settle
+from fastmon.native.engine.hosts cimport Hosts, add_in, add_out, evict, find_or_admit, is_local
+from fastmon.native.tables.index cimport NO_ROW
+from fastmon.native.tables.hosts cimport (
+    HostRow, HostTable, Traffic, bytes_in, table_find, table_hash, table_move, table_reserve, table_truncate,
+    tally_add,
+)
+from fastmon.native.wire cimport Key
+
+
+cdef inline void settle_all(Engine* engine) noexcept nogil:
+    """Credit what all conversations moved to their applications."""
+    cdef uint32_t row
+    if engine.flows == NULL:
+        return
+    for row in range(engine.flows.table.n_rows):
+        if engine.flows.table.rows[row].state & RUNNING:
+            settle(&engine.hosts, engine.flows, row)
+
+
+cdef inline void end_all_idle(Engine* engine, int64_t now_ns) noexcept nogil:
+    """End the conversations that are idle now, or by the latest frame's time."""
+    cdef uint32_t row
+    if engine.flows == NULL:
+        return
+    for row in range(engine.flows.table.n_rows):
+        end_idle(&engine.hosts, engine.flows, row, max(now_ns, engine.flows.clock_ns))
+
+
+cdef inline void end_all(Engine* engine) noexcept nogil:
+    """End all conversations: the run is over."""
+    cdef uint32_t number
+    cdef Conversation* row
+    cdef Flows* flows = engine.flows
+    if flows == NULL:
+        return
+    for number in range(flows.table.n_rows):
+        row = &flows.table.rows[number]
+        if row.state & RUNNING:
+            end(&engine.hosts, flows, number, closing_reason(row, ENDED_END))
+
+
+cdef inline bint was_idle(const HostTable* table, uint32_t row) noexcept nogil:
+    """Whether a host had no traffic since the last rotation."""
+    return (table.rows[row].packets_in == table.bases[row].packets_in
+            and table.rows[row].packets_out == table.bases[row].packets_out)
+
+
+cdef inline bint find_moved_host(HostTable* table, const Key* key, uint32_t* host) noexcept nogil:
+    cdef uint32_t found = table_find(table, key, table_hash(table, key))
+    host[0] = 0 if found == NO_ROW else found
+    return found != NO_ROW
+
+
+cdef inline void follow_hosts(Engine* engine) noexcept nogil:
+    """Let conversations know where their hosts' rows are after a pruning; end those of a host that it evicted."""
+    cdef uint32_t number
+    cdef Conversation* row
+    cdef ConversationRecord* record
+    cdef bint has_lost
+    for number in range(engine.flows.table.n_rows):
+        row = &engine.flows.table.rows[number]
+        if not row.state & RUNNING:
+            continue
+        record = &engine.flows.table.records[number]
+        has_lost = not find_moved_host(&engine.hosts.table, &record.a, &row.hosts[0]) and not row.state & UNCREDITED_A
+        if not find_moved_host(&engine.hosts.table, &record.b, &row.hosts[1]) and not row.state & UNCREDITED_B:
+            has_lost = True
+        if has_lost:
+            end(&engine.hosts, engine.flows, number, closing_reason(row, ENDED_FULL))
+
+
+cdef inline bint prune(Engine* engine) noexcept nogil:
+    """Make room in a full table: remote hosts that were idle since the last rotation go into the overflow. False: not full."""
+    cdef Hosts* hosts = &engine.hosts
+    cdef HostTable* table = &hosts.table
+    cdef uint32_t row, kept = 0
+    if table.n_rows < table.max_rows:
+        return False
+    for row in range(table.n_rows):
+        if was_idle(table, row) and not is_local(hosts, &table.rows[row].key):
+            evict(hosts, row)
+        else:
+            table_move(table, row, kept)
+            if hosts.has_apps:
+                apps_move(&hosts.apps, row, kept)
+            kept += 1
+    table_truncate(table, kept)
+    return True
+
+
+cdef inline void begin_interval(Engine* engine) noexcept nogil:
+    cdef uint32_t row
+    cdef const HostRow* host
+    cdef Traffic* base
+    cdef bint has_pruned = prune(engine)
+    for row in range(engine.hosts.table.n_rows):
+        host = &engine.hosts.table.rows[row]
+        base = &engine.hosts.table.bases[row]
+        if not was_idle(&engine.hosts.table, row):
+            base.bytes_in = bytes_in(host)
+            base.bytes_out = host.bytes_out
+            base.packets_in = host.packets_in
+            base.packets_out = host.packets_out
+    memcpy(engine.tallies_base, engine.tallies, sizeof(engine.tallies))
+    engine.hosts.overflow_base = engine.hosts.overflow
+    if engine.hosts.has_apps:
+        apps_begin_interval(&engine.hosts.apps)
+    if engine.flows != NULL:
+        engine.flows.counts_base = engine.flows.counts
+        engine.flows.payloads.passed_by_base = engine.flows.payloads.passed_by
+        engine.flows.n_relabellings = 0
+        if has_pruned:
+            follow_hosts(engine)
+
+
+cdef inline void merge_tallies(Engine* engine, const Engine* other) noexcept nogil:
+    cdef int i
+    for i in range(N_STATUSES):
+        tally_add(&engine.tallies[i], other.tallies[i].frames - other.tallies_base[i].frames,
+                  other.tallies[i].bytes - other.tallies_base[i].bytes)
+    engine.hosts.overflow.frames_in += other.hosts.overflow.frames_in - other.hosts.overflow_base.frames_in
+    engine.hosts.overflow.bytes_in += other.hosts.overflow.bytes_in - other.hosts.overflow_base.bytes_in
+    engine.hosts.overflow.frames_out += other.hosts.overflow.frames_out - other.hosts.overflow_base.frames_out
+    engine.hosts.overflow.bytes_out += other.hosts.overflow.bytes_out - other.hosts.overflow_base.bytes_out
+    engine.first_ts_ns = min(engine.first_ts_ns, other.first_ts_ns)
+    engine.last_ts_ns = max(engine.last_ts_ns, other.last_ts_ns)
+
+
+cdef inline void merge_counts(Flows* flows, const Flows* other) noexcept nogil:
+    cdef int reason
+    flows.counts.opened += other.counts.opened - other.counts_base.opened
+    for reason in range(N_REASONS):
+        flows.counts.ended[reason] += other.counts.ended[reason] - other.counts_base.ended[reason]
+    flows.payloads.passed_by += other.payloads.passed_by - other.payloads.passed_by_base
+
+
+cdef inline void merge_relabellings(Engine* engine, const Flows* other) noexcept nogil:
+    """Let totals follow the labels that came after an earlier merge.
+
+    Where hosts overflow, theirs stay as they were: a host that left and came back no longer has what was credited to it.
+    """
+    cdef uint32_t i
+    cdef bint has_overflow = engine.hosts.overflow.frames_in != 0 or engine.hosts.overflow.frames_out != 0
+    for i in range(other.n_relabellings):
+        move_network_totals(&engine.hosts, &other.relabellings[i])
+        if not has_overflow:
+            move_host_totals(&engine.hosts, &other.relabellings[i])
+
+
+cdef inline void merge(Engine* engine, Engine* other) noexcept nogil:
+    """Add what `other` accounted since its last rotation; the caller begins a new interval in it."""
+    cdef uint32_t i, hashed
+    cdef const HostRow* host
+    cdef const Traffic* base
+    cdef HostRow* row
+    settle_all(other)
+    for i in range(other.hosts.table.n_rows):
+        host = &other.hosts.table.rows[i]
+        base = &other.hosts.table.bases[i]
+        if was_idle(&other.hosts.table, i):
+            continue
+        table_reserve(&engine.hosts.table, 2)
+        hashed = table_hash(&engine.hosts.table, &host.key)
+        row = NULL
+        if host.packets_out != base.packets_out:
+            row = find_or_admit(&engine.hosts, &host.key, hashed)
+            add_out(&engine.hosts, row, host.bytes_out - base.bytes_out,
+                    host.packets_out - base.packets_out, host.first_seen_ns, host.last_seen_ns, &host.key,
+                    bytes_in(host) - base.bytes_in)
+        if host.packets_in != base.packets_in:
+            row = find_or_admit(&engine.hosts, &host.key, hashed)
+            add_in(&engine.hosts, row, bytes_in(host) - base.bytes_in,
+                   host.packets_in - base.packets_in, host.first_seen_ns, host.last_seen_ns)
+        if engine.hosts.has_apps and row != NULL:
+            apps_merge(&engine.hosts.apps, row_number(engine, row, NO_ROW), &other.hosts.apps, i)
+    merge_tallies(engine, other)
+    if engine.flows != NULL:
+        apps_merge_tallies(&engine.hosts.apps, &other.hosts.apps)
+        merge_counts(engine.flows, other.flows)
+        merge_relabellings(engine, other.flows)

@@ -1,0 +1,187 @@
+"""A closer look at conversations: an accountant's payloads go to the classifier, and its findings back, within a budget of time.
+
+The accountant never waits for it: live, payloads that there is no time for pass by, and are counted. In replay the budget counts
+frames instead of time, so that the same capture always gives the same result.
+
+What it does not do: classify, drain, keep intervals.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Protocol
+
+from fastmon.classify.model import Conversation, Endpoint
+from fastmon.model.names import clean_title
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from fastmon.accounting import Accountant
+    from fastmon.classify import Classifier, Finding
+    from fastmon.model.conversations import Payload
+    from fastmon.model.names import NameBook
+
+__all__ = ["Budget", "Inspector", "LiveBudget", "ReplayBudget"]
+
+WANTED_AFTER_LABEL = 64
+"""Payloads of a conversation that are still looked at when it may tell more: names, other conversations' ports."""
+
+FREE_PAYLOADS = 65_536
+"""Replay: payloads that are looked at whatever the budget is, unless it is 0: all of a small capture."""
+
+FRAME_NS, PAYLOAD_NS = 50, 20_000
+"""Replay: what accounting a frame and looking at a payload are taken to cost."""
+
+LONGEST_TURN_NS = 20_000_000
+"""Live: the kernel's ring fills while payloads are looked at."""
+
+_UNLIMITED = 1 << 62
+
+
+class Budget(Protocol):
+    """How many payloads may be looked at, and for how long."""
+
+    pauses: bool
+
+    def allowance(self, n_frames: int, n_left: int) -> int:
+        """Return how many payloads may be kept, after `n_frames` more frames, with `n_left` of the last allowance unused."""
+        ...
+
+    def begin_turn(self) -> None:
+        """Begin to look at payloads."""
+        ...
+
+    def is_over(self) -> bool:
+        """Tell whether the turn has lasted long enough."""
+        ...
+
+
+class ReplayBudget:
+    """A share of the time of a replay, 0 to 100 %, as if each frame and each payload always cost the same; 100: no limit."""
+
+    pauses = True
+
+    def __init__(self, percent: int) -> None:
+        self._frames_per_payload = PAYLOAD_NS * (100 - percent) // (FRAME_NS * percent) if percent else 0
+        self._n_free = FREE_PAYLOADS if percent else 0
+        self._n_frames = 0
+        self._is_unlimited = percent >= 100
+
+    def allowance(self, n_frames: int, n_left: int) -> int:
+        """Return the payloads that these frames and all before them have earned."""
+        if self._is_unlimited:
+            return _UNLIMITED
+        n_free, self._n_free = self._n_free, 0
+        if not self._frames_per_payload:
+            return 0
+        n_earned, self._n_frames = divmod(self._n_frames + n_frames, self._frames_per_payload)
+        return n_left + n_free + n_earned
+
+    def begin_turn(self) -> None:
+        """Do nothing: a replay waits."""
+
+    def is_over(self) -> bool:
+        """Return False: a replay waits."""
+        return False
+
+
+class LiveBudget:
+    """A share of the time that passes, 0 to 100 %."""
+
+    pauses = False
+
+    def __init__(self, percent: int, now_ns: Callable[[], int] = time.monotonic_ns) -> None:
+        self._share = percent / 100
+        self._now_ns = now_ns
+        self._ended_ns = now_ns()
+        self._until_ns = self._ended_ns
+
+    def allowance(self, n_frames: int, n_left: int) -> int:  # noqa: ARG002 - here time decides
+        """Return as many as there is room for."""
+        return _UNLIMITED if self._share else 0
+
+    def begin_turn(self) -> None:
+        """Take the share of the time since the last turn."""
+        now_ns = self._now_ns()
+        earned_ns = (now_ns - self._ended_ns) * self._share / max(1 - self._share, 0.01)
+        self._until_ns = now_ns + min(int(earned_ns), LONGEST_TURN_NS)
+
+    def is_over(self) -> bool:
+        """Tell whether that has passed."""
+        self._ended_ns = self._now_ns()
+        return self._ended_ns >= self._until_ns
+
+
+class Inspector:
+    """Shows the payloads that one accountant keeps to a classifier.
+
+    names: takes what is learnt of hosts' names; it may be shared with other inspectors.
+    keeps_names: remember the names of conversations for `take_names`.
+    """
+
+    def __init__(
+        self,
+        accountant: Accountant,
+        classifier: Classifier,
+        budget: Budget,
+        names: NameBook,
+        *,
+        keeps_names: bool = False,
+    ) -> None:
+        self._accountant = accountant
+        self._classifier = classifier
+        self._budget = budget
+        self._book = names
+        self._names: dict[int, str] | None = {} if keeps_names else None
+        self._waiting: deque[Payload] = deque()
+        self._done: set[int] = set()  # conversations that wait with more payloads than were wanted
+        accountant.pauses = budget.pauses
+        accountant.payload_allowance = budget.allowance(0, 0)
+
+    def look(self, n_frames: int) -> None:
+        """Look at what came with the last `n_frames` frames, for as long as the budget allows."""
+        self._budget.begin_turn()
+        if not self._waiting:  # else what comes passes by
+            self._done.clear()
+            self._waiting.extend(self._accountant.take_payloads())
+        while self._waiting:
+            self._inspect(self._waiting.popleft())
+            if self._budget.is_over():
+                break
+        self._accountant.payload_allowance = self._budget.allowance(n_frames, self._accountant.payload_allowance)
+
+    def take_names(self, ended: NDArray[np.void]) -> list[str | None]:
+        """Return the names of conversations that have ended, in their order, and forget them."""
+        tokens = ended["token"].tolist()
+        for token in tokens:
+            self._classifier.forget(token)
+        if self._names is None:
+            return [None] * len(tokens)
+        return [self._names.pop(token, None) for token in tokens]
+
+    def _inspect(self, payload: Payload) -> None:
+        if payload.token in self._done:
+            return
+        conversation = Conversation(
+            payload.token,
+            payload.protocol,
+            Endpoint(payload.a_host, payload.a_port),
+            Endpoint(payload.b_host, payload.b_port),
+        )
+        finding = self._classifier.inspect(conversation, payload.data, payload.from_a, payload.ts_ns)
+        if finding is not None:
+            self._take(payload.token, finding)
+
+    def _take(self, token: int, finding: Finding) -> None:
+        if not finding.wants_more:
+            self._done.add(token)
+        is_running = self._accountant.label(token, finding.app, WANTED_AFTER_LABEL if finding.wants_more else 0)
+        if finding.name and self._names is not None and is_running and (name := clean_title(finding.name)):
+            self._names[token] = name
+        if finding.facts:
+            self._book.tell(finding.facts)

@@ -1,0 +1,127 @@
+"""Conversation records: one for each conversation that has ended, as JSON lines or CSV.
+
+What it does not do: show snapshots or alerts.
+"""
+
+from __future__ import annotations
+
+import csv
+from contextlib import suppress
+from typing import TYPE_CHECKING, TextIO
+
+import msgspec
+
+from fastmon.model.addresses import keys_to_text
+from fastmon.model.conversations import ENDED_REASONS, LABELLED_BY
+from fastmon.model.texts import clean_text
+from fastmon.sinks.base import Sink
+from fastmon.sinks.details import app_name
+from fastmon.sinks.hosts import time_texts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from fastmon.model.conversations import EndedConversations
+
+__all__ = ["ConversationSink"]
+
+CSV_COLUMNS = (
+    "protocol",
+    "a_host",
+    "a_port",
+    "b_host",
+    "b_port",
+    "start",
+    "end",
+    "packets_ab",
+    "bytes_ab",
+    "packets_ba",
+    "bytes_ba",
+    "app",
+    "by",
+    "name",
+    "ended",
+)
+
+CHUNK_ROWS = 1 << 12
+"""Conversations that are written at once: a run's end may end a million."""
+
+PROTOCOLS = {
+    1: "icmp",
+    2: "igmp",
+    6: "tcp",
+    17: "udp",
+    47: "gre",
+    50: "esp",
+    51: "ah",
+    58: "icmpv6",
+    89: "ospf",
+    112: "vrrp",
+    132: "sctp",
+}
+"""IANA's keywords of the protocols that are met most; any other is its number."""
+
+
+class ConversationSink(Sink):
+    """Writes to a stream, opened with newline="": CSV with a header, or JSON lines."""
+
+    def __init__(self, stream: TextIO, *, is_csv: bool) -> None:
+        self._stream = stream
+        self._csv = csv.writer(stream, lineterminator="\n") if is_csv else None
+        self._encode = msgspec.json.Encoder().encode
+        if self._csv is not None:
+            self._csv.writerow(CSV_COLUMNS)
+
+    def conversations(self, ended: EndedConversations) -> None:
+        """Write a record for each."""
+        try:
+            for start in range(0, len(ended.rows), CHUNK_ROWS):
+                part = slice(start, start + CHUNK_ROWS)
+                self._write(_columns(ended.rows[part], ended.names[part]))
+            self._stream.flush()
+        except OSError:
+            with suppress(OSError):  # what is left in its buffer would fail again
+                self._stream.close()
+            raise
+
+    def _write(self, rows: Iterator[Sequence[object]]) -> None:
+        if self._csv is not None:
+            self._csv.writerows(rows)
+        else:
+            self._stream.writelines(self._encode(_record(row)).decode() + "\n" for row in rows)
+
+
+def _record(row: Sequence[object]) -> dict[str, object]:
+    """Return a conversation's record; `a` sent the first frame seen."""
+    values = dict(zip(CSV_COLUMNS, row, strict=True))
+    return {
+        "type": "conversation",
+        "protocol": values["protocol"],
+        "a": {"host": values["a_host"], "port": values["a_port"]},
+        "b": {"host": values["b_host"], "port": values["b_port"]},
+        **{name: values[name] for name in CSV_COLUMNS[5:]},
+        "by": values["by"] or None,
+        "name": values["name"] or None,
+    }
+
+
+def _columns(rows: NDArray[np.void], names: Sequence[str | None]) -> Iterator[Sequence[object]]:
+    """Yield the values of `CSV_COLUMNS` for each conversation."""
+    return zip(
+        (PROTOCOLS.get(number, str(number)) for number in rows["protocol"].tolist()),
+        keys_to_text(rows["a"]),
+        rows["a_port"].tolist(),
+        keys_to_text(rows["b"]),
+        rows["b_port"].tolist(),
+        time_texts(rows["first_ns"]),
+        time_texts(rows["last_ns"]),
+        *(rows[name].tolist() for name in ("packets_ab", "bytes_ab", "packets_ba", "bytes_ba")),
+        map(app_name, rows["app"].tolist()),
+        ("" if by == 0 else LABELLED_BY[by] for by in rows["by"].tolist()),
+        (clean_text(name) if name else "" for name in names),
+        map(ENDED_REASONS.__getitem__, rows["ended"].tolist()),
+        strict=True,
+    )

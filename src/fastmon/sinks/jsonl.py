@@ -1,0 +1,157 @@
+"""JSON lines: one object a line, the format that other programs read.
+
+What it does not do: leave hosts out. A record is written a few thousand hosts at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence  # noqa: TC003 - msgspec reads it
+from dataclasses import asdict
+from typing import TYPE_CHECKING, BinaryIO
+
+import msgspec
+
+from fastmon.model.units import format_time
+from fastmon.sinks.base import Sink
+from fastmon.sinks.details import host_details, network_apps
+from fastmon.sinks.hosts import host_columns
+
+if TYPE_CHECKING:
+    from fastmon.model.snapshot import Snapshot
+    from fastmon.policy.limits import Alert
+
+__all__ = ["JsonlSink"]
+
+
+class _Host(msgspec.Struct, frozen=True, gc=False):
+    """A host of a summary; the fields are `hosts.COLUMNS`."""
+
+    host: str
+    bytes_in: int
+    bytes_out: int
+    packets_in: int
+    packets_out: int
+    first_seen: str
+    last_seen: str
+    local: bool
+    flagged: bool
+
+
+class _IntervalHost(_Host, frozen=True, gc=False):
+    """A host of an interval's snapshot."""
+
+    total_bytes_in: int
+    total_bytes_out: int
+
+
+class _Traffic(msgspec.Struct, frozen=True, gc=False):
+    bytes_in: int
+    bytes_out: int
+    packets_in: int
+    packets_out: int
+
+
+class _DetailedHost(_Host, frozen=True, gc=False, omit_defaults=True):
+    """A host of a summary, where conversations are accounted."""
+
+    apps: dict[str, _Traffic]
+    name: str = ""
+    name_from: str = ""
+    mac: str = ""
+    vendor: str = ""
+    addresses: Sequence[str] = ()
+
+
+class _DetailedIntervalHost(_IntervalHost, frozen=True, gc=False, omit_defaults=True):
+    """The same of an interval's snapshot."""
+
+    apps: dict[str, _Traffic]
+    name: str = ""
+    name_from: str = ""
+    mac: str = ""
+    vendor: str = ""
+    addresses: Sequence[str] = ()
+
+
+class JsonlSink(Sink):
+    """Writes snapshots, the summary and alerts to a binary stream, and flushes after each event."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._encoder = msgspec.json.Encoder()
+
+    def snapshot(self, snapshot: Snapshot) -> None:
+        """Write a `snapshot` or `summary` record."""
+        columns = 9 if snapshot.is_summary else 11
+        head = self._encoder.encode(_head(snapshot))
+        self._stream.write(head[:-1] + b',"hosts":[')
+        separator = b""
+        for chunk in snapshot.chunks():
+            values = [*host_columns(chunk)[:columns], *_detail_columns(chunk)]
+            records = self._encoder.encode(list(map(_RECORD_TYPES[len(values)], *values)))[1:-1]
+            self._stream.write(separator + records)
+            separator = b","
+        self._stream.write(b"]}\n")
+        self._stream.flush()
+
+    def alerts(self, alerts: Sequence[Alert]) -> None:
+        """Write an `alert` record for each."""
+        self._stream.write(self._encoder.encode_lines([_alert_record(alert) for alert in alerts]))
+        self._stream.flush()
+
+
+_RECORD_TYPES: dict[int, type[_Host]] = {
+    len(record.__struct_fields__): record for record in (_Host, _IntervalHost, _DetailedHost, _DetailedIntervalHost)
+}
+
+
+def _alert_record(alert: Alert) -> dict[str, object]:
+    return {
+        "type": "alert",
+        "kind": alert.kind,
+        "host": alert.host,
+        "time": format_time(alert.ts_ns),
+        "total_bytes": alert.total_bytes,
+        "limit_bytes": alert.limit_bytes,
+        "local": alert.local,
+    }
+
+
+def _detail_columns(chunk: Snapshot) -> Sequence[Sequence[object]]:
+    """Return the columns that a host has where conversations are accounted, else none."""
+    if chunk.conversations is None:
+        return ()
+    details = host_details(chunk)
+    return (
+        [{app: _Traffic(*traffic) for app, traffic in found.apps.items()} for found in details],
+        *([getattr(found, name) for found in details] for name in ("name", "name_from", "mac", "vendor", "addresses")),
+    )
+
+
+def _head(snapshot: Snapshot) -> dict[str, object]:
+    """Return a snapshot's record without its hosts."""
+    counters = snapshot.counters
+    head: dict[str, object] = {
+        "type": "summary" if snapshot.is_summary else "snapshot",
+        "source": snapshot.source.encode("utf-8", "backslashreplace").decode(),
+        "start": format_time(snapshot.interval.start_ns),
+        "end": format_time(snapshot.interval.end_ns),
+        "frames": counters.frames.frames,
+        "bytes": counters.frames.bytes,
+        "ip": asdict(counters.ip),
+        "non_ip": asdict(counters.non_ip),
+        "undecoded": {reason: asdict(count) for reason, count in counters.undecoded.items()},
+        "dropped": asdict(snapshot.dropped),
+        "packet_log_dropped": snapshot.packet_log_dropped,
+        "overflow": asdict(counters.overflow),
+    }
+    if snapshot.conversations is not None:
+        counts = snapshot.conversations
+        head["apps"] = {app: asdict(count) for app, count in network_apps(snapshot).items()}
+        head["conversations"] = {
+            "opened": counts.opened,
+            "running": counts.running,
+            "ended": counts.ended,
+            "unclassified_for_budget": counts.passed_by,
+        }
+    return head

@@ -1,0 +1,98 @@
+"""The log: one line for each snapshot, alert and problem, in a file that is rotated.
+
+What it does not do: list hosts.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from logging.handlers import RotatingFileHandler
+from typing import TYPE_CHECKING
+
+from fastmon.errors import FastmonError
+from fastmon.model.units import format_time
+from fastmon.sinks.base import Sink, alert_line, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from fastmon.model.snapshot import Snapshot
+    from fastmon.policy.limits import Alert
+
+__all__ = ["LogSink"]
+
+MAX_BYTES = 10_000_000
+KEPT_FILES = 5
+
+
+class LogSink(Sink):
+    """Appends to the file `path`; past `max_bytes` it becomes `path`.1, and so on, of which `kept_files` stay.
+
+    Raises OSError if it cannot be opened; its methods raise FastmonError if it cannot be written.
+    """
+
+    def __init__(self, path: str, max_bytes: int = MAX_BYTES, kept_files: int = KEPT_FILES) -> None:
+        self._path = path
+        self._handler = _RaisingHandler(path, maxBytes=max_bytes, backupCount=kept_files, encoding="utf-8")
+        self._handler.setFormatter(_UtcFormatter("%(asctime)s %(levelname)s %(message)s"))
+
+    def snapshot(self, snapshot: Snapshot) -> None:
+        """Log the totals of an interval or of the run."""
+        counters, dropped = snapshot.counters, snapshot.dropped
+        undecoded = sum(count.frames for count in counters.undecoded.values())
+        fields = {
+            "source": printable(snapshot.source),
+            "start": format_time(snapshot.interval.start_ns),
+            "end": format_time(snapshot.interval.end_ns),
+            "frames": counters.frames.frames,
+            "bytes": counters.frames.bytes,
+            "hosts": len(snapshot),
+            "flagged": int(snapshot.flagged.sum()),
+            "non_ip": counters.non_ip.frames,
+            "undecoded": undecoded,
+            "dropped_kernel": dropped.kernel,
+            "dropped_interface": dropped.interface,
+            "dropped_backlog": dropped.backlog,
+            "packet_log_dropped": snapshot.packet_log_dropped,
+        }
+        kind = "summary" if snapshot.is_summary else "snapshot"
+        self._write("INFO", f"{kind} {' '.join(f'{name}={value}' for name, value in fields.items())}")
+
+    def alerts(self, alerts: Sequence[Alert]) -> None:
+        """Log alerts."""
+        for alert in alerts:
+            self._write("WARNING", alert_line(alert))
+
+    def problem(self, text: str) -> None:
+        """Log a problem."""
+        self._write("ERROR", printable(text))
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._errors():
+            self._handler.close()
+
+    def _write(self, level: str, text: str) -> None:
+        # to the handler alone: what else logs in this process has no part in it
+        with self._errors():
+            self._handler.handle(logging.makeLogRecord({"levelname": level, "msg": text}))
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise FastmonError(f"cannot write the log {printable(self._path)}: {error.strerror}") from error
+
+
+class _RaisingHandler(RotatingFileHandler):
+    """Lets its user say that the log cannot be written, in place of a traceback on stderr and silence."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802  (the name is logging's)
+        raise  # noqa: PLE0704  (called in emit's except clause)
+
+
+class _UtcFormatter(logging.Formatter):
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802  (likewise)
+        return format_time(int(record.created * 1e6) * 1000)

@@ -1,0 +1,188 @@
+"""Tables for people: the biggest hosts of each interval, and whatever a person should know about the rest.
+
+What it does not do: show every host; JSON lines and CSV do.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import islice
+from typing import TYPE_CHECKING, TextIO
+
+from fastmon.model.units import NS_PER_S, format_duration, format_rate, format_size, format_time
+from fastmon.sinks.base import Sink, alert_line, printable
+from fastmon.sinks.details import app_name, host_details, network_apps
+from fastmon.sinks.grid import Grid, open_page
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from fastmon.model.snapshot import Count, HostRow, Snapshot
+    from fastmon.policy.limits import Alert
+    from fastmon.sinks.details import HostDetails
+
+__all__ = ["TableSink"]
+
+_NUMBERS = ("bytes in", "bytes out", "total", "packets in", "packets out", "share")
+_TITLES = ("host", "side", *_NUMBERS, "state")
+_DETAILED_TITLES = ("host", "name", "side", *_NUMBERS, "mostly", "state")
+_OPTIONAL = (("packets in", "packets out"), ("share",), ("side",), ("name",), ("mostly",))
+"""In 80 columns there is room for an IPv6 address, its bytes and its state."""
+
+_APP_TITLES = ("application", "bytes", "frames", "share", "hosts")
+MAX_NAME = 32
+
+
+class TableSink(Sink):
+    """Shows the `top` biggest hosts of each snapshot, and alerts between them."""
+
+    def __init__(self, stream: TextIO, top: int) -> None:
+        self._page = open_page(stream)
+        self._top = top
+
+    def snapshot(self, snapshot: Snapshot) -> None:
+        """Show a table, or a line if there was no traffic."""
+        self._page.line(_headline(snapshot), style="bold")
+        if snapshot.counters.frames.frames:
+            self._page.line(_totals(snapshot))
+        if len(snapshot) and self._top:
+            self._page.grid(_grid(snapshot, self._top))
+        self._more(len(snapshot), "hosts")
+        if snapshot.conversations is not None and len(snapshot) and self._top:
+            self._page.line("")
+            self._page.grid(_app_grid(snapshot, self._top))
+            self._more(len(network_apps(snapshot)), "applications")
+        for note in _notes(snapshot):
+            self._page.line(note, style="dim")
+        self._page.line("")
+
+    def _more(self, n_rows: int, what: str) -> None:
+        """Say how many are not shown."""
+        if n_rows > self._top:
+            self._page.line(f"{n_rows - self._top:,} more {what}", style="dim")
+
+    def alerts(self, alerts: Sequence[Alert]) -> None:
+        """Show a line for each."""
+        self._page.line("\n".join(map(alert_line, alerts)), style="bold red")
+
+
+def _headline(snapshot: Snapshot) -> str:
+    start_ns, end_ns = snapshot.interval.start_ns, snapshot.interval.end_ns
+    kind = "summary of " if snapshot.is_summary else ""
+    nothing = "" if snapshot.counters.frames.frames else ": no traffic"
+    if not end_ns:  # no clock ever ran: an empty capture
+        return f"{kind}{printable(snapshot.source)}{nothing}"
+    start, end = _moment(start_ns), _moment(end_ns)
+    if start[:10] == end[:10]:
+        end = end[11:]
+    return f"{kind}{printable(snapshot.source)}  {start} to {end} UTC ({_length(end_ns - start_ns)}){nothing}"
+
+
+def _moment(ts_ns: int) -> str:
+    """Return a time to the millisecond: "2026-01-01 00:00:00.000"."""
+    return format_time(ts_ns)[:23].replace("T", " ")
+
+
+def _length(duration_ns: int) -> str:
+    """Return a duration without the digits that nobody reads."""
+    unit_ns = 1_000_000 if duration_ns < 10 * NS_PER_S else NS_PER_S
+    return format_duration(duration_ns // unit_ns * unit_ns or duration_ns)
+
+
+def _totals(snapshot: Snapshot) -> str:
+    frames, size = snapshot.counters.frames.frames, snapshot.counters.frames.bytes
+    duration_ns = snapshot.interval.end_ns - snapshot.interval.start_ns
+    parts = [f"{len(snapshot):,} hosts", f"{frames:,} frames", format_size(size)]
+    if duration_ns > 0:
+        parts += [f"{frames * NS_PER_S // duration_ns:,} frames/s", format_rate(size, duration_ns)]
+    return ", ".join(parts)
+
+
+def _grid(snapshot: Snapshot, top: int) -> Grid:
+    titles = _TITLES if snapshot.conversations is None else _DETAILED_TITLES
+    grid = Grid(
+        titles,
+        numbers=frozenset(map(titles.index, _NUMBERS)),
+        optional=[frozenset(titles.index(title) for title in group) for group in _OPTIONAL if group[0] in titles],
+        folded=frozenset({0}),
+    )
+    biggest = snapshot.top(top)
+    for number, (row, details) in enumerate(zip(biggest, host_details(biggest), strict=True)):
+        cells = _cells(row, details, snapshot.counters.ip)
+        grid.rows.append([cells[title] for title in titles])
+        if row.flagged:
+            grid.styles[number] = "red"
+    return grid
+
+
+def _cells(row: HostRow, details: HostDetails, ip: Count) -> dict[str, str]:
+    """Return what stands under each title."""
+    total = row.bytes_in + row.bytes_out
+    return {
+        "host": row.host,
+        "name": _shortened(details.name or (f"({details.vendor})" if details.vendor else "")),
+        "side": "local" if row.local else "remote",
+        "bytes in": format_size(row.bytes_in),
+        "bytes out": format_size(row.bytes_out),
+        "total": format_size(total),
+        "packets in": f"{row.packets_in:,}",
+        "packets out": f"{row.packets_out:,}",
+        # one that talks to itself counts each byte twice
+        "share": _share(min(total, ip.bytes), ip),
+        "mostly": next(iter(details.apps), ""),
+        "state": "FLAGGED" if row.flagged else "OK",
+    }
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"
+
+
+def _share(size: int, ip: Count) -> str:
+    """Return how much of the IP bytes this is."""
+    return f"{size / ip.bytes if ip.bytes else 0:.1%}"
+
+
+def _app_grid(snapshot: Snapshot, top: int) -> Grid:
+    """Return the applications with the most bytes, and how many hosts use each."""
+    grid = Grid(_APP_TITLES, numbers=frozenset(range(1, 5)))
+    n_hosts = Counter(map(app_name, snapshot.apps["app"].tolist()))
+    for app, count in islice(network_apps(snapshot).items(), top):
+        hosts = f"{n_hosts[app]:,}" if app in n_hosts else ""
+        grid.rows.append((app, format_size(count.bytes), f"{count.frames:,}", _share(count.bytes, snapshot.counters.ip), hosts))
+    return grid
+
+
+def _notes(snapshot: Snapshot) -> Iterator[str]:
+    """Yield a line for everything beside hosts and applications that is not zero."""
+    counters, dropped = snapshot.counters, snapshot.dropped
+    if counters.non_ip.frames:
+        yield f"not IP: {_count(counters.non_ip.frames, counters.non_ip.bytes)}"
+    reasons = {reason: count for reason, count in counters.undecoded.items() if count.frames}
+    if reasons:
+        texts = (f"{reason.replace('_', ' ')} {_count(count.frames, count.bytes)}" for reason, count in reasons.items())
+        yield f"not decoded: {', '.join(texts)}"
+    counts = snapshot.conversations
+    if counts is not None and (counts.opened or counts.running):
+        forced = f", {counts.ended['full']:,} of them early for want of room" if counts.ended["full"] else ""
+        yield f"conversations: {counts.opened:,} begun, {sum(counts.ended.values()):,} ended{forced}"
+        if counts.passed_by:
+            yield f"payloads not looked at for want of time: {counts.passed_by:,}"
+    overflow = counters.overflow
+    if overflow.frames_in or overflow.frames_out:
+        received, sent = _count(overflow.frames_in, overflow.bytes_in), _count(overflow.frames_out, overflow.bytes_out)
+        yield f"of hosts that did not fit: in {received}, out {sent}"
+    places = (
+        ("in the capture buffer", dropped.kernel),
+        ("at the interface", dropped.interface),
+        ("in the kernel's backlog (whole machine)", dropped.backlog),
+    )
+    losses = [f"{frames:,} {place}" for place, frames in places if frames]
+    if losses:
+        yield f"LOST frames: {', '.join(losses)}"
+    if snapshot.packet_log_dropped:
+        yield f"LOST records of the packet log: {snapshot.packet_log_dropped:,}"
+
+
+def _count(frames: int, size: int) -> str:
+    return f"{frames:,} frames ({format_size(size)})"
