@@ -31,9 +31,9 @@ from fastmon.native.tables.conversations cimport (
 from fastmon.native.decode.headers cimport IP, N_STATUSES, NON_IP, UNSUPPORTED_LINK_TYPE, Cursor, Packet
 from fastmon.native.engine.engine cimport (
     COPY_BYTES, PUSH_DONE, PUSH_REFUSED, Engine, count, decode as decode_frame, engine_init,
-    flush, is_full, note_time, push, push_addresses, set_flow_hash,
+    flush, is_full, note_time, push, push_addresses, set_conversation_hash,
 )
-from fastmon.native.engine.conversations cimport FlowCounts, Flows, is_running, relabel, want_payloads
+from fastmon.native.engine.conversations cimport ConversationTallies, Conversations, is_running, relabel, want_payloads
 from fastmon.native.engine.hosts cimport Crossing, Hosts, Overflow, Prefix, is_local
 from fastmon.native.decode.link cimport enter
 from fastmon.native.engine.payloads cimport Payload, payloads_free, payloads_init
@@ -764,39 +764,39 @@ cdef object taken(const void* rows, uint32_t n_rows, dtype):
     return copy
 
 
-cdef Flows* new_flows(int64_t max_conversations, applications, bint keeps_ended, uint64_t seed) except NULL:
-    """What accounting conversations needs; `flows_free` frees it."""
+cdef Conversations* new_conversations(int64_t max_conversations, applications, bint keeps_ended, uint64_t seed) except NULL:
+    """What accounting conversations needs; `conversations_state_free` frees it."""
     from fastmon.model.conversations import AppTables
 
     tables = applications or AppTables()
     cdef const uint8_t[::1] protocols = tables.protocols
     cdef const uint8_t[::1] tcp_ports = tables.tcp_ports
     cdef const uint8_t[::1] udp_ports = tables.udp_ports
-    cdef Flows* flows
-    flows = <Flows*>calloc(1, sizeof(Flows))
-    if flows == NULL:
+    cdef Conversations* conversations
+    conversations = <Conversations*>calloc(1, sizeof(Conversations))
+    if conversations == NULL:
         raise MemoryError("no memory for conversations")
     try:
-        conversations_init(&flows.table, <uint32_t>max_conversations, seed + 3)
-        payloads_init(&flows.payloads)
+        conversations_init(&conversations.table, <uint32_t>max_conversations, seed + 3)
+        payloads_init(&conversations.payloads)
     except MemoryError:
-        flows_free(flows)
+        conversations_state_free(conversations)
         raise
-    flows.clock_ns = INT64_MIN
-    flows.keeps_ended = keeps_ended
-    memcpy(flows.protocol_apps, &protocols[0], sizeof(flows.protocol_apps))
-    memcpy(flows.tcp_apps, &tcp_ports[0], sizeof(flows.tcp_apps))
-    memcpy(flows.udp_apps, &udp_ports[0], sizeof(flows.udp_apps))
-    return flows
+    conversations.clock_ns = INT64_MIN
+    conversations.keeps_ended = keeps_ended
+    memcpy(conversations.protocol_apps, &protocols[0], sizeof(conversations.protocol_apps))
+    memcpy(conversations.tcp_apps, &tcp_ports[0], sizeof(conversations.tcp_apps))
+    memcpy(conversations.udp_apps, &udp_ports[0], sizeof(conversations.udp_apps))
+    return conversations
 
 
-cdef void flows_free(Flows* flows) noexcept:
-    if flows != NULL:
-        conversations_free(&flows.table)
-        payloads_free(&flows.payloads)
-        free(flows.ended)
-        free(flows.relabellings)
-        free(flows)
+cdef void conversations_state_free(Conversations* conversations) noexcept:
+    if conversations != NULL:
+        conversations_free(&conversations.table)
+        payloads_free(&conversations.payloads)
+        free(conversations.ended)
+        free(conversations.relabellings)
+        free(conversations)
 
 
 cdef class Accountant:
@@ -836,14 +836,14 @@ cdef class Accountant:
             hosts.n_locals += 1
         table_init(&hosts.table, <uint32_t>max_hosts, number)
         if max_conversations != 0:
-            self.engine.flows = new_flows(max_conversations, applications, keep_conversations, number)
+            self.engine.conversations = new_conversations(max_conversations, applications, keep_conversations, number)
             apps_init(&hosts.apps, <uint32_t>max_hosts)
             hosts.has_apps = True
 
     def __dealloc__(self):
         table_free(&self.engine.hosts.table)
         apps_free(&self.engine.hosts.apps)
-        flows_free(self.engine.flows)
+        conversations_state_free(self.engine.conversations)
         log_free(self.engine.log)
         free(self.engine.copies)
         free(self.engine.hosts.crossings)
@@ -877,7 +877,7 @@ cdef class Accountant:
             n_read = self.drain_savefile(reader, max_frames, reading_bound(until_ns))
         if self.engine.hosts.crossing_lost:
             raise MemoryError("no memory for the hosts over their limit")
-        if self.engine.flows != NULL and self.engine.flows.ended_lost:
+        if self.engine.conversations != NULL and self.engine.conversations.ended_lost:
             raise MemoryError("no memory for the conversations that ended")
         return n_read
 
@@ -909,7 +909,7 @@ cdef class Accountant:
 
     cdef int copy_frames(self) except -1:
         """Let the batch hold copies of what it points to: libpcap may give a frame's memory back while it waits there."""
-        if self.engine.flows == NULL:
+        if self.engine.conversations == NULL:
             return 0
         if self.engine.copies == NULL:
             self.engine.copies = <uint8_t*>calloc(BATCH_FRAMES, COPY_BYTES)
@@ -998,7 +998,7 @@ cdef class Accountant:
             return 0
         entry = push_addresses(&self.engine, v6_key(<const uint8_t*>(<bytes>summary.src)),
                                v6_key(<const uint8_t*>(<bytes>summary.dst)), frame.wire_len, frame.ts_ns)
-        if self.engine.flows != NULL:
+        if self.engine.conversations != NULL:
             src_port, dst_port = summary.ports or (0, 0)
             entry.is_conversational = summary.protocol is not None
             entry.protocol = summary.protocol or 0
@@ -1006,7 +1006,7 @@ cdef class Accountant:
             entry.tcp_flags = summary.tcp_flags or 0
             entry.macs = NULL
             set_payload(entry, <const uint8_t*>(<bytes>summary.payload), len(summary.payload))
-            set_flow_hash(&self.engine, entry)
+            set_conversation_hash(&self.engine, entry)
         flush(&self.engine)  # while `summary` has the payload
         return 0
 
@@ -1041,7 +1041,7 @@ cdef class Accountant:
         if FM_DEBUG:
             if not table_is_sound(&self.engine.hosts.table):
                 raise AssertionError("the index of hosts is damaged")
-            if self.engine.flows != NULL and not conversations_are_sound(&self.engine.flows.table):
+            if self.engine.conversations != NULL and not conversations_are_sound(&self.engine.conversations.table):
                 raise AssertionError("the index of conversations is damaged")
         return 0
 
@@ -1083,22 +1083,22 @@ cdef class Accountant:
     @property
     def payload_allowance(self):
         """Further payloads that may be kept for `take_payloads`; nobody looks at them unless this is set."""
-        return 0 if self.engine.flows == NULL else self.engine.flows.payloads.allowance
+        return 0 if self.engine.conversations == NULL else self.engine.conversations.payloads.allowance
 
     @payload_allowance.setter
     def payload_allowance(self, int64_t n_payloads):
-        if self.engine.flows != NULL:
-            self.engine.flows.payloads.allowance = n_payloads
+        if self.engine.conversations != NULL:
+            self.engine.conversations.payloads.allowance = n_payloads
 
     @property
     def pauses(self):
         """Whether `drain` returns early for payloads to be taken, instead of letting frames pass by."""
-        return self.engine.flows != NULL and bool(self.engine.flows.payloads.pauses)
+        return self.engine.conversations != NULL and bool(self.engine.conversations.payloads.pauses)
 
     @pauses.setter
     def pauses(self, bint value):
-        if self.engine.flows != NULL:
-            self.engine.flows.payloads.pauses = value
+        if self.engine.conversations != NULL:
+            self.engine.conversations.payloads.pauses = value
 
     def take_payloads(self):
         """Return the payloads kept since the last call, in the order of their frames."""
@@ -1107,15 +1107,15 @@ cdef class Accountant:
         cdef uint32_t i
         cdef Payload* slot
         payloads = []
-        if self.engine.flows == NULL:
+        if self.engine.conversations == NULL:
             return payloads
-        for i in range(self.engine.flows.payloads.n_filled):
-            slot = &self.engine.flows.payloads.slots[i]
+        for i in range(self.engine.conversations.payloads.n_filled):
+            slot = &self.engine.conversations.payloads.slots[i]
             payloads.append(PayloadTuple(
                 slot.token, slot.protocol, (<uint8_t*>&slot.a)[:16], slot.ports >> 16, (<uint8_t*>&slot.b)[:16],
                 slot.ports & 0xFFFF, bool(slot.from_a), slot.ts_ns, slot.data[:slot.length],
             ))
-        self.engine.flows.payloads.n_filled = 0
+        self.engine.conversations.payloads.n_filled = 0
         return payloads
 
     def label(self, uint64_t token, uint8_t app, uint8_t wanted):
@@ -1125,14 +1125,14 @@ cdef class Accountant:
         """
         cdef uint32_t number = <uint32_t>token
         cdef Conversation* row
-        if self.engine.flows == NULL or not is_running(&self.engine.flows.table, token):
+        if self.engine.conversations == NULL or not is_running(&self.engine.conversations.table, token):
             return False
-        row = &self.engine.flows.table.rows[number]
-        want_payloads(self.engine.flows, number, wanted)
+        row = &self.engine.conversations.table.rows[number]
+        want_payloads(self.engine.conversations, number, wanted)
         if app:
             row.labelled_by = BY_PAYLOAD
             if row.app != app:
-                relabel(&self.engine.hosts, self.engine.flows, number, app)
+                relabel(&self.engine.hosts, self.engine.conversations, number, app)
         return True
 
     def take_conversations(self):
@@ -1141,10 +1141,10 @@ cdef class Accountant:
 
         from fastmon.model.conversations import CONVERSATION_DTYPE
 
-        if self.engine.flows == NULL:
+        if self.engine.conversations == NULL:
             return np.empty(0, CONVERSATION_DTYPE)
-        ended = taken(self.engine.flows.ended, self.engine.flows.n_ended, CONVERSATION_DTYPE)
-        self.engine.flows.n_ended = 0
+        ended = taken(self.engine.conversations.ended, self.engine.conversations.n_ended, CONVERSATION_DTYPE)
+        self.engine.conversations.n_ended = 0
         return ended
 
     def take_packets(self):
@@ -1243,7 +1243,7 @@ cdef class Accountant:
                 at += 1
         return self.freeze(Snapshot(
             interval, self.counters(True), hosts, totals[0], totals[1], marks[0].view(np.bool_), marks[1].view(np.bool_),
-            **self.flow_results(True, n_active),
+            **self.conversation_results(True, n_active),
         ))
 
     cdef object whole_snapshot(self, RowMemory memory, interval):
@@ -1259,7 +1259,7 @@ cdef class Accountant:
             mark[0, row] = is_local(&self.engine.hosts, &self.engine.hosts.table.rows[row].key)
             mark[1, row] = is_flagged(&self.engine.hosts.table.rows[row])
             self.engine.hosts.table.rows[row].bytes_in_and_flag = bytes_in(&self.engine.hosts.table.rows[row])
-        flow_results = self.flow_results(False, n_rows)
+        conversation_results = self.conversation_results(False, n_rows)
         memory.table = self.engine.hosts.table
         self.engine.hosts.table.rows = NULL
         self.engine.hosts.table.bases = NULL
@@ -1268,16 +1268,16 @@ cdef class Accountant:
         hosts = np.frombuffer(memory, HOST_DTYPE) if n_rows else np.empty(0, HOST_DTYPE)
         return self.freeze(Snapshot(
             interval, self.counters(False), hosts, hosts["bytes_in"], hosts["bytes_out"],
-            marks[0].view(np.bool_), marks[1].view(np.bool_), is_summary=True, **flow_results,
+            marks[0].view(np.bool_), marks[1].view(np.bool_), is_summary=True, **conversation_results,
         ))
 
-    cdef dict flow_results(self, bint since_rotation, uint32_t n_hosts):
+    cdef dict conversation_results(self, bint since_rotation, uint32_t n_hosts):
         """Return a snapshot's fields that are of conversations, of an interval's active hosts or of all; none for hosts only."""
         import numpy as np
 
         cdef HostTable* table = &self.engine.hosts.table
         cdef uint32_t row, at = 0
-        if self.engine.flows == NULL:
+        if self.engine.conversations == NULL:
             return {}
         macs = np.empty(n_hosts, np.uint64)
         cdef uint64_t[::1] mac = macs
@@ -1339,17 +1339,17 @@ cdef class Accountant:
     cdef object conversation_counts(self, bint since_rotation):
         from fastmon.model.conversations import ENDED_REASONS, ConversationCounts
 
-        cdef Flows* flows = self.engine.flows
-        cdef FlowCounts base = flows.counts_base
-        cdef uint64_t passed_by = flows.payloads.passed_by
+        cdef Conversations* conversations = self.engine.conversations
+        cdef ConversationTallies base = conversations.counts_base
+        cdef uint64_t passed_by = conversations.payloads.passed_by
         if since_rotation:
-            passed_by -= flows.payloads.passed_by_base
+            passed_by -= conversations.payloads.passed_by_base
         else:
             memset(&base, 0, sizeof(base))
         return ConversationCounts(
-            opened=flows.counts.opened - base.opened,
-            ended={name: flows.counts.ended[i] - base.ended[i] for i, name in enumerate(ENDED_REASONS)},
-            running=flows.counts.opened - sum([flows.counts.ended[i] for i in range(N_REASONS)]),
+            opened=conversations.counts.opened - base.opened,
+            ended={name: conversations.counts.ended[i] - base.ended[i] for i, name in enumerate(ENDED_REASONS)},
+            running=conversations.counts.opened - sum([conversations.counts.ended[i] for i in range(N_REASONS)]),
             passed_by=passed_by,
         )
 

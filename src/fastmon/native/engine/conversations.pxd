@@ -12,7 +12,7 @@ from fastmon.native.engine.entry cimport TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, Ent
 from fastmon.native.tables.conversations cimport (
     BY_NOBODY, BY_PAYLOAD, BY_PORT, CLOSED, CLOSED_BY_FIN, CLOSED_BY_RST, CLOSED_TIMEOUT_NS, ENDED_FULL, ENDED_IDLE,
     FIN_FROM_A, FIN_FROM_B, N_REASONS, RUNNING, TCP, UDP, UNCREDITED_A, UNCREDITED_B, WANTS_PAYLOAD, Conversation,
-    ConversationRecord, ConversationTable, closing_reason, conversation_index, conversation_release, conversation_row,
+    ConversationRecord, ConversationTable, closing_reason, conversation_index, conversation_release, conversation_take_row,
     conversations_reserve, fetch_slot, is_idle, most_silent,
 )
 from fastmon.native.engine.hosts cimport Hosts, is_local
@@ -54,11 +54,11 @@ cdef struct Relabelling:  # what a label moves from one application to another: 
     uint8_t app
     uint8_t uncredited  # UNCREDITED_A, UNCREDITED_B
 
-cdef struct FlowCounts:
+cdef struct ConversationTallies:
     uint64_t opened
     uint64_t[N_REASONS] ended
 
-cdef struct Flows:
+cdef struct Conversations:
     ConversationTable table
     Payloads payloads
     uint8_t[256] protocol_apps
@@ -66,8 +66,8 @@ cdef struct Flows:
     uint8_t[65536] udp_apps
     int64_t clock_ns  # the greatest timestamp of a conversational frame
     uint64_t n_frames
-    FlowCounts counts
-    FlowCounts counts_base  # at the last rotation
+    ConversationTallies counts
+    ConversationTallies counts_base  # at the last rotation
     bint keeps_ended
     bint ended_lost  # no memory for them
     EndedRow* ended
@@ -105,10 +105,10 @@ cdef inline void settle_side(Hosts* hosts, Conversation* row, const Key* key, in
         row.state |= UNCREDITED_B if side else UNCREDITED_A
 
 
-cdef inline void settle(Hosts* hosts, Flows* flows, uint32_t number) noexcept nogil:
+cdef inline void settle(Hosts* hosts, Conversations* conversations, uint32_t number) noexcept nogil:
     """Credit what a conversation moved since the last time to its application."""
-    cdef Conversation* row = &flows.table.rows[number]
-    cdef ConversationRecord* record = &flows.table.records[number]
+    cdef Conversation* row = &conversations.table.rows[number]
+    cdef ConversationRecord* record = &conversations.table.records[number]
     cdef Traffic traffic
     cdef int d
     cdef uint64_t[2] n_bytes
@@ -150,21 +150,21 @@ cdef inline void move_network_totals(Hosts* hosts, const Relabelling* moved) noe
     tally_add(&hosts.apps.total[moved.app], n_packets, n_bytes)
 
 
-cdef inline void keep_relabelling(Flows* flows, const Relabelling* moved) noexcept nogil:
+cdef inline void keep_relabelling(Conversations* conversations, const Relabelling* moved) noexcept nogil:
     cdef Relabelling* relabellings
-    if flows.n_relabellings == flows.max_relabellings:
-        relabellings = <Relabelling*>grown(flows.relabellings, &flows.max_relabellings, sizeof(Relabelling))
+    if conversations.n_relabellings == conversations.max_relabellings:
+        relabellings = <Relabelling*>grown(conversations.relabellings, &conversations.max_relabellings, sizeof(Relabelling))
         if relabellings == NULL:
             return
-        flows.relabellings = relabellings
-    flows.relabellings[flows.n_relabellings] = moved[0]
-    flows.n_relabellings += 1
+        conversations.relabellings = relabellings
+    conversations.relabellings[conversations.n_relabellings] = moved[0]
+    conversations.n_relabellings += 1
 
 
-cdef inline void relabel(Hosts* hosts, Flows* flows, uint32_t number, uint8_t app) noexcept nogil:
+cdef inline void relabel(Hosts* hosts, Conversations* conversations, uint32_t number, uint8_t app) noexcept nogil:
     """Give a conversation another application, and that what was settled before, in the totals."""
-    cdef Conversation* row = &flows.table.rows[number]
-    cdef const ConversationRecord* record = &flows.table.records[number]
+    cdef Conversation* row = &conversations.table.rows[number]
+    cdef const ConversationRecord* record = &conversations.table.records[number]
     cdef Relabelling moved
     cdef int d
     moved.old, moved.app = row.app, app
@@ -178,22 +178,22 @@ cdef inline void relabel(Hosts* hosts, Flows* flows, uint32_t number, uint8_t ap
         moved.packets[d] = record.settled_packets[d]
     move_host_totals(hosts, &moved)
     move_network_totals(hosts, &moved)
-    keep_relabelling(flows, &moved)
+    keep_relabelling(conversations, &moved)
 
 
-cdef inline void keep_ended(Flows* flows, uint32_t number, int reason) noexcept nogil:
-    cdef const Conversation* row = &flows.table.rows[number]
-    cdef const ConversationRecord* record = &flows.table.records[number]
-    cdef EndedRow* ended = flows.ended
-    if flows.n_ended == flows.max_ended:
-        ended = <EndedRow*>grown(ended, &flows.max_ended, sizeof(EndedRow))
+cdef inline void keep_ended(Conversations* conversations, uint32_t number, int reason) noexcept nogil:
+    cdef const Conversation* row = &conversations.table.rows[number]
+    cdef const ConversationRecord* record = &conversations.table.records[number]
+    cdef EndedRow* ended = conversations.ended
+    if conversations.n_ended == conversations.max_ended:
+        ended = <EndedRow*>grown(ended, &conversations.max_ended, sizeof(EndedRow))
         if ended == NULL:
-            flows.ended_lost = True
+            conversations.ended_lost = True
             return
-        flows.ended = ended
-    ended = &flows.ended[flows.n_ended]
-    flows.n_ended += 1
-    ended.token = token_of(&flows.table, number)
+        conversations.ended = ended
+    ended = &conversations.ended[conversations.n_ended]
+    conversations.n_ended += 1
+    ended.token = token_of(&conversations.table, number)
     ended.a = record.a
     ended.b = record.b
     ended.a_port = <uint16_t>(row.ports >> 16)
@@ -210,26 +210,26 @@ cdef inline void keep_ended(Flows* flows, uint32_t number, int reason) noexcept 
     ended.last_ns = row.last_ns
 
 
-cdef inline void end(Hosts* hosts, Flows* flows, uint32_t number, int reason) noexcept nogil:
+cdef inline void end(Hosts* hosts, Conversations* conversations, uint32_t number, int reason) noexcept nogil:
     """End a conversation; its row may be used again."""
-    settle(hosts, flows, number)
-    if flows.keeps_ended:
-        keep_ended(flows, number, reason)
-    flows.counts.ended[reason] += 1
-    conversation_release(&flows.table, number)
+    settle(hosts, conversations, number)
+    if conversations.keeps_ended:
+        keep_ended(conversations, number, reason)
+    conversations.counts.ended[reason] += 1
+    conversation_release(&conversations.table, number)
 
 
-cdef inline void set_first_label(Flows* flows, Conversation* row) noexcept nogil:
+cdef inline void set_first_label(Conversations* conversations, Conversation* row) noexcept nogil:
     """The application by the IP protocol, else by the lower port, else by the higher one."""
     cdef uint16_t low = <uint16_t>(row.ports >> 16)
     cdef uint16_t high = <uint16_t>row.ports
-    cdef const uint8_t* apps = flows.tcp_apps
-    row.app = flows.protocol_apps[row.protocol]
+    cdef const uint8_t* apps = conversations.tcp_apps
+    row.app = conversations.protocol_apps[row.protocol]
     row.labelled_by = BY_PAYLOAD if row.app else BY_NOBODY
     if row.app or (row.protocol != TCP and row.protocol != UDP):
         return
     if row.protocol == UDP:
-        apps = flows.udp_apps
+        apps = conversations.udp_apps
     if low > high:
         low, high = high, low
     row.app = apps[low] if apps[low] else apps[high]
@@ -246,63 +246,63 @@ cdef inline void learn_mac(Hosts* hosts, const Key* key, uint32_t host, const ui
         hosts.apps.macs[host] = number
 
 
-cdef inline void fetch_for_ends(const Hosts* hosts, const Flows* flows, const uint32_t* numbers,
+cdef inline void fetch_for_ends(const Hosts* hosts, const Conversations* conversations, const uint32_t* numbers,
                                 uint32_t n_numbers) noexcept nogil:
     """Fetch what ending these conversations needs, whose records are being fetched."""
     cdef uint32_t i
     cdef int side
     cdef const Conversation* row
     for i in range(n_numbers):
-        row = &flows.table.rows[numbers[i]]
-        fetch_slot(&flows.table, numbers[i])
+        row = &conversations.table.rows[numbers[i]]
+        fetch_slot(&conversations.table, numbers[i])
         for side in range(2):
             prefetch_read(&hosts.table.rows[row.hosts[side]])
             prefetch_read(&hosts.apps.heads[row.hosts[side]])
     for i in range(n_numbers):
-        row = &flows.table.rows[numbers[i]]
+        row = &conversations.table.rows[numbers[i]]
         for side in range(2):
             if row.hosts[side] < hosts.table.n_rows and hosts.apps.heads[row.hosts[side]]:
                 prefetch_read(&hosts.apps.rows[hosts.apps.heads[row.hosts[side]] - 1])
 
 
-cdef inline void make_room(Hosts* hosts, Flows* flows, int64_t now_ns) noexcept nogil:
+cdef inline void make_room(Hosts* hosts, Conversations* conversations, int64_t now_ns) noexcept nogil:
     """End some conversations of a full table, for their rows.
 
     Several, so that the cache lines that each end needs are fetched for all of them before the first.
     """
     cdef uint32_t[MOST_ENDED_FOR_ROOM] numbers
-    cdef uint32_t n_ended = max(<uint32_t>1, min(<uint32_t>MOST_ENDED_FOR_ROOM, flows.table.max_rows // ROWS_PER_ENDED))
+    cdef uint32_t n_ended = max(<uint32_t>1, min(<uint32_t>MOST_ENDED_FOR_ROOM, conversations.table.max_rows // ROWS_PER_ENDED))
     cdef uint32_t i
     cdef const Conversation* row
     for i in range(n_ended):
-        numbers[i] = most_silent(&flows.table)
-        prefetch_write(&flows.table.records[numbers[i]])
-        prefetch_write(&flows.table.records[numbers[i]].hash)
-    fetch_for_ends(hosts, flows, numbers, n_ended)
+        numbers[i] = most_silent(&conversations.table)
+        prefetch_write(&conversations.table.records[numbers[i]])
+        prefetch_write(&conversations.table.records[numbers[i]].hash)
+    fetch_for_ends(hosts, conversations, numbers, n_ended)
     for i in range(n_ended):
-        row = &flows.table.rows[numbers[i]]
-        end(hosts, flows, numbers[i], closing_reason(row, ENDED_IDLE if is_idle(row, now_ns) else ENDED_FULL))
+        row = &conversations.table.rows[numbers[i]]
+        end(hosts, conversations, numbers[i], closing_reason(row, ENDED_IDLE if is_idle(row, now_ns) else ENDED_FULL))
 
 
-cdef inline uint32_t open(Hosts* hosts, Flows* flows, const Entry* entry) noexcept nogil:
+cdef inline uint32_t open(Hosts* hosts, Conversations* conversations, const Entry* entry) noexcept nogil:
     """Begin a conversation with this frame; in a full table others end for it. NO_ROW without memory for the index."""
     cdef uint32_t number
     cdef Conversation* row
     cdef ConversationRecord* record
-    if unlikely(not conversations_reserve(&flows.table)):
+    if unlikely(not conversations_reserve(&conversations.table)):
         return NO_ROW
-    number = conversation_row(&flows.table)
+    number = conversation_take_row(&conversations.table)
     if number == NO_ROW:
-        make_room(hosts, flows, entry.ts_ns)
-        number = conversation_row(&flows.table)
-    row = &flows.table.rows[number]
-    record = &flows.table.records[number]
+        make_room(hosts, conversations, entry.ts_ns)
+        number = conversation_take_row(&conversations.table)
+    row = &conversations.table.rows[number]
+    record = &conversations.table.records[number]
     memset(row, 0, sizeof(Conversation))
     memset(record, 0, sizeof(ConversationRecord))
     record.a = entry.src
     record.b = entry.dst
-    record.hash = entry.flow_hash
-    record.serial = flows.table.next_serial
+    record.hash = entry.conversation_hash
+    record.serial = conversations.table.next_serial
     row.ports = entry.ports
     row.protocol = entry.protocol
     row.state = RUNNING
@@ -312,11 +312,11 @@ cdef inline uint32_t open(Hosts* hosts, Flows* flows, const Entry* entry) noexce
     row.hosts[0] = entry.src_row
     row.hosts[1] = entry.dst_row
     row.first_ns = row.last_ns = entry.ts_ns
-    flows.table.next_serial += 1
-    flows.table.n_running += 1
-    set_first_label(flows, row)
-    conversation_index(&flows.table, number)
-    flows.counts.opened += 1
+    conversations.table.next_serial += 1
+    conversations.table.n_running += 1
+    set_first_label(conversations, row)
+    conversation_index(&conversations.table, number)
+    conversations.counts.opened += 1
     if entry.macs != NULL:
         learn_mac(hosts, &entry.src, entry.src_row, entry.macs + 6)
         learn_mac(hosts, &entry.dst, entry.dst_row, entry.macs)
@@ -336,84 +336,84 @@ cdef inline bint ends_before(const Conversation* row, const Entry* entry) noexce
     return is_idle(row, entry.ts_ns)
 
 
-cdef inline bint is_to_itself(const Flows* flows, uint32_t number) noexcept nogil:
-    cdef const ConversationRecord* record = &flows.table.records[number]
-    cdef uint32_t ports = flows.table.rows[number].ports
+cdef inline bint is_to_itself(const Conversations* conversations, uint32_t number) noexcept nogil:
+    cdef const ConversationRecord* record = &conversations.table.records[number]
+    cdef uint32_t ports = conversations.table.rows[number].ports
     return record.a.low == record.b.low and record.a.high == record.b.high and ports >> 16 == ports & 0xFFFF
 
 
-cdef inline void note_tcp_flags(Flows* flows, uint32_t number, uint8_t flags, int d) noexcept nogil:
-    cdef Conversation* row = &flows.table.rows[number]
+cdef inline void note_tcp_flags(Conversations* conversations, uint32_t number, uint8_t flags, int d) noexcept nogil:
+    cdef Conversation* row = &conversations.table.rows[number]
     if row.state & CLOSED:
         return
     if flags & TCP_RST:
         row.state |= CLOSED_BY_RST
         return
     row.state |= FIN_FROM_B if d else FIN_FROM_A
-    if row.state & FIN_FROM_A and (row.state & FIN_FROM_B or is_to_itself(flows, number)):
+    if row.state & FIN_FROM_A and (row.state & FIN_FROM_B or is_to_itself(conversations, number)):
         row.state |= CLOSED_BY_FIN
 
 
-cdef inline void want_payloads(Flows* flows, uint32_t number, uint32_t wanted) noexcept nogil:
-    flows.table.records[number].wanted = wanted
+cdef inline void want_payloads(Conversations* conversations, uint32_t number, uint32_t wanted) noexcept nogil:
+    conversations.table.records[number].wanted = wanted
     if wanted:
-        flows.table.rows[number].state |= WANTS_PAYLOAD
+        conversations.table.rows[number].state |= WANTS_PAYLOAD
     else:
-        flows.table.rows[number].state &= ~WANTS_PAYLOAD
+        conversations.table.rows[number].state &= ~WANTS_PAYLOAD
 
 
-cdef inline void offer_payload(Flows* flows, uint32_t number, Entry* entry, int d) noexcept nogil:
+cdef inline void offer_payload(Conversations* conversations, uint32_t number, Entry* entry, int d) noexcept nogil:
     cdef Payload* slot
     find_payload(entry)
     if entry.n_captured == 0:
         return
-    slot = payload_slot(&flows.payloads)
+    slot = payload_slot(&conversations.payloads)
     if slot == NULL:
         return
-    want_payloads(flows, number, flows.table.records[number].wanted - 1)
-    slot.token = token_of(&flows.table, number)
-    slot.a = flows.table.records[number].a
-    slot.b = flows.table.records[number].b
-    slot.ports = flows.table.rows[number].ports
+    want_payloads(conversations, number, conversations.table.records[number].wanted - 1)
+    slot.token = token_of(&conversations.table, number)
+    slot.a = conversations.table.records[number].a
+    slot.b = conversations.table.records[number].b
+    slot.ports = conversations.table.rows[number].ports
     slot.protocol = entry.protocol
     slot.from_a = d == 0
     slot.ts_ns = entry.ts_ns
     payload_fill(slot, entry.captured, <uint16_t>entry.n_captured)
 
 
-cdef inline void end_idle(Hosts* hosts, Flows* flows, uint32_t number, int64_t now_ns) noexcept nogil:
-    cdef Conversation* row = &flows.table.rows[number]
+cdef inline void end_idle(Hosts* hosts, Conversations* conversations, uint32_t number, int64_t now_ns) noexcept nogil:
+    cdef Conversation* row = &conversations.table.rows[number]
     if row.state & RUNNING and is_idle(row, now_ns):
-        end(hosts, flows, number, closing_reason(row, ENDED_IDLE))
+        end(hosts, conversations, number, closing_reason(row, ENDED_IDLE))
 
 
-cdef inline void sweep(Hosts* hosts, Flows* flows) noexcept nogil:
+cdef inline void sweep(Hosts* hosts, Conversations* conversations) noexcept nogil:
     """End the idle ones of a few rows."""
     cdef uint32_t _i
-    for _i in range(min(<uint32_t>SWEEP_ROWS, flows.table.n_rows)):
-        end_idle(hosts, flows, flows.table.sweep_hand, flows.clock_ns)
-        flows.table.sweep_hand += 1
-        if flows.table.sweep_hand == flows.table.n_rows:
-            flows.table.sweep_hand = 0
+    for _i in range(min(<uint32_t>SWEEP_ROWS, conversations.table.n_rows)):
+        end_idle(hosts, conversations, conversations.table.sweep_hand, conversations.clock_ns)
+        conversations.table.sweep_hand += 1
+        if conversations.table.sweep_hand == conversations.table.n_rows:
+            conversations.table.sweep_hand = 0
 
 
-cdef inline void count_frame(Hosts* hosts, Flows* flows, Entry* entry, int d) noexcept nogil:
-    """Account a frame, whose hosts have been, in its conversation: in `flow_row`, in direction `d`; NO_ROW: a new one."""
+cdef inline void count_frame(Hosts* hosts, Conversations* conversations, Entry* entry, int d) noexcept nogil:
+    """Account a frame, whose hosts have been, in its conversation: in `conversation_row`, in direction `d`; NO_ROW: a new one."""
     cdef Conversation* row
-    cdef uint32_t number = entry.flow_row
-    if entry.ts_ns > flows.clock_ns:
-        flows.clock_ns = entry.ts_ns
+    cdef uint32_t number = entry.conversation_row
+    if entry.ts_ns > conversations.clock_ns:
+        conversations.clock_ns = entry.ts_ns
     if likely(number != NO_ROW):
-        row = &flows.table.rows[number]
+        row = &conversations.table.rows[number]
         if unlikely(may_have_ended(row, entry.ts_ns)) and ends_before(row, entry):
-            end(hosts, flows, number, closing_reason(row, ENDED_IDLE))
+            end(hosts, conversations, number, closing_reason(row, ENDED_IDLE))
             number = NO_ROW
     if unlikely(number == NO_ROW):
         d = 0
-        number = open(hosts, flows, entry)
+        number = open(hosts, conversations, entry)
         if number == NO_ROW:
             return
-    row = &flows.table.rows[number]
+    row = &conversations.table.rows[number]
     row.bytes[d] += entry.wire_len
     row.packets[d] += 1
     if likely(entry.ts_ns > row.last_ns):
@@ -421,9 +421,9 @@ cdef inline void count_frame(Hosts* hosts, Flows* flows, Entry* entry, int d) no
     elif unlikely(entry.ts_ns < row.first_ns):
         row.first_ns = entry.ts_ns
     if unlikely(entry.tcp_flags & (TCP_FIN | TCP_RST)):
-        note_tcp_flags(flows, number, entry.tcp_flags, d)
+        note_tcp_flags(conversations, number, entry.tcp_flags, d)
     if unlikely(row.state & WANTS_PAYLOAD):
-        offer_payload(flows, number, entry, d)
-    flows.n_frames += 1
-    if flows.n_frames & (SWEEP_FRAMES - 1) == 0:
-        sweep(hosts, flows)
+        offer_payload(conversations, number, entry, d)
+    conversations.n_frames += 1
+    if conversations.n_frames & (SWEEP_FRAMES - 1) == 0:
+        sweep(hosts, conversations)

@@ -14,7 +14,7 @@ from fastmon.native.tables.conversations cimport (
     RUNNING, Conversation, conversation_find, direction, endpoint_hash, record_direction,
 )
 from fastmon.native.decode.headers cimport IP, N_STATUSES, UNSUPPORTED_LINK_TYPE, Cursor, Packet, walk
-from fastmon.native.engine.conversations cimport Flows, count_frame
+from fastmon.native.engine.conversations cimport Conversations, count_frame
 from fastmon.native.engine.hosts cimport Hosts, add_in, add_out, admit, locate, prefetch_row
 from fastmon.native.tables.index cimport NO_ROW, index_fetch, index_likely
 from fastmon.native.decode.link cimport LINK_ETHERNET, enter
@@ -37,7 +37,7 @@ cdef enum:
 
 cdef struct Engine:
     Hosts hosts
-    Flows* flows  # NULL: hosts only
+    Conversations* conversations  # NULL: hosts only
     uint8_t* copies  # COPY_BYTES for each frame of the batch
     bint copies_frames
     Entry[BATCH_FRAMES] batch
@@ -81,35 +81,37 @@ cdef inline void find_hosts(Engine* engine, Entry* entry) noexcept nogil:
     entry.dst_row = prefetch_row(&engine.hosts, entry.dst_hash)
 
 
-cdef inline void find_flow(Engine* engine, Entry* entry) noexcept nogil:
+cdef inline void find_conversation(Engine* engine, Entry* entry) noexcept nogil:
     """Fetch the row that is most likely the conversation's, or what finds the hosts' if there is none."""
-    entry.flow_row = index_likely(&engine.flows.table.index, entry.flow_hash) if entry.is_conversational else NO_ROW
-    if likely(entry.flow_row != NO_ROW):
-        prefetch_write(&engine.flows.table.rows[entry.flow_row])
+    entry.conversation_row = NO_ROW
+    if likely(entry.is_conversational):
+        entry.conversation_row = index_likely(&engine.conversations.table.index, entry.conversation_hash)
+    if likely(entry.conversation_row != NO_ROW):
+        prefetch_write(&engine.conversations.table.rows[entry.conversation_row])
     else:
         fetch_host_slots(engine, entry)
 
 
-cdef inline void find_hosts_by_flow(Engine* engine, Entry* entry) noexcept nogil:
+cdef inline void find_hosts_by_conversation(Engine* engine, Entry* entry) noexcept nogil:
     """Fetch the rows that are most likely the hosts': a known conversation knows them."""
     cdef Conversation* row
-    if unlikely(entry.flow_row == NO_ROW):
+    if unlikely(entry.conversation_row == NO_ROW):
         find_hosts(engine, entry)
         return
-    row = &engine.flows.table.rows[entry.flow_row]
+    row = &engine.conversations.table.rows[entry.conversation_row]
     entry.src_row = row.hosts[0]  # or the other way round
     entry.dst_row = row.hosts[1]
     prefetch_write(&engine.hosts.table.rows[entry.src_row])
     prefetch_write(&engine.hosts.table.rows[entry.dst_row])
 
 
-cdef inline void account_flow(Engine* engine, Entry* entry) noexcept nogil:
-    """Account a frame for its hosts and in its conversation, which is most likely the one at `flow_row`."""
+cdef inline void account_conversation(Engine* engine, Entry* entry) noexcept nogil:
+    """Account a frame for its hosts and in its conversation, which is most likely the one at `conversation_row`."""
     cdef Conversation* row
     cdef HostRow* hosts = engine.hosts.table.rows
     cdef int d = -1
-    if likely(entry.flow_row != NO_ROW):
-        row = &engine.flows.table.rows[entry.flow_row]
+    if likely(entry.conversation_row != NO_ROW):
+        row = &engine.conversations.table.rows[entry.conversation_row]
         if likely(row.state & RUNNING):
             d = direction(row, &hosts[row.hosts[0]].key, &hosts[row.hosts[1]].key, entry)
     if likely(d >= 0):
@@ -121,7 +123,7 @@ cdef inline void account_flow(Engine* engine, Entry* entry) noexcept nogil:
         d = account_hosts_anew(engine, entry)
         if not entry.is_conversational:
             return
-    count_frame(&engine.hosts, engine.flows, entry, d)
+    count_frame(&engine.hosts, engine.conversations, entry, d)
 
 
 cdef inline int account_hosts_anew(Engine* engine, Entry* entry) noexcept nogil:
@@ -134,11 +136,11 @@ cdef inline int account_hosts_anew(Engine* engine, Entry* entry) noexcept nogil:
     entry.src_row = likely_row(&engine.hosts.table, entry.src_hash)
     entry.dst_row = likely_row(&engine.hosts.table, entry.dst_hash)
     account_hosts(engine, entry)
-    entry.flow_row = conversation_find(&engine.flows.table, entry) if entry.is_conversational else NO_ROW
-    if entry.flow_row == NO_ROW:
+    entry.conversation_row = conversation_find(&engine.conversations.table, entry) if entry.is_conversational else NO_ROW
+    if entry.conversation_row == NO_ROW:
         return 0
-    row = &engine.flows.table.rows[entry.flow_row]
-    d = record_direction(&engine.flows.table, entry.flow_row, entry)
+    row = &engine.conversations.table.rows[entry.conversation_row]
+    d = record_direction(&engine.conversations.table, entry.conversation_row, entry)
     row.hosts[d] = entry.src_row
     row.hosts[1 - d] = entry.dst_row
     return d
@@ -156,17 +158,17 @@ cdef inline uint64_t account_host_batch(Engine* engine) noexcept nogil:
     return n_bytes
 
 
-cdef inline uint64_t account_flow_batch(Engine* engine) noexcept nogil:
+cdef inline uint64_t account_conversation_batch(Engine* engine) noexcept nogil:
     """Account the batch for its hosts and conversations; return its bytes."""
     cdef uint32_t i
     cdef uint64_t n_bytes = 0
     for i in range(engine.n_batched):
-        find_flow(engine, &engine.batch[i])
+        find_conversation(engine, &engine.batch[i])
     for i in range(engine.n_batched):
-        find_hosts_by_flow(engine, &engine.batch[i])
+        find_hosts_by_conversation(engine, &engine.batch[i])
     for i in range(engine.n_batched):
         n_bytes += engine.batch[i].wire_len
-        account_flow(engine, &engine.batch[i])
+        account_conversation(engine, &engine.batch[i])
     return n_bytes
 
 
@@ -178,7 +180,7 @@ cdef inline void flush(Engine* engine) noexcept nogil:
     if engine.hosts.table.n_rows == 0:  # the unused row 0 must not be taken for that of the key of zeros
         admit(&engine.hosts, &engine.batch[0].src, engine.batch[0].src_hash)
     tally_add(&engine.tallies[IP], engine.n_batched,
-              account_host_batch(engine) if engine.flows == NULL else account_flow_batch(engine))
+              account_host_batch(engine) if engine.conversations == NULL else account_conversation_batch(engine))
     engine.n_batched = 0
 
 
@@ -225,7 +227,7 @@ cdef inline Entry* push_addresses(Engine* engine, Key src, Key dst, uint32_t wir
     entry.dst = dst
     entry.src_hash = table_hash(&engine.hosts.table, &src)
     entry.dst_hash = table_hash(&engine.hosts.table, &dst)
-    if engine.flows == NULL:
+    if engine.conversations == NULL:
         fetch_host_slots(engine, entry)
     entry.wire_len = wire_len
     entry.ts_ns = ts_ns
@@ -233,20 +235,21 @@ cdef inline Entry* push_addresses(Engine* engine, Key src, Key dst, uint32_t wir
     return entry
 
 
-cdef inline void set_flow_hash(Engine* engine, Entry* entry) noexcept nogil:
+cdef inline void set_conversation_hash(Engine* engine, Entry* entry) noexcept nogil:
     """A hash that is the same in both directions, and fetch its slot."""
-    cdef uint64_t factor = engine.flows.table.hash_factor
-    entry.flow_hash = <uint32_t>(endpoint_hash(entry.src_hash, entry.ports >> 16, factor)
+    cdef uint64_t factor = engine.conversations.table.hash_factor
+    entry.conversation_hash = <uint32_t>(endpoint_hash(entry.src_hash, entry.ports >> 16, factor)
                                  + endpoint_hash(entry.dst_hash, entry.ports & 0xFFFF, factor) + entry.protocol)
-    index_fetch(&engine.flows.table.index, entry.flow_hash)
+    index_fetch(&engine.conversations.table.index, entry.conversation_hash)
 
 
-cdef inline void push_flow(Engine* engine, Entry* entry, const uint8_t* macs, const uint8_t* ip, uint32_t avail) noexcept nogil:
+cdef inline void push_conversation(Engine* engine, Entry* entry, const uint8_t* macs, const uint8_t* ip,
+                                   uint32_t avail) noexcept nogil:
     """Complete an entry with what its conversation needs. `macs`: the frame, if it is an Ethernet frame, else NULL."""
     cdef uint8_t* copy
     describe(entry, ip, avail)
     entry.macs = macs
-    set_flow_hash(engine, entry)
+    set_conversation_hash(engine, entry)
     if engine.copies_frames:
         copy = engine.copies + (engine.n_batched - 1) * COPY_BYTES
         if macs != NULL:
@@ -259,7 +262,7 @@ cdef inline void push_flow(Engine* engine, Entry* entry, const uint8_t* macs, co
 
 cdef inline bint is_full(const Engine* engine) noexcept nogil:
     """Whether payloads must be taken before the next frame."""
-    return engine.flows != NULL and unlikely(must_pause(&engine.flows.payloads))
+    return engine.conversations != NULL and unlikely(must_pause(&engine.conversations.payloads))
 
 
 cdef inline void note_time(Engine* engine, int64_t ts_ns) noexcept nogil:
@@ -305,8 +308,8 @@ cdef inline int add_frame(Engine* engine, uint32_t link_type, const uint8_t* dat
             count(engine, status, wire_len)
             return status
         entry = push_addresses(engine, packet.src, packet.dst, wire_len, ts_ns)
-    if engine.flows != NULL:
-        push_flow(engine, entry, data if link_type == LINK_ETHERNET else NULL, packet.ip, packet.ip_avail)
+    if engine.conversations != NULL:
+        push_conversation(engine, entry, data if link_type == LINK_ETHERNET else NULL, packet.ip, packet.ip_avail)
     return IP
 
 
@@ -331,13 +334,13 @@ cdef inline void take_back(Engine* engine, int status, uint32_t wire_len) noexce
 
 
 cdef inline uint32_t n_payloads(const Engine* engine) noexcept nogil:
-    return 0 if engine.flows == NULL else engine.flows.payloads.n_filled
+    return 0 if engine.conversations == NULL else engine.conversations.payloads.n_filled
 
 
 cdef inline void forget_payloads(Engine* engine, uint32_t n_kept) noexcept nogil:
     """Drop the payloads that came after the first `n_kept`: their bytes were gone when they were taken."""
-    if engine.flows != NULL:
-        engine.flows.payloads.n_filled = n_kept
+    if engine.conversations != NULL:
+        engine.conversations.payloads.n_filled = n_kept
 
 
 cdef inline void forget_macs(Engine* engine) noexcept nogil:

@@ -31,8 +31,8 @@ cdef struct Entry:
     uint32_t wire_len
     bint is_conversational  # the protocol was captured; what follows is set
     int64_t ts_ns
-    uint32_t flow_hash  # the same in both directions
-    uint32_t flow_row  # most likely the conversation's row
+    uint32_t conversation_hash  # the same in both directions
+    uint32_t conversation_row  # most likely the conversation's row
     uint32_t ports  # source << 16 | destination, 0 where there are none
     uint8_t protocol
     uint8_t tcp_flags  # 0 if they were not captured

@@ -12,7 +12,7 @@ from fastmon.native.tables.conversations cimport (
 )
 from fastmon.native.decode.headers cimport N_STATUSES
 from fastmon.native.engine.engine cimport Engine, row_number
-from fastmon.native.engine.conversations cimport Flows, end, end_idle, move_host_totals, move_network_totals, settle
+from fastmon.native.engine.conversations cimport Conversations, end, end_idle, move_host_totals, move_network_totals, settle
 from fastmon.native.engine.hosts cimport Hosts, add_in, add_out, evict, find_or_admit, is_local
 from fastmon.native.tables.index cimport NO_ROW
 from fastmon.native.tables.hosts cimport (
@@ -25,33 +25,33 @@ from fastmon.native.wire cimport Key
 cdef inline void settle_all(Engine* engine) noexcept nogil:
     """Credit what all conversations moved to their applications."""
     cdef uint32_t row
-    if engine.flows == NULL:
+    if engine.conversations == NULL:
         return
-    for row in range(engine.flows.table.n_rows):
-        if engine.flows.table.rows[row].state & RUNNING:
-            settle(&engine.hosts, engine.flows, row)
+    for row in range(engine.conversations.table.n_rows):
+        if engine.conversations.table.rows[row].state & RUNNING:
+            settle(&engine.hosts, engine.conversations, row)
 
 
 cdef inline void end_all_idle(Engine* engine, int64_t now_ns) noexcept nogil:
     """End the conversations that are idle now, or by the latest frame's time."""
     cdef uint32_t row
-    if engine.flows == NULL:
+    if engine.conversations == NULL:
         return
-    for row in range(engine.flows.table.n_rows):
-        end_idle(&engine.hosts, engine.flows, row, max(now_ns, engine.flows.clock_ns))
+    for row in range(engine.conversations.table.n_rows):
+        end_idle(&engine.hosts, engine.conversations, row, max(now_ns, engine.conversations.clock_ns))
 
 
 cdef inline void end_all(Engine* engine) noexcept nogil:
     """End all conversations: the run is over."""
     cdef uint32_t number
     cdef Conversation* row
-    cdef Flows* flows = engine.flows
-    if flows == NULL:
+    cdef Conversations* conversations = engine.conversations
+    if conversations == NULL:
         return
-    for number in range(flows.table.n_rows):
-        row = &flows.table.rows[number]
+    for number in range(conversations.table.n_rows):
+        row = &conversations.table.rows[number]
         if row.state & RUNNING:
-            end(&engine.hosts, flows, number, closing_reason(row, ENDED_END))
+            end(&engine.hosts, conversations, number, closing_reason(row, ENDED_END))
 
 
 cdef inline bint was_idle(const HostTable* table, uint32_t row) noexcept nogil:
@@ -72,16 +72,16 @@ cdef inline void follow_hosts(Engine* engine) noexcept nogil:
     cdef Conversation* row
     cdef ConversationRecord* record
     cdef bint has_lost
-    for number in range(engine.flows.table.n_rows):
-        row = &engine.flows.table.rows[number]
+    for number in range(engine.conversations.table.n_rows):
+        row = &engine.conversations.table.rows[number]
         if not row.state & RUNNING:
             continue
-        record = &engine.flows.table.records[number]
+        record = &engine.conversations.table.records[number]
         has_lost = not find_moved_host(&engine.hosts.table, &record.a, &row.hosts[0]) and not row.state & UNCREDITED_A
         if not find_moved_host(&engine.hosts.table, &record.b, &row.hosts[1]) and not row.state & UNCREDITED_B:
             has_lost = True
         if has_lost:
-            end(&engine.hosts, engine.flows, number, closing_reason(row, ENDED_FULL))
+            end(&engine.hosts, engine.conversations, number, closing_reason(row, ENDED_FULL))
 
 
 cdef inline bint prune(Engine* engine) noexcept nogil:
@@ -120,10 +120,10 @@ cdef inline void begin_interval(Engine* engine) noexcept nogil:
     engine.hosts.overflow_base = engine.hosts.overflow
     if engine.hosts.has_apps:
         apps_begin_interval(&engine.hosts.apps)
-    if engine.flows != NULL:
-        engine.flows.counts_base = engine.flows.counts
-        engine.flows.payloads.passed_by_base = engine.flows.payloads.passed_by
-        engine.flows.n_relabellings = 0
+    if engine.conversations != NULL:
+        engine.conversations.counts_base = engine.conversations.counts
+        engine.conversations.payloads.passed_by_base = engine.conversations.payloads.passed_by
+        engine.conversations.n_relabellings = 0
         if has_pruned:
             follow_hosts(engine)
 
@@ -141,15 +141,15 @@ cdef inline void merge_tallies(Engine* engine, const Engine* other) noexcept nog
     engine.last_ts_ns = max(engine.last_ts_ns, other.last_ts_ns)
 
 
-cdef inline void merge_counts(Flows* flows, const Flows* other) noexcept nogil:
+cdef inline void merge_counts(Conversations* conversations, const Conversations* other) noexcept nogil:
     cdef int reason
-    flows.counts.opened += other.counts.opened - other.counts_base.opened
+    conversations.counts.opened += other.counts.opened - other.counts_base.opened
     for reason in range(N_REASONS):
-        flows.counts.ended[reason] += other.counts.ended[reason] - other.counts_base.ended[reason]
-    flows.payloads.passed_by += other.payloads.passed_by - other.payloads.passed_by_base
+        conversations.counts.ended[reason] += other.counts.ended[reason] - other.counts_base.ended[reason]
+    conversations.payloads.passed_by += other.payloads.passed_by - other.payloads.passed_by_base
 
 
-cdef inline void merge_relabellings(Engine* engine, const Flows* other) noexcept nogil:
+cdef inline void merge_relabellings(Engine* engine, const Conversations* other) noexcept nogil:
     """Let totals follow the labels that came after an earlier merge.
 
     Where hosts overflow, theirs stay as they were: a host that left and came back no longer has what was credited to it.
@@ -189,7 +189,7 @@ cdef inline void merge(Engine* engine, Engine* other) noexcept nogil:
         if engine.hosts.has_apps and row != NULL:
             apps_merge(&engine.hosts.apps, row_number(engine, row, NO_ROW), &other.hosts.apps, i)
     merge_tallies(engine, other)
-    if engine.flows != NULL:
+    if engine.conversations != NULL:
         apps_merge_tallies(&engine.hosts.apps, &other.hosts.apps)
-        merge_counts(engine.flows, other.flows)
-        merge_relabellings(engine, other.flows)
+        merge_counts(engine.conversations, other.conversations)
+        merge_relabellings(engine, other.conversations)

@@ -65,7 +65,7 @@ cdef inline int64_t drain_records_between(Engine* engine, const Interface* inter
     cdef const uint8_t* following
     cdef int64_t ns_per_fraction = 1 if interface.exponent == 9 else 1000
     cdef uint32_t link_type = interface.link_type
-    cdef uint32_t n_together = BATCH_FRAMES if scout == NULL or engine.flows != NULL else SCOUTED_FRAMES
+    cdef uint32_t n_together = BATCH_FRAMES if scout == NULL or engine.conversations != NULL else SCOUTED_FRAMES
     cdef int64_t ts_ns, n_read = 0
     cdef uint32_t cap_len, wire_len
     cdef int status, pushed = PUSH_DONE

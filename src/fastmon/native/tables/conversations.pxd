@@ -57,7 +57,7 @@ cdef extern from *:
     #define FM_TCP_TIMEOUT_NS 300000000000LL
     #define FM_OTHER_TIMEOUT_NS 120000000000LL
 
-    /* An endpoint's part of a flow's hash, keyed twice: by the host's hash, and by an odd factor. */
+    /* An endpoint's part of a conversation's hash, keyed twice: by the host's hash, and by an odd factor. */
     static inline uint64_t fm_endpoint_hash(uint32_t host_hash, uint32_t port, uint64_t factor) {
         uint64_t product = ((uint64_t)port << 32 | host_hash) * factor;
         return product ^ product >> 32;
@@ -149,12 +149,12 @@ cdef inline int record_direction(const ConversationTable* table, uint32_t row, c
 
 cdef inline uint32_t conversation_find(const ConversationTable* table, const Entry* entry) noexcept nogil:
     """The row of a frame's conversation, running; NO_ROW if there is none."""
-    cdef uint32_t number = entry.flow_hash & table.index.bucket_mask
+    cdef uint32_t number = entry.conversation_hash & table.index.bucket_mask
     cdef const Bucket* bucket
     cdef uint32_t found, row
     while True:
         bucket = &table.index.buckets[number]
-        found = slots_of(&table.index, bucket, entry.flow_hash)
+        found = slots_of(&table.index, bucket, entry.conversation_hash)
         while found:
             row = row_in(&table.index, bucket, found)
             if likely(record_direction(table, row, entry) >= 0):
@@ -203,7 +203,7 @@ cdef inline int closing_reason(const Conversation* row, int otherwise) noexcept 
     return ENDED_RST if row.state & CLOSED_BY_RST else otherwise
 
 
-cdef inline uint32_t conversation_row(ConversationTable* table) noexcept nogil:
+cdef inline uint32_t conversation_take_row(ConversationTable* table) noexcept nogil:
     """A row for a new conversation; NO_ROW if one must be ended first."""
     cdef uint32_t row
     if table.free_row:
