@@ -39,7 +39,7 @@ class FakeFrame:
 
 
 class FakeCapture:
-    """Frames, then perhaps an error. Live: `arrive` puts them in; nothing is there before."""
+    """Frames, then perhaps an error. Live: the frame that comes next is held once a drain has stopped before it."""
 
     def __init__(
         self,
@@ -59,6 +59,7 @@ class FakeCapture:
         self.reader = self
         self.n_read = 0
         self.is_open = False
+        self.holds = False
         self.on_wait: Callable[[float], None] = lambda _: None
 
     @property
@@ -67,7 +68,10 @@ class FakeCapture:
 
     @property
     def next_ts_ns(self) -> int | None:
-        return self.frames[0].ts_ns if self.frames and not self.is_live else None
+        return self.frames[0].ts_ns if self.frames and (self.holds or not self.is_live) else None
+
+    def times_ahead(self, n_frames: int) -> list[int]:
+        return [frame.ts_ns for frame in self.frames[:n_frames]]
 
     @property
     def position_bytes(self) -> int:
@@ -82,7 +86,14 @@ class FakeCapture:
         while self.frames and len(taken) < max_frames and (until_ns is None or self.frames[0].ts_ns < until_ns):
             taken.append(self.frames.pop(0))
         self.n_read += len(taken)
+        self.holds = bool(self.frames) and len(taken) < max_frames
         return taken
+
+    def put_back(self, frames: list[FakeFrame]) -> None:
+        """Let frames come again: a drain has stopped before the first of them."""
+        self.frames[:0] = frames
+        self.n_read -= len(frames)
+        self.holds = bool(self.frames)
 
     def read(self, max_frames: int, until_ns: int | None = None) -> list[Frame]:
         raise NotImplementedError
@@ -112,20 +123,35 @@ class FakeAccountant:
         self.limit_bytes = limit_bytes
         self.first_ts_ns: int | None = None
         self.last_ts_ns: int | None = None
+        self.newest_ts_ns: int | None = None
         self.seen: list[FakeFrame] = []
         self.interval: list[FakeFrame] = []
         self.crossings: list[LimitCrossing] = []
         self.flagged: set[bytes] = set()
         self.is_finished = False
 
-    def drain(self, source: FakeCapture, max_frames: int, until_ns: int | None = None) -> int:
+    def drain(self, source: FakeCapture, max_frames: int, until_ns: int | None = None, max_backstep_ns: int | None = None) -> int:
         frames = source.take(max_frames, until_ns)
-        for frame in frames:
+        for index, frame in enumerate(frames):
+            if (
+                self.newest_ts_ns is not None
+                and max_backstep_ns is not None
+                and self.newest_ts_ns - frame.ts_ns > max_backstep_ns
+            ):
+                source.put_back(frames[index:])
+                return index
             self._add(frame)
+            self.newest_ts_ns = max(frame.ts_ns, self.newest_ts_ns or frame.ts_ns)
         if not source.frames and source.error is not None:
             error, source.error = source.error, None
             raise error
         return len(frames)
+
+    def begin_phase(self) -> None:
+        self.newest_ts_ns = None
+
+    def totals(self, interval: Interval) -> Snapshot:
+        return replace(snapshot_of(self.seen, interval, self.flagged, self.seen), is_summary=True)
 
     def account(self, frame: Frame) -> None:
         raise NotImplementedError
@@ -197,9 +223,18 @@ class FakeClock:
 
     def __init__(self, now_ns: int = T0) -> None:
         self.time_ns = now_ns
+        self.set_by_ns = 0
 
     def now_ns(self) -> int:
         return self.time_ns
 
+    def steady_ns(self) -> int:
+        return self.time_ns - self.set_by_ns
+
     def sleep(self, duration_ns: int) -> None:
         self.time_ns += duration_ns
+
+    def set_by(self, step_ns: int) -> None:
+        """Let somebody set the clock."""
+        self.time_ns += step_ns
+        self.set_by_ns += step_ns

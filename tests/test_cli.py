@@ -21,9 +21,9 @@ from typing import IO, TYPE_CHECKING, Any
 import builders as b
 import pytest
 
-from fastmon.config import Options
+from fastmon.config import OutputOptions, RunOptions
 from fastmon.model.frames import Frame
-from fastmon.run.shards import GULP_FRAMES
+from fastmon.run.shards import CHUNK_FRAMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -199,7 +199,9 @@ def test_file_name_that_is_no_unicode(tmp_path: Path) -> None:
 
 
 def test_help_of_each_command_has_every_option() -> None:
-    flags = {flag for option in fields(Options) for flag in option.metadata["flags"]} | {"--config"}
+    flags = {
+        flag for options in (RunOptions, OutputOptions) for option in fields(options) for flag in option.metadata["flags"]
+    } | {"--config"}
     for command in ("live", "replay"):
         result = run(command, "--help", env={**os.environ, "COLUMNS": "200"})
         assert (result.returncode, result.stderr) == (0, "")
@@ -319,11 +321,13 @@ def test_configuration_gives_options_and_the_command_line_wins(capture: Path, co
     [
         ('intervall = "1s"', ["intervall"]),
         ('interval = "5x"', ["interval", "'5x'"]),
-        ("interval = 5", ["interval", "str", "int"]),
-        ('top = "5"', ["top", "int", "str"]),
+        ("interval = [5]", ["interval", "60s", "(5,)"]),
+        ("interval = true", ["interval", "60s", "True"]),
+        ('top = "5"', ["top", "whole number", "'5'"]),
+        ("limit = 1.5", ["limit", "1MB", "1.5"]),
         ('local = "10.0.0.0/8"', ["local"]),
         ("interval = ", ["document"]),
-        ("inner = 1", ["inner", "bool"]),
+        ("inner = 1", ["inner", "true or false", "1"]),
     ],
 )
 def test_wrong_configuration(capture: Path, config: Callable[[str], Path], text: str, words: list[str]) -> None:
@@ -366,7 +370,7 @@ def test_file_that_may_not_be_read(tmp_path: Path) -> None:
     path.chmod(0)
     tmp_path.chmod(0o755)
     code = (
-        "import os, sys, fastmon.library, fastmon.run.inspection, fastmon.sinks.progress, fastmon.sinks.table;"
+        "import os, sys, fastmon.library, fastmon.run.inspection, fastmon.sinks.open, fastmon.sinks.notices, fastmon.sinks.table;"
         "from fastmon.cli import main;"
         f"os.geteuid() == 0 and os.setuid({NOBODY}); sys.exit(main(['replay', 'secret.pcap']))"
     )
@@ -597,7 +601,7 @@ def test_filter_that_does_not_suit_a_later_interface_ends_the_file_with_its_repo
     packet = b.ipv4("10.0.0.1", "10.0.0.2")
     file = b.PcapngFile()
     file.interface(1)
-    for _ in range(GULP_FRAMES):
+    for _ in range(CHUNK_FRAMES):
         file.packet(Frame(0, 34, 1, b.ethernet(b.IPV4, packet)))
     file.interface(101)
     file.packet(Frame(0, 20, 101, packet), interface=1)
@@ -607,7 +611,7 @@ def test_filter_that_does_not_suit_a_later_interface_ends_the_file_with_its_repo
     assert result.returncode == 1
     assert len(result.stderr.splitlines()) == 1
     (summary,) = records(result.stdout)
-    assert summary["ip"] == {"frames": GULP_FRAMES, "bytes": 34 * GULP_FRAMES}
+    assert summary["ip"] == {"frames": CHUNK_FRAMES, "bytes": 34 * CHUNK_FRAMES}
 
 
 def test_filter_that_does_not_suit_the_first_interface_ends_its_file_alone(capture: Path, tmp_path: Path) -> None:

@@ -153,7 +153,7 @@ def test_hosts_only_knows_hosts_only(capture: Path) -> None:
 def test_hosts_only_contradicts_what_needs_conversations(capture: Path, extra: list[str]) -> None:
     result = run(capture, "--hosts-only", *extra)
     assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr.startswith("fastmon: hosts-only: ")
+    assert result.stderr == f"fastmon: --hosts-only cannot be combined with {' '.join(extra).removesuffix(' x.jsonl')}\n"
 
 
 def test_table_shows_applications_and_names(capture: Path) -> None:

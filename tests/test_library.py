@@ -12,7 +12,7 @@ import pytest
 
 import fastmon
 from fastmon.model.frames import Frame
-from fastmon.run.monitor import Control
+from fastmon.run.control import Control
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,23 +99,29 @@ def test_watch_refuses_wrong_options_at_once(capture: Path) -> None:
     "options",
     [
         {"colour": "red"},
-        {"interval": 60},
-        {"limit": 10**6},
-        {"top": "5"},
-        {"top": True},
+        {"interval": [60]},
+        {"interval": True},
+        {"interval": -1},
+        {"interval": float("nan")},
+        {"limit": 1.5},
+        {"limit": -1},
         {"inner": 1},
         {"local": "10.0.0.0/8"},
         {"local": [10]},
         {"workers": None},
         {"filter": b"tcp"},
         {"snaplen": 1.5},
-        {"output": ""},
-        {"log": "a\0b"},
+        {"output": "x"},
+        {"format": "jsonl"},
+        {"log": "x"},
+        {"top": 5},
+        {"conversations": "x"},
+        {"packet_log": "a\0b.csv"},
     ],
 )
 def test_watch_names_the_wrong_option(capture: Path, options: dict[str, Any]) -> None:
     (name,) = options
-    with pytest.raises(fastmon.ConfigError, match=name):
+    with pytest.raises(fastmon.ConfigError, match=name.replace("_", "[-_]")):
         fastmon.watch(capture, **options)
 
 

@@ -22,7 +22,7 @@ from packet_records import Row, expected_row, rows_of, time_text
 import fastmon
 from fastmon.accounting import make_accountant
 from fastmon.capture import open_offline
-from fastmon.config import Options
+from fastmon.config import RunOptions
 from fastmon.errors import ConfigError, FastmonError
 from fastmon.model.frames import Frame
 from fastmon.model.packets import PACKET_DTYPE
@@ -307,7 +307,7 @@ def test_records_of_a_parquet_file_without_its_end_are_counted(
 def test_file_whose_header_does_not_fit_is_empty(tmp_path: Path) -> None:
     files = open_packet_files(str(tmp_path / "x.csv"), 0, 1)
     assert files._raw is not None
-    files._raw.raw.close()  # type: ignore[attr-defined]  # what is in its buffer is lost, as on a full disk
+    files._raw.raw.close()  # what is in its buffer is lost, as on a full disk
     files.abandon()
     assert (tmp_path / "x.csv").read_bytes() == b""
 
@@ -417,28 +417,38 @@ def test_capture_file_is_not_overwritten(tmp_path: Path, capture: Path) -> None:
 @pytest.mark.parametrize("options", [{"packet_log_size": "4000"}, {"packet_log_files": 0}, {"packet_log_size": "much"}])
 def test_wrong_options(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="packet-log"):
-        Options(**options)
+        RunOptions(**options)
 
 
 def test_loss_is_told(capture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A writer that takes nothing: the run says so once while it lasts, and how much is missing at its end."""
-    from fastmon.run.monitor import Plan, Problem, ReplayMonitor
+    from fastmon.run.monitor import Plan, Team, Worker
+    from fastmon.run.replay import ReplayMonitor
+    from fastmon.run.subscriber import Problem, Subscriber
     from fastmon.sinks.table import TableSink
 
-    monkeypatch.setattr(PacketLog, "_is_full", lambda *_: True)
+    problems: list[Problem] = []
+    snapshots: list[fastmon.Snapshot] = []
+
+    class Recorder(Subscriber):
+        def problem(self, problem: Problem) -> None:
+            problems.append(problem)
+
+        def snapshot(self, snapshot: fastmon.Snapshot) -> None:
+            snapshots.append(snapshot)
+
+    monkeypatch.setattr("fastmon.run.queues.BoundedQueue._has_room", lambda *_: False)
     log = PacketLog(str(tmp_path / "x.csv"), 0, 1, waits=False)
     opener = lambda: open_offline(str(capture))  # noqa: E731
-    monitor = ReplayMonitor(Plan("x", 1_000_000), [opener], [make_accountant(packet_log=True)], packet_log=log)
-    *events, summary = monitor.events()
-    problems = [event for event in events if isinstance(event, Problem)]
+    accountant = make_accountant(packet_log=True)
+    ReplayMonitor(Plan("x", 1_000_000), [opener], Team([Worker(accountant)], accountant), Recorder(), None, log).run()
+    *intervals, summary = snapshots
     assert [problem.text.partition(": ")[2] for problem in problems] == [
         "records are dropped: it cannot be written as fast as frames come",
         f"{N_FRAMES:,} records dropped",
     ]
     assert [problem.error for problem in problems] == [None, None]
-    snapshots = [event for event in events if isinstance(event, fastmon.Snapshot)]
-    assert isinstance(summary, fastmon.Snapshot)
-    assert sum(snapshot.packet_log_dropped for snapshot in snapshots) == summary.packet_log_dropped == N_FRAMES
+    assert sum(snapshot.packet_log_dropped for snapshot in intervals) == summary.packet_log_dropped == N_FRAMES
     stream = io.StringIO()
     TableSink(stream, 1).snapshot(summary)
     assert "LOST records of the packet log: 3,000" in stream.getvalue()

@@ -175,7 +175,7 @@ def columns_in(text: str) -> list[str]:
 def test_documented_columns_are_those_written() -> None:
     readme = (ROOT / "README.md").read_text()
     stream = io.StringIO()
-    CsvSink(stream, None)
+    CsvSink(stream)
     assert columns_in(readme[readme.index("**CSV**") :]) == stream.getvalue().strip().split(",")
     assert columns_in(readme[readme.index("As CSV") :]) == list(CSV_COLUMNS)
 

@@ -14,18 +14,20 @@ import numpy as np
 import pytest
 from fakes import T0, FakeFrame, S, key, snapshot_of
 
-from fastmon.errors import FastmonError
 from fastmon.model.snapshot import CHUNK_ROWS, HOST_DTYPE, Count, Counters, Dropped, Interval, Overflow, Snapshot
-from fastmon.policy.limits import Alert, Alerts
+from fastmon.policy.rules import Alert
+from fastmon.run.subscriber import Problem
 from fastmon.sinks.base import printable
 from fastmon.sinks.csv import CsvSink
 from fastmon.sinks.grid import Grid, open_page
 from fastmon.sinks.jsonl import JsonlSink
 from fastmon.sinks.log import LogSink
-from fastmon.sinks.progress import ProgressBar
+from fastmon.sinks.notices import NoticeSink, ProgressBar, ProgressSink
+from fastmon.sinks.output import Writing
 from fastmon.sinks.table import TableSink
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 MINUTE = Interval(T0, T0 + 60 * S)
@@ -61,21 +63,19 @@ def many_hosts(n_hosts: int) -> Snapshot:
     return Snapshot(MINUTE, Counters(), hosts, hosts["bytes_in"], hosts["bytes_out"], marks, marks)
 
 
-def jsonl(*events: Snapshot | Alerts) -> list[dict[str, Any]]:
+def jsonl(*events: Snapshot | Sequence[Alert]) -> list[dict[str, Any]]:
     stream = io.BytesIO()
     sink = JsonlSink(stream)
     for event in events:
-        sink.snapshot(event) if isinstance(event, Snapshot) else sink.alerts(event.alerts)
-    sink.close()
+        sink.snapshot(event) if isinstance(event, Snapshot) else sink.alerts(event)
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
-def table(*events: Snapshot | Alerts, top: int = 20) -> str:
+def table(*events: Snapshot | Sequence[Alert], top: int = 20) -> str:
     stream = io.StringIO()
     sink = TableSink(stream, top)
     for event in events:
-        sink.snapshot(event) if isinstance(event, Snapshot) else sink.alerts(event.alerts)
-    sink.close()
+        sink.snapshot(event) if isinstance(event, Snapshot) else sink.alerts(event)
     return stream.getvalue()
 
 
@@ -86,6 +86,8 @@ def test_jsonl_summary_is_the_contract() -> None:
         "source": "x.pcap",
         "start": "2026-01-01T00:00:00.000000Z",
         "end": "2026-01-01T00:01:00.000000Z",
+        "intervals": 1,
+        "duration_seconds": 60.0,
         "frames": 9,
         "bytes": 900,
         "ip": {"frames": 2, "bytes": 150},
@@ -134,7 +136,7 @@ def test_jsonl_snapshot_has_totals_since_the_start() -> None:
 
 
 def test_jsonl_alerts() -> None:
-    assert jsonl(Alerts(ALERTS)) == [
+    assert jsonl(ALERTS) == [
         {
             "type": "alert",
             "kind": "limit",
@@ -193,8 +195,8 @@ def test_jsonl_is_flushed_after_each_event() -> None:
 
 
 def test_csv_has_one_header_and_every_host() -> None:
-    stream, alerts = io.StringIO(), io.StringIO()
-    sink = CsvSink(stream, alerts)
+    stream = io.StringIO()
+    sink = CsvSink(stream)
     sink.snapshot(snapshot(source='odd, "name"\n.pcap'))
     sink.alerts(ALERTS)
     sink.snapshot(replace(many_hosts(CHUNK_ROWS + 1), is_summary=True))
@@ -222,7 +224,7 @@ def test_csv_has_one_header_and_every_host() -> None:
         **dict.fromkeys(("name", "mac", "vendor", "app", "apps", "addresses"), ""),
     }
     assert [line[5] for line in lines if line[0] == "summary"] == [str(n) for n in range(CHUNK_ROWS + 1)]
-    assert [line.split()[2] for line in alerts.getvalue().splitlines()] == ["10.0.0.1", "2001:db8::1"]
+    assert "ALERT" not in stream.getvalue()
 
 
 def test_table_on_no_terminal_is_plain_and_aligned() -> None:
@@ -294,7 +296,7 @@ def test_share_of_a_host_that_talks_to_itself_is_no_more_than_all() -> None:
 
 
 def test_alert_lines() -> None:
-    assert table(Alerts(ALERTS)) == (
+    assert table(ALERTS) == (
         "ALERT limit: 10.0.0.1 (local) passed 1,000,000 bytes at 2026-01-01T00:00:01.000000Z, total 1,000,400 bytes\n"
         "ALERT limit: 2001:db8::1 (remote) passed 1,000,000 bytes at 2026-01-01T00:00:02.000000Z, total 1,000,001 bytes\n"
     )
@@ -317,10 +319,12 @@ def test_progress_is_shown_of_a_long_replay_on_a_terminal(
     monkeypatch.setenv("TERM", "xterm")
     stream = Terminal() if is_terminal else io.StringIO()
     monkeypatch.setattr("sys.stderr", stream)
-    monkeypatch.setattr("fastmon.sinks.progress.PATIENCE_S", patience_s)
+    monkeypatch.setattr("fastmon.sinks.notices.PATIENCE_S", patience_s)
     bar = ProgressBar(total_bytes)
-    bar.update(total_bytes // 2)
-    bar.hide()
+    if bar.is_wanted:
+        sink = ProgressSink(stream, bar, shows_alerts=False)
+        sink.progress(total_bytes // 2)
+        sink.close()
     assert ("0.5/1.0 GB" in stream.getvalue()) == is_shown
     assert (stream.getvalue() == "") == (not is_shown)
 
@@ -353,10 +357,10 @@ def test_printable(text: str, shown: str) -> None:
 
 def test_log_has_a_line_for_each_event(tmp_path: Path) -> None:
     path = tmp_path / "fastmon.log"
-    sink = LogSink(str(path))
+    sink = LogSink(str(path), Writing())
     sink.snapshot(snapshot(dropped=Dropped(7)))
     sink.alerts(ALERTS)
-    sink.problem("x.pcap: cut\nin the middle")
+    sink.problem(Problem("x.pcap: cut\nin the middle"))
     sink.snapshot(snapshot(counters=COUNTERS, is_summary=True))
     sink.close()
     lines = [line.split(" ", 2) for line in path.read_text().splitlines()]
@@ -376,9 +380,9 @@ def test_log_has_a_line_for_each_event(tmp_path: Path) -> None:
 def test_log_is_appended_to_and_rotated(tmp_path: Path) -> None:
     path = tmp_path / "fastmon.log"
     path.write_text("before\n")
-    sink = LogSink(str(path), max_bytes=500, kept_files=2)
+    sink = LogSink(str(path), Writing(), max_bytes=500, kept_files=2)
     for _ in range(20):
-        sink.problem("x" * 100)
+        sink.problem(Problem("x" * 100))
     sink.close()
     assert sorted(file.name for file in tmp_path.iterdir()) == ["fastmon.log", "fastmon.log.1", "fastmon.log.2"]
     assert all(file.stat().st_size <= 500 for file in tmp_path.iterdir())
@@ -386,43 +390,34 @@ def test_log_is_appended_to_and_rotated(tmp_path: Path) -> None:
 
 def test_log_that_cannot_be_written_raises(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="directory"):
-        LogSink(str(tmp_path / "absent" / "fastmon.log"))
-    sink = LogSink("/dev/full")
-    with pytest.raises(FastmonError, match="cannot write the log /dev/full: No space left"):
-        sink.problem("x")
-    with pytest.raises(FastmonError, match="cannot write the log /dev/full: No space left"):
+        LogSink(str(tmp_path / "absent" / "fastmon.log"), Writing())
+    sink = LogSink("/dev/full", Writing())
+    with pytest.raises(OSError, match="No space left"):
+        sink.problem(Problem("x"))
+    with pytest.raises(OSError, match="No space left"):
         sink.close()
 
 
 @pytest.mark.parametrize("path", [None, "/dev/full"], ids=["closed", "full"])
-def test_csv_goes_on_where_alerts_cannot_be_written(path: str | None) -> None:
-    stream = io.StringIO()
-    alerts = None if path is None else open(path, "w", buffering=1)  # noqa: SIM115, PTH123 - closing it fails too
-    sink = CsvSink(stream, alerts)
+def test_notices_that_cannot_be_written_are_nobodys_problem(path: str | None) -> None:
+    stream = None if path is None else open(path, "w", buffering=1)  # noqa: SIM115, PTH123 - closing it fails too
+    sink = NoticeSink(stream, ProgressBar(0), shows_alerts=True)
     sink.alerts(ALERTS)
-    sink.snapshot(snapshot())
-    assert len(stream.getvalue().splitlines()) > 1
-    if alerts is not None:
+    sink.problem(Problem("x"))
+    if stream is not None:
         with pytest.raises(OSError, match="No space left"):
-            alerts.close()
+            stream.close()
 
 
-class Refusing(io.StringIO):
-    """A stream that refuses its first line."""
-
-    has_refused = False
-
-    def write(self, text: str) -> int:
-        if not self.has_refused:
-            self.has_refused = True
-            raise BlockingIOError
-        return super().write(text)
-
-
-def test_csv_alerts_after_one_that_was_refused() -> None:
-    alerts = Refusing()
-    CsvSink(io.StringIO(), alerts).alerts(ALERTS)
-    assert alerts.getvalue().split()[2] == "2001:db8::1"
+@pytest.mark.parametrize("shows_alerts", [True, False])
+def test_notices_are_lines(shows_alerts: bool) -> None:
+    stream = io.StringIO()
+    sink = NoticeSink(stream, ProgressBar(0), shows_alerts=shows_alerts)
+    sink.alerts(ALERTS)
+    sink.problem(Problem("x.pcap: cut\nin the middle"))
+    *alerts, last = stream.getvalue().splitlines()
+    assert last == "fastmon: x.pcap: cut\\nin the middle"
+    assert [line.split()[0] for line in alerts] == (["ALERT", "ALERT"] if shows_alerts else [])
 
 
 LONG = "2001:db8:1111:2222:3333:4444:5555:6666"

@@ -57,7 +57,7 @@ def jsonl(snapshot: Snapshot) -> dict[str, Any]:
 
 def csv_rows(snapshot: Snapshot) -> list[dict[str, str]]:
     stream = io.StringIO()
-    CsvSink(stream, None).snapshot(snapshot)
+    CsvSink(stream).snapshot(snapshot)
     return list(csv.DictReader(io.StringIO(stream.getvalue())))
 
 

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
         TruncatedCaptureError,
         UnsupportedLinkTypeError,
     )
-    from fastmon.library import watch
+    from fastmon.library import analyze, watch
     from fastmon.model.snapshot import HOST_DTYPE, Count, Counters, Dropped, HostRow, Interval, Overflow, Snapshot
-    from fastmon.policy.limits import Alert
+    from fastmon.policy.rules import Alert
 
     __version__: str
 
@@ -49,6 +49,7 @@ __all__ = [
     "Snapshot",
     "TruncatedCaptureError",
     "UnsupportedLinkTypeError",
+    "analyze",
     "interfaces",
     "make_accountant",
     "open_live",
@@ -60,8 +61,8 @@ _HOMES = {
     "accounting": ("Accountant", "make_accountant"),
     "capture": ("Capture", "InterfaceInfo", "interfaces", "open_live", "open_offline"),
     "errors": tuple(name for name in __all__ if name.endswith("Error")),
-    "library": ("watch",),
-    "policy.limits": ("Alert",),
+    "library": ("analyze", "watch"),
+    "policy.rules": ("Alert",),
     "model.snapshot": ("HOST_DTYPE", "Count", "Counters", "Dropped", "HostRow", "Interval", "Overflow", "Snapshot"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

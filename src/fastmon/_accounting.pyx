@@ -862,7 +862,14 @@ cdef class Accountant:
             raise RuntimeError("the accountant has finished")
         return 0
 
-    def drain(self, source, int64_t max_frames, until_ns=None):
+    @property
+    def newest_ts_ns(self):
+        return self.last_ts_ns
+
+    def begin_phase(self):
+        pass
+
+    def drain(self, source, int64_t max_frames, until_ns=None, max_backstep_ns=None):
         """Account up to `max_frames` frames of `source`, a capture or its reader; return their number."""
         cdef int64_t n_read
         self.check_usable()

@@ -44,7 +44,20 @@ class Accountant(Protocol):
         """The greatest one."""
         ...
 
-    def drain(self, source: Capture, max_frames: int, until_ns: int | None = None) -> int:
+    @property
+    def newest_ts_ns(self) -> int | None:
+        """The greatest timestamp since `begin_phase`; None at a phase's begin."""
+        ...
+
+    def begin_phase(self) -> None:
+        """Forget the newest timestamp."""
+        ...
+
+    def totals(self, interval: Interval) -> Snapshot:
+        """Copy all rows."""
+        ...
+
+    def drain(self, source: Capture, max_frames: int, until_ns: int | None = None, max_backstep_ns: int | None = None) -> int:
         """Account up to `max_frames` frames of `source`; return the number accounted.
 
         Stops early, before the frame, at the first frame whose timestamp is >= `until_ns` (replay: `source.next_ts_ns`

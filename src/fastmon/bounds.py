@@ -40,11 +40,11 @@ DIRECTIONS = ("inout", "in", "out")
 def check_range(name: str, value: int | None, least: int, most: int | None = None) -> None:
     """Raise ConfigError if `value` is below `least` or above `most`; None is allowed."""
     if value is not None and (value < least or (most is not None and value > most)):
-        allowed = f"{least} or more" if most is None else f"{least} to {most}"
-        raise ConfigError(f"{name} is {value}; {allowed} are allowed")
+        allowed = f"at least {least}" if most is None else f"between {least} and {most}"
+        raise ConfigError(f"{name} must be {allowed}, not {value}")
 
 
 def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
     """Raise ConfigError if `value` is none of `choices`."""
     if value not in choices:
-        raise ConfigError(f"{name} is {value!r}; {', '.join(choices)} are allowed")
+        raise ConfigError(f"{name} must be one of {', '.join(choices)}, not {value!r}")

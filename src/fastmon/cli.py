@@ -8,33 +8,35 @@ What it does not do: import at start what only one command needs; `fastmon --hel
 
 from __future__ import annotations
 
-import errno
 import inspect
 import io
 import os
-import stat
 import sys
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import fields
-from functools import cached_property, partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fastmon.config import Options, load_config
-from fastmon.errors import ConfigError, FastmonError
+from fastmon.config import OutputOptions, RunOptions, check_together, load_config
+from fastmon.errors import ConfigError, FastmonError, StoppedError
+from fastmon.model.texts import printable
 from fastmon.signals import Signals
-from fastmon.sinks.base import Sink, printable
+from fastmon.sinks.paths import check_paths
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from typing import TextIO
 
-    from fastmon.model.conversations import EndedConversations
-    from fastmon.model.snapshot import Snapshot
-    from fastmon.policy.limits import Alert
-    from fastmon.run.monitor import Event, LiveMonitor, ReplayMonitor
+    from fastmon.run.control import Control
+    from fastmon.run.live import LiveMonitor
+    from fastmon.run.replay import ReplayMonitor
+    from fastmon.run.subscriber import Subscriber
+    from fastmon.sinks.notices import NoticeSink, ProgressBar
+    from fastmon.sinks.output import Writing
+
+    MonitorMaker = Callable[[Subscriber, bool], "LiveMonitor | ReplayMonitor"]
 
 __all__ = ["main"]
 
@@ -44,11 +46,8 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False, context_settings=
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit code."""
+    """Run the command line; return the exit code. If something that is written to is stuck at the end, the process ends here."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's linear algebra is not used; its threads take time to start
-    if isinstance(sys.stdout, io.TextIOWrapper) and isinstance(sys.stdout.buffer, io.RawIOBase):
-        # Unbuffered (PYTHONUNBUFFERED), it drops what a pipe does not take at once; all that is shown is flushed anyway.
-        sys.stdout = open(sys.stdout.fileno(), "w", encoding=sys.stdout.encoding, closefd=False)  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a file may have any name, also one that the terminal's encoding lacks
             stream.reconfigure(errors="backslashreplace")
@@ -83,6 +82,8 @@ def _status(arguments: Sequence[str]) -> int:
         command = error.ctx.command_path if error.ctx else "fastmon"
         _say(f"{error.format_message().rstrip('.')} (see '{command} --help')")
         return 2
+    except StoppedError:
+        return 0
     except ConfigError as error:
         _say(str(error))
         return 2
@@ -110,12 +111,12 @@ def _say(text: str) -> None:
 
 
 def _with_options(command: Callable[..., int]) -> Callable[..., int]:
-    """Give `command`, which takes them as keywords, every option of `Options`."""
-    types = get_type_hints(Options)
+    """Give `command`, which takes them as keywords, every option of a run and of its results."""
     own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.kind is not p.VAR_KEYWORD]
     options = []
-    for option in fields(Options):
-        value_type = list[str] if option.name == "local" else types[option.name]
+    for option in (*fields(RunOptions), *fields(OutputOptions)):
+        kind = option.metadata["kind"]
+        value_type = list[str] if kind.argument is list else kind.argument
         default = "" if option.default in (None, False, (), "0") else f" [{option.default}]"
         info = typer.Option(
             *option.metadata["flags"],
@@ -131,13 +132,22 @@ def _with_options(command: Callable[..., int]) -> Callable[..., int]:
 ConfigPath = Annotated[str | None, typer.Option(metavar="PATH", help="Take options from this TOML file; those given here win.")]
 
 
-def _options(config: str | None, given: dict[str, Any]) -> Options:
+def _options(config: str | None, given: dict[str, Any], control: Control) -> tuple[RunOptions, OutputOptions]:
     """Return the options of the configuration file and, over them, those of the command line."""
-    values = {} if config is None else load_config(config)
+    values = {} if config is None else load_config(config, partial(_read_config, control))
     for name, value in given.items():
         if value not in (None, []):
             values[name] = tuple(value) if isinstance(value, list) else value
-    return Options(**values)
+    run = RunOptions(**{option.name: values[option.name] for option in fields(RunOptions) if option.name in values})
+    output = OutputOptions(**{option.name: values[option.name] for option in fields(OutputOptions) if option.name in values})
+    check_together(run, output)
+    return run, output
+
+
+def _read_config(control: Control, path: str, n_bytes: int) -> bytes:
+    from fastmon.capture.inputs import read_file
+
+    return read_file(path, n_bytes, lambda: control.stop)
 
 
 def _show_version(wanted: bool) -> None:
@@ -166,17 +176,22 @@ def live(
     **given: Any,
 ) -> int:
     """Account an interface's traffic until Ctrl-C; SIGUSR1 reports at once."""
-    options = _options(config, given)
-    _refuse_overwriting([], options, config)
-
-    from fastmon.library import live_monitor, open_captures
-    from fastmon.run.monitor import Control
+    from fastmon.run.control import Control
 
     control = Control()
     with ExitStack() as stack:
         stack.enter_context(Signals(control))
-        captures = open_captures(interface, options, stack)
-        return _run(live_monitor(captures, options, control), options)
+        run, output = _options(config, given, control)
+        check_paths([], run, output, config)
+
+        from fastmon.library import live_monitor, open_captures
+
+        captures = open_captures(interface, run, stack)
+
+        def make(subscriber: Subscriber, keeps_conversations: bool) -> LiveMonitor:
+            return live_monitor(captures, run, subscriber, control, keeps_conversations=keeps_conversations)
+
+        return _run(make, output, control, is_live=True)
 
 
 @app.command()
@@ -188,18 +203,22 @@ def replay(
     **given: Any,
 ) -> int:
     """Account capture files; the clock is the packets'."""
-    options = _options(config, given)
-    _refuse_overwriting(files, options, config)
+    from fastmon.run.control import Control
 
-    from fastmon.library import replay_monitor, source_openers
-    from fastmon.run.monitor import Control
-    from fastmon.sinks.progress import ProgressBar
-
-    control, bar = Control(), ProgressBar(sum(map(_size_bytes, files)))
+    control = Control()
     with Signals(control):
-        openers = source_openers(files, options, control)
+        run, output = _options(config, given, control)
+        check_paths(files, run, output, config)
+
+        from fastmon.library import replay_monitor, source_openers
+
+        openers = source_openers(files, run, control)
         names = ["standard input" if path == "-" else path for path in files]
-        return _run(replay_monitor(openers, names, options, control, bar.update), options, bar.hide)
+
+        def make(subscriber: Subscriber, keeps_conversations: bool) -> ReplayMonitor:
+            return replay_monitor(openers, names, run, subscriber, control, keeps_conversations=keeps_conversations)
+
+        return _run(make, output, control, is_live=False, files=files)
 
 
 @app.command()
@@ -212,200 +231,40 @@ def interfaces() -> int:
     for interface in available_interfaces():
         state = "up" if interface.is_up else "down"
         grid.rows.append((printable(interface.name), state, ", ".join(interface.addresses), printable(interface.description)))
-    with _output_errors():
-        open_page(_stdout()).grid(grid)
-    return 0
-
-
-def _refuse_overwriting(files: Iterable[str], options: Options, config: str | None) -> None:
-    """Raise ConfigError if a file to be written is one to be read, or is to be written twice."""
-    taken: dict[object, str] = {_identity(0 if file == "-" else file): "a capture file to replay" for file in files}
-    if config is not None:
-        taken[_identity(config)] = "the configuration file"
-    written = (
-        (options.output or "standard output", options.output or 1, "the file of the results"),
-        (options.log, options.log, "the log"),
-        (options.conversations, options.conversations, "the file of the conversations"),
-        (options.packet_log, options.packet_log, "the packet log"),
-    )
-    for name, path, what in written:
-        identity = None if path is None else _identity(path)
-        if identity is not None and identity in taken:
-            raise ConfigError(f"{name} is {taken[identity]}: write to another file")
-        taken[identity] = what
-
-
-def _identity(path: str | int) -> object:
-    """Return what tells a regular file, also one that is not there yet, from all others; None for anything else."""
-    try:
-        status = os.stat(path)  # noqa: PTH116 - it may be a descriptor
-    except FileNotFoundError:
-        return Path(str(path)).resolve()
-    except OSError:
-        return None
-    return (status.st_dev, status.st_ino) if stat.S_ISREG(status.st_mode) else None
-
-
-def _size_bytes(path: str) -> int:
-    """Return a file's size, 0 if it cannot be told."""
-    try:
-        return Path(path).stat().st_size
-    except OSError:
-        return 0
-
-
-def _run(monitor: LiveMonitor | ReplayMonitor, options: Options, before_output: Callable[[], None] = lambda: None) -> int:
-    """Show a monitor's events; return the exit code."""
-    status = 0
-    with _output_errors(), ExitStack() as stack:
-        sinks = _open_sinks(options, stack)
-        events = stack.enter_context(closing(monitor.events()))
-        stack.callback(before_output)
-        for event in events:
-            before_output()
-            status = max(status, _show(event, sinks))
-    return status
-
-
-@contextmanager
-def _output_errors() -> Iterator[None]:
-    """End quietly if the reader of the results has gone, and with one line if they cannot be written."""
-    try:
-        yield
-    except BrokenPipeError:
-        pass
-    except OSError as error:
-        raise FastmonError(f"cannot write the results: {error.strerror}") from error
-
-
-def _show(event: Event, sinks: list[Sink]) -> int:
-    """Show an event in all sinks; return the exit code that it asks for."""
-    from fastmon.model.conversations import EndedConversations
-    from fastmon.model.snapshot import Snapshot
-    from fastmon.policy.limits import Alerts
-
-    if isinstance(event, Snapshot):
-        for sink in sinks:
-            sink.snapshot(event)
-        return 0
-    if isinstance(event, Alerts):
-        for sink in sinks:
-            sink.alerts(event.alerts)
-        return 0
-    if isinstance(event, EndedConversations):
-        return max(_show_conversations(event, sink, sinks) for sink in list(sinks))
-    _say(event.text)
-    for sink in sinks:
-        sink.problem(event.text)
-    if event.error is None:
-        return 0
-    return 2 if isinstance(event.error, ConfigError) else 1
-
-
-def _show_conversations(event: EndedConversations, sink: Sink, sinks: list[Sink]) -> int:
-    """Show conversations in a sink; one that they cannot be written to is given up, and the run goes on."""
-    try:
-        sink.conversations(event)
-    except OSError as error:
-        _say(f"cannot write the conversations: {error.strerror}")
-        sinks.remove(sink)
-        return 1
-    return 0
-
-
-class _LateSink(Sink):
-    """A sink that is opened with the first event: a run that has none leaves a file as it was."""
-
-    def __init__(self, open_sink: Callable[[], Sink], stack: ExitStack) -> None:
-        self._open_sink = open_sink
-        self._stack = stack
-
-    @cached_property
-    def _sink(self) -> Sink:
-        sink = self._open_sink()
-        self._stack.callback(sink.close)
-        return sink
-
-    def snapshot(self, snapshot: Snapshot) -> None:
-        """Show a snapshot."""
-        self._sink.snapshot(snapshot)
-
-    def alerts(self, alerts: Sequence[Alert]) -> None:
-        """Show alerts."""
-        self._sink.alerts(alerts)
-
-    def conversations(self, ended: EndedConversations) -> None:
-        """Show conversations."""
-        self._sink.conversations(ended)
-
-
-def _open_sinks(options: Options, stack: ExitStack) -> list[Sink]:
-    if options.output is None:
-        _stdout()
-    else:
-        _check_writable(options.output)
-    sinks: list[Sink] = [_LateSink(partial(_result_sink, options, stack), stack)]
-    if options.log is not None:
-        from fastmon.sinks.log import LogSink
-
-        try:
-            sinks.append(LogSink(options.log))
-        except OSError as error:
-            raise ConfigError(f"cannot write the log {options.log}: {error.strerror}") from error
-        stack.callback(sinks[-1].close)
-    if options.conversations is not None:
-        _check_writable(options.conversations)
-        sinks.append(_LateSink(partial(_conversation_sink, options.conversations, stack), stack))
-    return sinks
-
-
-def _check_writable(path: str) -> None:
-    """Raise ConfigError if a file cannot be written, and leave it as it is."""
-    try:
-        if Path(path).is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        if Path(path).is_file():
-            os.close(os.open(path, os.O_WRONLY))
-            return
-        folder = Path(path).parent
-        if not Path(path).exists() and not os.access(folder, os.W_OK | os.X_OK):
-            code = errno.EACCES if folder.is_dir() else errno.ENOENT
-            raise OSError(code, os.strerror(code))
-    except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror}") from error
-
-
-def _result_sink(options: Options, stack: ExitStack) -> Sink:
-    """Return the sink of the format that is asked for; each imports what only it needs."""
-    stream = _stdout() if options.output is None else _opened(options.output, stack)
-    if options.format == "jsonl":
-        from fastmon.sinks.jsonl import JsonlSink
-
-        stream.flush()
-        return JsonlSink(stream.buffer)
-    if options.format == "csv":
-        from fastmon.sinks.csv import CsvSink
-
-        return CsvSink(stream, sys.stderr)
-    from fastmon.sinks.table import TableSink
-
-    return TableSink(stream, options.top)
-
-
-def _conversation_sink(path: str, stack: ExitStack) -> Sink:
-    from fastmon.sinks.conversations import ConversationSink
-
-    return ConversationSink(_opened(path, stack), is_csv=path.endswith(".csv"))
-
-
-def _stdout() -> TextIO:
     if sys.stdout is None:
-        raise ConfigError("standard output is closed: name a file with --output")
-    return sys.stdout
+        raise ConfigError("standard output is closed")
+    open_page(sys.stdout).grid(grid)
+    return 0
 
 
-def _opened(path: str, stack: ExitStack) -> TextIO:
+def _run(make: MonitorMaker, output: OutputOptions, control: Control, *, is_live: bool, files: Sequence[str] = ()) -> int:
+    """Run a monitor into the sinks that are asked for; return the exit code."""
+    from fastmon.sinks.notices import NoticeSink, ProgressBar, ProgressSink, total_bytes
+    from fastmon.sinks.open import Sinks
+
+    bar = ProgressBar(total_bytes(files))
+    shows_alerts = output.format == "csv"
+    sinks = Sinks(
+        output,
+        control,
+        is_live=is_live,
+        stdout=sys.stdout,
+        notice_kind=ProgressSink if bar.is_wanted else NoticeSink,
+        open_notices=partial(_open_notices, bar, shows_alerts),
+        before_results=bar.hide,
+    )
     try:
-        return stack.enter_context(Path(path).open("w", encoding="utf-8", newline=""))
-    except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror}") from error
+        make(sinks.subscriber, output.conversations is not None).run()
+    finally:
+        is_complete = sinks.finish()
+        if not is_complete:
+            os._exit(max(sinks.status, 1))  # a thread is stuck in a write: the interpreter would wait for its lock
+    return sinks.status
+
+
+def _open_notices(bar: ProgressBar, shows_alerts: bool, writing: Writing) -> NoticeSink:
+    from fastmon.sinks.notices import NoticeSink, ProgressSink
+    from fastmon.sinks.output import wrap
+
+    stream = None if sys.stderr is None else wrap(sys.stderr, writing)
+    return (ProgressSink if bar.is_wanted else NoticeSink)(stream, bar, shows_alerts=shows_alerts)

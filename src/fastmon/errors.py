@@ -14,6 +14,11 @@ are counted, never raised.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fastmon.model.snapshot import Snapshot
+
 __all__ = [
     "CaptureError",
     "ClosedCaptureError",
@@ -30,7 +35,12 @@ class FastmonError(Exception):
 
 
 class CaptureError(FastmonError):
-    """A source could not be opened or read; what was read before stays accounted."""
+    """A source could not be opened or read; what was read before stays accounted.
+
+    partial: the summary of what could be read, where `analyze` raises this.
+    """
+
+    partial: Snapshot | None = None
 
 
 class ClosedCaptureError(CaptureError):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from fastmon.run.monitor import Control
+    from fastmon.run.control import Control
 
 __all__ = ["Signals", "keep"]
 

@@ -13,7 +13,7 @@ from waiting import wait_until
 from fastmon import library
 from fastmon.accounting import make_accountant
 from fastmon.capture import live, open_live
-from fastmon.config import Options
+from fastmon.config import RunOptions
 
 from .capturing import account, drain
 from .network import CAPTURED, make_bridge, make_pair
@@ -149,7 +149,7 @@ def test_workers_count_nothing_twice_that_came_while_they_joined(sender: Sender,
     shares = [make_accountant(engine) for _ in range(2)]
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
         patch.setattr(library, "open_live", opened)
-        captures = library.open_captures(CAPTURED, Options(workers=2), stack)
+        captures = library.open_captures(CAPTURED, RunOptions(workers=2), stack)
         sent = sender.send(conversations(1_000))
         n_frames = 0
 

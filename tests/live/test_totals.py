@@ -13,7 +13,7 @@ import pytest
 import fastmon
 from fastmon.capture import open_live
 from fastmon.model.snapshot import Snapshot
-from fastmon.run.monitor import Control
+from fastmon.run.control import Control
 
 from .capturing import account
 from .network import CAPTURED

@@ -54,6 +54,10 @@ class Capture(Protocol):
         """Timestamp of the next frame of a file; None at its end, while none is there yet, and for a live source."""
         ...
 
+    def times_ahead(self, n_frames: int) -> list[int]:
+        """Return the timestamps of up to `n_frames` next frames of a file, as far as they are buffered."""
+        ...
+
     @property
     def position_bytes(self) -> int:
         """Bytes of the file read so far, before decompression."""

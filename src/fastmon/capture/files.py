@@ -68,6 +68,10 @@ class FileCapture(Closing):
         """Timestamp of the next frame; None at the end, and while none is there yet."""
         return self.reader.next_ts_ns
 
+    def times_ahead(self, n_frames: int) -> list[int]:  # noqa: ARG002
+        """Return the timestamps of up to `n_frames` next frames, as far as they are buffered."""
+        return []
+
     @property
     def position_bytes(self) -> int:
         """Bytes of the file read so far, before decompression."""

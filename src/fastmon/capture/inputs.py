@@ -20,7 +20,7 @@ from fastmon.errors import CaptureError, StoppedError, TruncatedCaptureError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Input", "open_input"]
+__all__ = ["Input", "open_input", "read_file"]
 
 WAIT_MS = 100
 """The longest wait for a pipe."""
@@ -259,3 +259,15 @@ def open_input(path: str, name: str, is_stopped: Callable[[], bool] = lambda: Fa
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error
             raise CaptureError(f"{name}: {str(reason).lower()}") from error
         raise
+
+
+def read_file(path: str, n_bytes: int, is_stopped: Callable[[], bool] = lambda: False) -> bytes:
+    """Return a file's first `n_bytes` bytes as they are, or all; a pipe is waited for until `is_stopped()` is true.
+
+    Raises OSError or StoppedError.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        return _read_up_to(_Raw(fd, may_wait=not stat.S_ISREG(os.fstat(fd).st_mode)), n_bytes, path, is_stopped)
+    finally:
+        os.close(fd)

@@ -73,6 +73,10 @@ class LiveCapture(Closing):
         self._backlog_before = _backlog_dropped()
         self._dropped = self._dropped_before = Dropped()
 
+    def times_ahead(self, n_frames: int) -> list[int]:  # noqa: ARG002 - an interface does not need it
+        """Return nothing: what comes next has not come yet."""
+        return []
+
     def begin(self, start_ns: int) -> None:
         """Leave out what was captured before `start_ns`, nanoseconds since the epoch, and what has been lost so far."""
         self.reader.start_ns = start_ns

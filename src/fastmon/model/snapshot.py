@@ -213,6 +213,14 @@ class Snapshot:
     addresses: NDArray[np.void] = field(default_factory=no_addresses)
     grouping: Grouping = UNGROUPED
     packet_log_dropped: int = 0
+    run: str = ""
+    n_intervals: int = 1
+    duration_ns: int | None = None
+
+    @property
+    def covered_ns(self) -> int:
+        """The time covered."""
+        return self.interval.end_ns - self.interval.start_ns if self.duration_ns is None else self.duration_ns
 
     def __len__(self) -> int:
         """Return the number of hosts."""
@@ -328,6 +336,8 @@ class Snapshot:
             addresses=_frozen(merged_addresses([part.addresses for part in parts], runs, lengths)),
             grouping=self.grouping,
             names=self.names,
+            run=self.run,
+            n_intervals=sum(part.n_intervals for part in parts),
         )
 
     def check_conservation(self) -> None:

@@ -1,46 +1,34 @@
-"""What is worth an alert.
+"""The limit of a host's total: an alert with the frame that passes it.
 
-What it does not do: keep time, read, print or send anything.
+What it does not do: compare totals with limits; accountants do, frame by frame, and say which hosts crossed theirs.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from fastmon.model.addresses import key_to_text
+from fastmon.policy.rules import Alert
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     from fastmon.model.snapshot import LimitCrossing
+    from fastmon.policy.rules import View
 
-__all__ = ["Alert", "Alerts", "limit_alert"]
-
-
-class Alert(NamedTuple):
-    """A host did what it should not.
-
-    kind: "limit": its total passed the limit.  ts_ns: when, nanoseconds since the epoch.
-    total_bytes: its bytes since the start, in and out.  local: it is in a local network.
-    """
-
-    kind: str
-    host: str
-    ts_ns: int
-    total_bytes: int
-    limit_bytes: int
-    local: bool
+__all__ = ["LimitRule"]
 
 
-@dataclass(frozen=True, slots=True)
-class Alerts:
-    """Alerts that came up together, in order: they are shown at once, for there may be thousands."""
+class LimitRule:
+    """Raises one alert for each host that crossed its limit."""
 
-    alerts: Sequence[Alert]
+    wants_ticks = False
+
+    def evaluate(self, view: View, now_ns: int) -> Iterable[Alert]:  # noqa: ARG002 - a crossing has its frame's time
+        """Return an alert for each crossing."""
+        return map(_limit_alert, view.crossings)
 
 
-def limit_alert(crossing: LimitCrossing) -> Alert:
-    """Return the alert of an accountant's limit crossing."""
+def _limit_alert(crossing: LimitCrossing) -> Alert:
     host = key_to_text(crossing.key)
     return Alert("limit", host, crossing.ts_ns, crossing.total_bytes, crossing.limit_bytes, crossing.local)

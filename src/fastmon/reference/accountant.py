@@ -85,7 +85,25 @@ class ReferenceAccountant:
     def payload_allowance(self, n_payloads: int) -> None:
         self._conversations.payload_allowance = n_payloads
 
-    def drain(self, source: Capture, max_frames: int, until_ns: int | None = None) -> int:
+    @property
+    def newest_ts_ns(self) -> int | None:
+        """The greatest timestamp so far."""
+        return self.last_ts_ns
+
+    def begin_phase(self) -> None:
+        """Begin a phase."""
+
+    def totals(self, interval: Interval) -> Snapshot:
+        """Return all hosts."""
+        raise NotImplementedError
+
+    def drain(
+        self,
+        source: Capture,
+        max_frames: int,
+        until_ns: int | None = None,
+        max_backstep_ns: int | None = None,  # noqa: ARG002
+    ) -> int:
         """Account up to `max_frames` frames of `source`; return the number accounted. See `accounting.Accountant`."""
         n_accounted = 0
         if self._packets is not None:

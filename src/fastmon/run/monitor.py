@@ -1,84 +1,69 @@
-"""The loop: shards are drained up to the end of each interval, their accountants rotated; events come out.
+"""The loop that both kinds of runs share: drain all shards up to what is due next, then do it.
 
-It owns the clock and the rotation. What it does not do: show anything, handle signals, open interfaces.
+It owns the intervals, phases and ticks, rotates the accountant and evaluates the rules.
 
-Intervals are [start + k * interval, start + (k + 1) * interval). Replay keeps the packet clock: the first interval starts with
-the first frame, a frame older than the running interval counts in it, and a long silence is skipped. Live keeps the wall clock.
+What it does not do: show anything, handle signals, open sources.
 """
 
 from __future__ import annotations
 
 import abc
+import time
+import uuid
 from collections import Counter
-from dataclasses import dataclass, replace
-from itertools import zip_longest
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from fastmon.errors import ConfigError
 from fastmon.model.grouping import group_hosts
 from fastmon.model.rows import UNGROUPED
 from fastmon.model.snapshot import Dropped, Interval
-from fastmon.model.units import NS_PER_S, format_duration
-from fastmon.policy.limits import Alerts, limit_alert
-from fastmon.run.shards import LAST_CALL_NS, LiveShard, ReplayShard, WallClock
+from fastmon.model.units import NS_PER_S, format_duration, format_time
+from fastmon.policy.rules import View
+from fastmon.run.crew import Crew
+from fastmon.run.schedule import Schedule
+from fastmon.run.shards import LiveShard, ReplayShard
+from fastmon.run.subscriber import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
-    from concurrent.futures import ThreadPoolExecutor
-    from typing import TypeAlias
+    from collections.abc import Callable, Sequence
 
     from fastmon.accounting import Accountant
-    from fastmon.capture import Capture
-    from fastmon.errors import FastmonError
-    from fastmon.model.conversations import EndedConversations
     from fastmon.model.names import NameBook
     from fastmon.model.rows import Grouping
-    from fastmon.model.snapshot import Snapshot
+    from fastmon.model.snapshot import LimitCrossing, Snapshot
+    from fastmon.policy.rules import Alert, Rule
+    from fastmon.run.control import Control
     from fastmon.run.inspection import Inspector
-    from fastmon.run.shards import Clock, SourceOpener
-    from fastmon.sinks.packet_log import PacketLog
+    from fastmon.run.shards import PacketLog
+    from fastmon.run.subscriber import Subscriber
 
-    Event: TypeAlias = "Snapshot | Alerts | Problem | EndedConversations"
+__all__ = ["Monitor", "Plan", "Team", "Worker"]
 
-__all__ = ["Control", "LiveMonitor", "Plan", "Problem", "ReplayMonitor"]
+TICK_NS = NS_PER_S
+"""The beat of rules, and of the sums of several workers."""
 
-MOST_SILENT_INTERVALS = 1440
-"""Replay: a silence of more intervals than these (a day of minutes) is skipped in one step."""
+MAX_SILENT_INTERVALS = 1440
+"""A silence of more intervals than these (a day of minutes) is skipped in one step."""
 
-MERGE_NS = NS_PER_S
-"""Live, several workers: how often their sums are merged, so that an alert is no later than this."""
+MAX_GAP_NS = 24 * 3600 * NS_PER_S
+"""A longer silence is a step of the clock: nobody measured in between."""
+
+MAX_PHASES = 1000
+"""After more steps back than these the times mean nothing, and frames count in the running interval."""
+
+MAX_TOLD_STEPS = 10
+"""Steps of the clock that are told one by one."""
 
 ALERTS_AT_ONCE = 1 << 12
 """At most, so that what a sink makes of them stays small: a merge may find a million hosts over their limit."""
 
 PROGRESS_S = 0.1
-"""Several workers: how often the run says how far it is."""
+"""How often the run says how far it is."""
 
-_BEFORE_ANY_FRAME_NS = -(1 << 63)
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Something that a person should know. `error` is what ended a source, None for a mere remark."""
-
-    text: str
-    error: FastmonError | None = None
-
-
-@dataclass(slots=True)
-class Control:
-    """What is asked of a running monitor, from a signal handler or another thread.
-
-    stop: end now, with the last interval and the summary.
-    snapshot_now: end the running interval here; the next one ends when this one would have.
-    """
-
-    stop: bool = False
-    snapshot_now: bool = False
-
-    @property
-    def is_pending(self) -> bool:
-        """Something is asked."""
-        return self.stop or self.snapshot_now
+POLL_S = 0.02
+"""How often the run's thread looks after those that drain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +72,8 @@ class Plan:
 
     source: its name in every snapshot.  interval_ns: 0: only the summary.  duration_ns: 0: to the end.
     grouping: what a row of a snapshot stands for.  names: where what is learnt of hosts' names is.
+    load_rules: returns the rules; called again when a reload is asked for; raises ConfigError.
+    run: identifies the run in its snapshots.
     """
 
     source: str
@@ -94,358 +81,357 @@ class Plan:
     duration_ns: int = 0
     grouping: Grouping = UNGROUPED
     names: NameBook | None = None
+    load_rules: Callable[[], Sequence[Rule]] = tuple
+    run: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """An accountant that drains, and who looks at the payloads that it keeps, if anybody does."""
+
+    accountant: Accountant
+    inspector: Inspector | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """The workers of a run, and the accountant that has their sums: the only worker's own, or one that merges all."""
+
+    workers: Sequence[Worker]
+    collector: Accountant
+
+    @property
+    def merges(self) -> bool:
+        """Whether the collector must merge what the workers accounted."""
+        return self.workers[0].accountant is not self.collector
 
 
 _ShardT = TypeVar("_ShardT", LiveShard, ReplayShard)
 
 
-class _Monitor(abc.ABC, Generic[_ShardT]):
-    """What both kinds share: draining all shards, in threads if there are several, and completing snapshots."""
+class Monitor(abc.ABC, Generic[_ShardT]):
+    """One run.
+
+    shards: one for each worker.
+    crew: the threads that drain; None: the run's own thread does it.
+    packet_log: takes a record of each frame; the shards put them. Completed before the summary.
+    """
 
     def __init__(
         self,
         plan: Plan,
+        team: Team,
         shards: Sequence[_ShardT],
-        collector: Accountant,
+        subscriber: Subscriber,
         control: Control,
-        packet_log: PacketLog | None = None,
+        packet_log: PacketLog | None,
+        *,
+        has_crew: bool,
+        merges_at_ticks: bool,
     ) -> None:
         self._plan = plan
+        self._team = team
         self._shards: Sequence[_ShardT] = shards
-        self._collector = collector
+        self._subscriber = subscriber
         self._control = control
-        self._dropped_before = Dropped()
         self._packet_log = packet_log
+        self._rules = plan.load_rules()
+        self._merges_at_ticks = merges_at_ticks and team.merges
+        self._schedule = Schedule(plan.interval_ns, plan.duration_ns, self._tick_ns())
+        self._crew = Crew(len(shards)) if has_crew else None
+        self._dropped_before = Dropped()
         self._log_dropped_before = 0
         self._has_told_of_loss = False
         self._has_log_ended = False
-        self._workers = _thread_pool(len(shards)) if len(shards) > 1 else None
+        self._n_steps = 0
+        self._next_progress_s = 0.0
         self._told = Counter[str]()
         self._told_by: Sequence[Counter[str]] = [Counter() for _ in shards]
 
-    def events(self) -> Generator[Event, None, None]:
-        """Run, and yield snapshots, alerts and problems as they come; the summary is last but for problems."""
+    def run(self) -> None:
+        """Run to the end, and tell the subscriber everything; the summary is last but for problems."""
         try:
-            yield from self._run()
+            self._run()
+        except BaseException:
+            self._control.stop = True  # or the threads that drain would go on
+            raise
         finally:
-            self._control.stop = True
-            if self._workers is not None:
-                self._workers.shutdown()
+            if self._crew is not None:
+                self._crew.close()
             if self._packet_log is not None:
                 self._packet_log.close()
 
     @abc.abstractmethod
-    def _run(self) -> Iterator[Event]: ...
+    def _run(self) -> None: ...
+
+    @abc.abstractmethod
+    def _now_ns(self) -> int | None:
+        """Return the time on the run's clock, once all shards are drained up to what was due; None at the end."""
+
+    @abc.abstractmethod
+    def _step(self) -> tuple[int, int] | None:
+        """Return from when to when the clock has stepped, if it has since the phase began."""
 
     @abc.abstractmethod
     def _dropped(self) -> Dropped:
         """Return the frames lost since the start."""
 
-    def _advance(self, until_ns: int | None) -> Iterator[Event]:
-        """Drain all shards up to `until_ns`, or until something is asked of the monitor."""
-        if self._workers is None:
-            while not self._control.is_pending and self._shards[0].gulp(until_ns):
-                self._after_gulp()
-                yield from self._news()
+    @property
+    def _collector(self) -> Accountant:
+        return self._team.collector
+
+    # Draining.
+
+    def _advance(self, until_ns: int | None) -> None:
+        """Drain all shards up to `until_ns`, or until something is asked of the run."""
+        if self._crew is None:
+            while not self._control.is_pending and self._shards[0].drain_chunk(until_ns):
+                self._tell()
         else:
-            yield from self._advance_in_threads(self._workers, until_ns)
-        yield from self._news()
+            self._crew.start([partial(self._drain, shard, until_ns) for shard in self._shards])
+            while not self._crew.wait(POLL_S):
+                self._tell_of_shards()
+            self._merge()
+        self._tell()
 
-    def _advance_in_threads(self, workers: ThreadPoolExecutor, until_ns: int | None) -> Iterator[Event]:
-        from concurrent.futures import wait
+    def _drain(self, shard: _ShardT, until_ns: int | None) -> None:
+        while not self._control.is_pending and shard.drain_chunk(until_ns):
+            pass
 
-        futures = [workers.submit(self._drain, shard, until_ns) for shard in self._shards]
-        while wait(futures, timeout=PROGRESS_S).not_done:
-            self._after_gulp()
-            yield from self._ended()
-        for future, shard in zip(futures, self._shards, strict=True):
-            future.result()
-            self._collector.merge(shard.accountant)
+    def _merge(self) -> None:
+        if self._team.merges:
+            for worker in self._team.workers:
+                self._collector.merge(worker.accountant)
+
+    def _has_ended(self) -> bool:
+        return self._control.stop or all(shard.has_ended for shard in self._shards)
+
+    # Intervals, phases, ticks.
+
+    def _run_phases(self, start_ns: int) -> Interval:
+        """Report what happens from `start_ns` on; return the interval that is running at the end."""
+        schedule = self._schedule
+        schedule.begin_phase(start_ns)
+        while True:
+            self._advance(schedule.due_ns)
+            if self._has_ended():
+                return self._last_interval(self._covered_until_ns())
+            if (step := self._step()) is not None:
+                self._begin_phase(*step)
+            elif self._control.is_pending:
+                self._do_what_is_asked()
+            elif (now_ns := self._now_ns()) is not None and self._pass(now_ns):
+                return self._last_interval(schedule.deadline_ns or 0)
+
+    def _pass(self, now_ns: int) -> bool:
+        """Do what is due at `now_ns`; return whether that is the end of the run."""
+        schedule = self._schedule
+        end_ns = schedule.end_ns
+        bound_ns = min(time_ns for time_ns in (now_ns, end_ns, schedule.deadline_ns) if time_ns is not None)
+        while (tick_ns := schedule.take_tick(bound_ns)) is not None:
+            self._tick(tick_ns)
+        if end_ns is not None and now_ns >= end_ns and not schedule.is_over(end_ns):
+            n_silent = schedule.n_silent(now_ns)
+            self._rotate(end_ns)
+            if n_silent > MAX_SILENT_INTERVALS:
+                self._skip(n_silent)
+            return False
+        return schedule.is_over(now_ns)
+
+    def _skip(self, n_silent: int) -> None:
+        start_ns = self._schedule.start_ns
+        self._schedule.skip_intervals(n_silent)
+        self._subscriber.problem(
+            Problem(
+                f"{self._plan.source}: no frame for {format_duration(self._schedule.start_ns - start_ns)}: "
+                f"{n_silent} intervals without traffic are left out"
+            )
+        )
+
+    def _covered_until_ns(self) -> int:
+        """Return when the part of the phase ends that frames, or a clock, have covered."""
+        newest_ns = self._newest_ns()
+        return self._schedule.start_ns if newest_ns is None else newest_ns + 1
+
+    def _newest_ns(self) -> int | None:
+        """Return the greatest timestamp of the phase."""
+        newest = [shard.newest_ts_ns for shard in self._shards if shard.newest_ts_ns is not None]
+        return max(newest, default=None)
+
+    def _begin_phase(self, from_ns: int, to_ns: int) -> None:
+        """End the interval and the phase, which the clock's step from `from_ns` to `to_ns` ends, and begin new ones."""
+        if self._plan.interval_ns:
+            self._rotate(from_ns + 1)
+        self._schedule.end_phase(from_ns + 1)
+        self._schedule.begin_phase(to_ns)
+        self._begin_phase_of_frames(from_ns, to_ns)
+
+    def _begin_phase_of_frames(self, from_ns: int, to_ns: int) -> None:
+        for shard in self._shards:
+            shard.begin_phase()
+        self._tell_of_step(from_ns, to_ns)
+
+    def _tell_of_step(self, from_ns: int, to_ns: int) -> None:
+        self._n_steps += 1
+        way = "back" if to_ns < from_ns else "ahead"
+        text = f"{self._plan.source}: the clock steps {way} from {format_time(from_ns)} to {format_time(to_ns)}"
+        if self._n_steps == MAX_PHASES:
+            for shard in self._shards:
+                shard.max_backstep_ns = None
+            self._subscriber.problem(Problem(f"{text}; after {MAX_PHASES} steps frames count in the running interval"))
+        elif self._n_steps < MAX_TOLD_STEPS:
+            self._subscriber.problem(Problem(f"{text}: a new phase begins"))
+        elif self._n_steps == MAX_TOLD_STEPS:
+            self._subscriber.problem(Problem(f"{text}: a new phase begins; further steps are not told"))
+
+    def _do_what_is_asked(self) -> None:
+        if self._control.reload:
+            self._control.reload = False
+            self._reload()
+        if self._control.snapshot_now:
+            self._control.snapshot_now = False
+            self._rotate(self._covered_until_ns())
+
+    def _reload(self) -> None:
+        try:
+            self._rules = self._plan.load_rules()
+        except ConfigError as error:
+            self._subscriber.problem(Problem(f"{error}; the rules stay as they were"))
+        else:
+            self._schedule.set_tick(self._tick_ns())
+
+    def _tick_ns(self) -> int:
+        """Return how long a tick is; 0 if nobody wants any."""
+        are_wanted = self._merges_at_ticks or self._subscriber.wants_ticks or any(rule.wants_ticks for rule in self._rules)
+        return TICK_NS if are_wanted else 0
+
+    def _tick(self, now_ns: int) -> None:
+        view = View(copy_totals=partial(self._copy_totals, now_ns))
+        self._raise_alerts(view, now_ns, [rule for rule in self._rules if rule.wants_ticks])
+        if self._subscriber.wants_ticks and view.totals is not None:
+            self._subscriber.tick(view.totals)
+
+    def _copy_totals(self, now_ns: int) -> Snapshot:
+        start_ns = self._collector.first_ts_ns
+        totals = self._collector.totals(Interval(now_ns if start_ns is None else min(start_ns, now_ns), now_ns))
+        return replace(totals, source=self._plan.source, run=self._plan.run, names=self._plan.names)
+
+    def _raise_alerts(self, view: View, now_ns: int, rules: Sequence[Rule]) -> None:
+        alerts: list[Alert] = [alert for rule in rules for alert in rule.evaluate(view, now_ns)]
+        for start in range(0, len(alerts), ALERTS_AT_ONCE):
+            self._subscriber.alerts(alerts[start : start + ALERTS_AT_ONCE])
+
+    # Snapshots.
+
+    def _rotate(self, end_ns: int) -> None:
+        self._subscriber.snapshot(self._complete(self._collector.rotate(self._schedule.interval_until(end_ns))))
+
+    def _last_interval(self, end_ns: int) -> Interval:
+        interval = self._schedule.interval_until(end_ns)
+        self._schedule.end_phase(interval.end_ns)
+        return interval
+
+    def _complete(self, snapshot: Snapshot) -> Snapshot:
+        """Return an interval's snapshot with what the accountant does not know."""
+        before, self._dropped_before = self._dropped_before, self._dropped()
+        log_before, self._log_dropped_before = self._log_dropped_before, self._log_dropped()
+        return self._describe(snapshot, self._dropped_before - before, self._log_dropped_before - log_before)
+
+    def _describe(self, snapshot: Snapshot, dropped: Dropped, log_dropped: int) -> Snapshot:
+        plan = self._plan
+        snapshot = replace(
+            snapshot, source=plan.source, run=plan.run, dropped=dropped, names=plan.names, packet_log_dropped=log_dropped
+        )
+        return snapshot if plan.grouping == UNGROUPED else group_hosts(snapshot, plan.grouping)
+
+    def _finish(self, last: Interval | None, whole: Interval) -> None:
+        """Report the last interval's snapshot, if intervals are reported and one is running, and the summary."""
+        self._complete_log()
+        last_snapshot, summary = self._collector.finish(last or whole, whole)
+        for shard in self._shards:
+            shard.take_ended()
+        self._tell_of_shards()
+        if last is not None and self._plan.interval_ns:
+            self._subscriber.snapshot(self._complete(last_snapshot))
+        del last_snapshot
+        summary = replace(summary, is_summary=True, duration_ns=self._schedule.covered_ns)
+        self._subscriber.snapshot(self._describe(summary, self._dropped(), self._log_dropped()))
 
     def _collect(self) -> None:
         """End the conversations of several workers, and add up what they accounted last."""
-        if self._workers is not None:
-            for shard in self._shards:
-                shard.accountant.end_conversations()
-                self._collector.merge(shard.accountant)
+        if self._team.merges:
+            for worker in self._team.workers:
+                worker.accountant.end_conversations()
+            self._merge()
 
-    def _after_gulp(self) -> None:
-        """Say how far the run is, where anybody wants to know."""
+    # Events.
 
-    def _drain(self, shard: _ShardT, until_ns: int | None) -> None:
-        while not self._control.is_pending and shard.gulp(until_ns):
-            pass
-
-    def _news(self) -> Iterator[Event]:
-        """Yield the conversations that ended, and the alerts and problems that have come up."""
-        yield from self._ended()
-        crossings = self._collector.take_limit_crossings()
-        for start in range(0, len(crossings), ALERTS_AT_ONCE):
-            yield Alerts([limit_alert(crossing) for crossing in crossings[start : start + ALERTS_AT_ONCE]])
-        for number, shard in enumerate(self._shards):
+    def _tell(self) -> None:
+        """Pass on the conversations that ended, and the alerts and problems that have come up."""
+        self._tell_of_shards()
+        if self._team.merges:
+            self._tell_of_crossings(self._collector.take_limit_crossings())
+        for index, shard in enumerate(self._shards):
             while shard.warnings:
                 text = shard.warnings.popleft()
-                if self._is_news(number, text):
-                    yield Problem(text)
-        for number, shard in enumerate(self._shards):  # what ends a source comes after all that led to it
+                if self._is_first_report(index, text):
+                    self._subscriber.problem(Problem(text))
+        for index, shard in enumerate(self._shards):  # what ends a source comes after all that led to it
             while shard.problems:
                 error = shard.problems.popleft()
-                if self._is_news(number, str(error)):
-                    yield Problem(str(error), error)
-        yield from self._news_of_log()
+                if self._is_first_report(index, str(error)):
+                    self._subscriber.problem(Problem(str(error), error))
+        self._tell_of_log()
 
-    def _ended(self) -> Iterator[Event]:
+    def _tell_of_shards(self) -> None:
         for shard in self._shards:
             while shard.ended:
-                yield shard.ended.popleft()
+                self._subscriber.conversations(shard.ended.popleft())
+            while shard.crossings:
+                self._tell_of_crossings(shard.crossings.popleft())
+        if time.monotonic() >= self._next_progress_s:
+            self._next_progress_s = time.monotonic() + PROGRESS_S
+            self._subscriber.progress(sum(shard.position_bytes for shard in self._shards))
 
-    def _is_news(self, number: int, text: str) -> bool:
-        """Return whether shard `number` says `text` once more than any other did: what befalls all is told once."""
-        self._told_by[number][text] += 1
-        if self._told_by[number][text] <= self._told[text]:
+    def _tell_of_crossings(self, crossings: Sequence[LimitCrossing]) -> None:
+        if crossings:
+            now_ns = max(crossing.ts_ns for crossing in crossings)
+            self._raise_alerts(View(crossings), now_ns, self._rules)
+
+    def _is_first_report(self, shard_index: int, text: str) -> bool:
+        """Return True unless another shard has already reported this occurrence of `text`."""
+        self._told_by[shard_index][text] += 1
+        if self._told_by[shard_index][text] <= self._told[text]:
             return False
         self._told[text] += 1
         return True
 
-    def _news_of_log(self) -> Iterator[Event]:
-        """Yield what befell the packet log: its first loss, and what ended it."""
+    # The packet log.
+
+    def _tell_of_log(self) -> None:
+        """Report the packet log's first loss, and what ended it."""
         log = self._packet_log
         if log is None:
             return
         if log.error is not None and not self._has_log_ended:
             self._has_log_ended = self._has_told_of_loss = True
-            yield Problem(str(log.error), log.error)
+            self._subscriber.problem(Problem(str(log.error), log.error))
         elif log.dropped and not self._has_told_of_loss:
             self._has_told_of_loss = True
-            yield Problem(f"packet log {log.path}: records are dropped: it cannot be written as fast as frames come")
-
-    def _has_ended(self) -> bool:
-        return self._control.stop or all(shard.has_ended for shard in self._shards)
-
-    def _rotate(self, start_ns: int, end_ns: int) -> Snapshot:
-        self._control.snapshot_now = False  # here it is
-        return self._completed(self._collector.rotate(Interval(start_ns, end_ns)))
-
-    def _completed(self, snapshot: Snapshot) -> Snapshot:
-        """Return an interval's snapshot with what the accountant does not know."""
-        before, self._dropped_before = self._dropped_before, self._dropped()
-        log_before, self._log_dropped_before = self._log_dropped_before, self._log_dropped()
-        return self._described(snapshot, self._dropped_before - before, self._log_dropped_before - log_before)
-
-    def _described(self, snapshot: Snapshot, dropped: Dropped, log_dropped: int) -> Snapshot:
-        plan = self._plan
-        snapshot = replace(snapshot, source=plan.source, dropped=dropped, names=plan.names, packet_log_dropped=log_dropped)
-        return snapshot if plan.grouping == UNGROUPED else group_hosts(snapshot, plan.grouping)
+            self._subscriber.problem(
+                Problem(f"packet log {log.path}: records are dropped: it cannot be written as fast as frames come")
+            )
 
     def _log_dropped(self) -> int:
         """Return the packet log's records lost since the start."""
         return 0 if self._packet_log is None else self._packet_log.dropped
 
-    def _complete_log(self) -> Iterator[Event]:
+    def _complete_log(self) -> None:
         """Wait until the packet log is written; say what it lacks."""
         if self._packet_log is not None:
             self._packet_log.close()
-            yield from self._news()
+            self._tell_of_log()
             if self._packet_log.dropped and self._packet_log.error is None:
-                yield Problem(f"packet log {self._packet_log.path}: {self._packet_log.dropped:,} records dropped")
-
-    def _finish(self, last: Interval | None, whole: Interval) -> Iterator[Event]:
-        """Yield the last interval's snapshot, if intervals are reported and one is running, and the summary."""
-        yield from self._complete_log()
-        last_snapshot, summary = self._collector.finish(last or whole, whole)
-        for shard in self._shards:
-            shard.take_ended()
-        yield from self._ended()
-        if last is not None and self._plan.interval_ns:
-            yield self._completed(last_snapshot)
-        del last_snapshot
-        yield self._described(replace(summary, is_summary=True), self._dropped(), self._log_dropped())
-
-
-class ReplayMonitor(_Monitor[ReplayShard]):
-    """Replays sources.
-
-    sources: functions that open one each, in the order of the run.
-    accountants: one; or a collector and one for each worker, among which the sources are dealt.
-    inspectors: one for each worker, or none.
-    on_gulp: called now and then with the bytes read so far, in the thread that iterates over `events`.
-    packet_log: takes a record of each frame; the workers keep them. Completed before the summary.
-
-    Nothing but problems come out if no source can be opened, unless the run is stopped before that.
-    """
-
-    def __init__(
-        self,
-        plan: Plan,
-        sources: Sequence[SourceOpener],
-        accountants: Sequence[Accountant],
-        control: Control | None = None,
-        on_gulp: Callable[[int], None] | None = None,
-        inspectors: Sequence[Inspector] = (),
-        packet_log: PacketLog | None = None,
-    ) -> None:
-        workers = accountants[1:] or accountants
-        put = None if packet_log is None else packet_log.put
-        shards = [
-            ReplayShard(worker, sources[number :: len(workers)], inspector, put)
-            for number, (worker, inspector) in enumerate(zip_longest(workers, inspectors))
-        ]
-        super().__init__(plan, shards, accountants[0], control or Control(), packet_log)
-        self._on_gulp = on_gulp
-
-    def _after_gulp(self) -> None:
-        if self._on_gulp is not None:
-            self._on_gulp(sum(shard.position_bytes for shard in self._shards))
-
-    def _run(self) -> Iterator[Event]:
-        try:
-            first_ns = yield from self._first_ts_ns()
-            last = None if first_ns is None else (yield from self._intervals(first_ns))
-        finally:
-            for shard in self._shards:
-                shard.close()
-        self._collect()
-        yield from self._news()
-        if self._control.stop or any(shard.n_opened for shard in self._shards):
-            yield from self._finish(last, Interval(self._collector.first_ts_ns or 0, self._collector.last_ts_ns or 0))
-
-    def _first_ts_ns(self) -> Generator[Event, None, int | None]:
-        """Open sources up to the first frame; return its timestamp, None if there is no frame."""
-        while True:
-            yield from self._advance(_BEFORE_ANY_FRAME_NS)
-            first_ns = self._next_ts_ns()
-            if first_ns is not None or self._has_ended():
-                return first_ns
-            self._control.snapshot_now = False  # there is nothing yet
-
-    def _intervals(self, start_ns: int) -> Generator[Event, None, Interval]:
-        """Yield what happens up to the end; return the interval that is running then."""
-        interval_ns, duration_ns = self._plan.interval_ns, self._plan.duration_ns
-        deadline_ns = start_ns + duration_ns if duration_ns else None
-        end_ns = start_ns + interval_ns if interval_ns else None
-        while True:
-            until_ns = _earliest(end_ns, deadline_ns)
-            yield from self._advance(until_ns)
-            next_ns = self._next_ts_ns()
-            is_last = end_ns is None or _is_reached(deadline_ns, end_ns)
-            if self._has_ended() or (is_last and _is_reached(deadline_ns, next_ns)):
-                return Interval(start_ns, start_ns if until_ns is None else until_ns)
-            if end_ns is not None and next_ns is not None and next_ns >= end_ns:
-                yield self._rotate(start_ns, end_ns)
-                # Up to the deadline and no further: its own interval is the last.
-                start_ns = yield from self._silence(end_ns, next_ns if deadline_ns is None else min(next_ns, deadline_ns - 1))
-                end_ns = start_ns + interval_ns
-            else:
-                now_ns = max(start_ns, (self._collector.last_ts_ns or 0) + 1)
-                yield self._rotate(start_ns, now_ns)
-                start_ns = now_ns
-
-    def _silence(self, start_ns: int, next_ns: int) -> Generator[Event, None, int]:
-        """Yield the snapshots of the silent intervals from `start_ns` on; return the start of the one with the next frame."""
-        interval_ns = self._plan.interval_ns
-        n_silent = (next_ns - start_ns) // interval_ns
-        end_ns = start_ns + n_silent * interval_ns
-        if n_silent > MOST_SILENT_INTERVALS:
-            yield Problem(
-                f"{self._plan.source}: no frame for {format_duration(end_ns - start_ns)}: "
-                f"{n_silent} intervals without traffic are left out"
-            )
-            return end_ns
-        for silent_ns in range(start_ns, end_ns, interval_ns):
-            if self._control.stop:
-                return silent_ns
-            yield self._rotate(silent_ns, silent_ns + interval_ns)
-        return end_ns
-
-    def _next_ts_ns(self) -> int | None:
-        return _earliest(*(shard.next_ts_ns for shard in self._shards))
-
-    def _dropped(self) -> Dropped:
-        """Return nothing: what a capture file's writer lost is not in it."""
-        return Dropped()
-
-
-class LiveMonitor(_Monitor[LiveShard]):
-    """Accounts an interface until it is stopped, a duration has passed, or the interface is gone.
-
-    captures: open, and left open; several of one interface share its frames (a fanout group).
-    accountants: one for one capture; for several, a collector and one for each.  inspectors: one for each capture, or none.
-    packet_log: takes a record of each frame; the workers keep them. Completed before the summary.
-    """
-
-    def __init__(
-        self,
-        plan: Plan,
-        captures: Sequence[Capture],
-        accountants: Sequence[Accountant],
-        control: Control | None = None,
-        clock: Clock | None = None,
-        inspectors: Sequence[Inspector] = (),
-        packet_log: PacketLog | None = None,
-    ) -> None:
-        self._clock = clock or WallClock()
-        workers = accountants[1:] or accountants
-        put = None if packet_log is None else packet_log.put
-        shards = [
-            LiveShard(worker, capture, self._clock, inspector, put)
-            for worker, capture, inspector in zip_longest(workers, captures, inspectors)
-        ]
-        super().__init__(plan, shards, accountants[0], control or Control(), packet_log)
-
-    def _run(self) -> Iterator[Event]:
-        first_ns = self._clock.now_ns()
-        last_start_ns = yield from self._intervals(first_ns)
-        last_call_ns = self._clock.now_ns() + LAST_CALL_NS
-        for shard in self._shards:
-            shard.last_call(last_call_ns)
-        self._collect()
-        yield from self._news()
-        stop_ns = max(last_start_ns, self._clock.now_ns())
-        yield from self._finish(Interval(last_start_ns, stop_ns), Interval(min(first_ns, stop_ns), stop_ns))
-
-    def _intervals(self, start_ns: int) -> Generator[Event, None, int]:
-        """Yield what happens up to the end; return the start of the interval that is running then."""
-        interval_ns, duration_ns = self._plan.interval_ns, self._plan.duration_ns
-        deadline_ns = start_ns + duration_ns if duration_ns else None
-        end_ns = start_ns + interval_ns if interval_ns else None
-        now_ns = start_ns
-        while True:
-            merge_ns = None if self._workers is None else now_ns + MERGE_NS
-            yield from self._advance(_earliest(end_ns, deadline_ns, merge_ns))
-            now_ns = self._clock.now_ns()
-            if self._has_ended() or _is_reached(deadline_ns, now_ns):
-                return start_ns
-            if end_ns is not None and now_ns >= end_ns:
-                boundary_ns = now_ns - (now_ns - end_ns) % interval_ns  # the last one, if several passed at once
-                yield self._rotate(start_ns, boundary_ns)
-                start_ns, end_ns = boundary_ns, boundary_ns + interval_ns
-            elif now_ns < start_ns:  # the clock was set back: the running interval ends, and a new phase begins
-                yield self._rotate(start_ns, start_ns)
-                start_ns = now_ns
-                end_ns = start_ns + interval_ns if interval_ns else None
-            elif self._control.snapshot_now:
-                yield self._rotate(start_ns, now_ns)
-                start_ns = now_ns
-
-    def _dropped(self) -> Dropped:
-        """Return the frames lost since the start; each capture sees all that its interface and the machine lost."""
-        shares = [shard.dropped() for shard in self._shards]
-        return Dropped(
-            kernel=sum(share.kernel for share in shares),
-            interface=max(share.interface for share in shares),
-            backlog=max(share.backlog for share in shares),
-        )
-
-
-def _thread_pool(n_threads: int) -> ThreadPoolExecutor:
-    from concurrent.futures import ThreadPoolExecutor
-
-    return ThreadPoolExecutor(n_threads, "fastmon-shard")
-
-
-def _earliest(*times_ns: int | None) -> int | None:
-    return min((ts_ns for ts_ns in times_ns if ts_ns is not None), default=None)
-
-
-def _is_reached(bound_ns: int | None, ts_ns: int | None) -> bool:
-    return bound_ns is not None and ts_ns is not None and ts_ns >= bound_ns
+                self._subscriber.problem(
+                    Problem(f"packet log {self._packet_log.path}: {self._packet_log.dropped:,} records dropped")
+                )

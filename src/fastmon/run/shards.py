@@ -1,6 +1,6 @@
-"""Shards: an accountant with the sources that it drains, a gulp at a time.
+"""Shards: an accountant with the sources that it drains, a chunk at a time.
 
-What it does not do: rotate, or know intervals; `monitor` tells each shard how far to go, and may do so in a thread each.
+What it does not do: rotate, or know intervals; a monitor tells each shard how far to go, and may do so in a thread each.
 """
 
 from __future__ import annotations
@@ -10,35 +10,33 @@ from collections import deque
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Protocol
 
-from fastmon.capture.live import RETIRE_MS
-from fastmon.errors import CaptureError, ConfigError, StoppedError
+from fastmon.errors import CaptureError, ConfigError, FastmonError, StoppedError
 from fastmon.model.conversations import EndedConversations
-from fastmon.model.units import NS_PER_S
+from fastmon.model.units import NS_PER_S, format_time
+from fastmon.run.clock import StepWatch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from contextlib import AbstractContextManager
     from typing import TypeAlias
 
     import numpy as np
     from numpy.typing import NDArray
 
-    from fastmon.accounting import Accountant
     from fastmon.capture import Capture
-    from fastmon.errors import FastmonError
-    from fastmon.model.snapshot import Dropped
-    from fastmon.run.inspection import Inspector
+    from fastmon.model.snapshot import Dropped, LimitCrossing
+    from fastmon.run.clock import Clock
+    from fastmon.run.monitor import Worker
 
-    PacketTaker: TypeAlias = Callable[[NDArray[np.void]], None]
     SourceOpener: TypeAlias = Callable[[], AbstractContextManager[Capture]]
 
-__all__ = ["Clock", "LiveShard", "ReplayShard", "WallClock"]
+__all__ = ["LiveShard", "PacketLog", "ReplayShard", "SourceOpener"]
 
-GULP_FRAMES = 1 << 16
-"""Frames between two looks at the clock, the alerts and the person who wants to stop."""
+CHUNK_FRAMES = 1 << 16
+"""Frames between two looks at the clock, the alerts and the requests."""
 
-LONG_GULP_FRAMES = 1 << 18
-"""The same of a replay whose frames are quick: what follows a gulp costs as much after few frames."""
+LONG_CHUNK_FRAMES = 1 << 18
+"""The same of a replay whose frames are quick: what follows a chunk costs as much after few frames."""
 
 QUICK_S = 1e-7
 """A frame that takes less is quick."""
@@ -46,69 +44,105 @@ QUICK_S = 1e-7
 LOOK_NS = 5 * NS_PER_S
 """Replay: the time of packets between two looks at payloads, half of the shortest that ends a silent conversation."""
 
+STRAY_NS = 60 * NS_PER_S
+"""Replay: the time of packets between two looks for frames whose time is wrong, where nobody looks at payloads."""
+
+MAX_TOLD_STRAYS = 10
+"""Of one worker."""
+
 LAST_NS = (1 << 63) - 1
 """The greatest timestamp."""
 
-GATHER_NS = 50_000_000
-"""Live: how long the kernel gathers frames between two gulps, to be woken up seldom."""
+MAX_BACKSTEP_NS = 10 * NS_PER_S
+"""A frame that is older than the newest by more is a step of the clock."""
 
-LAST_CALL_NS = 2 * RETIRE_MS * 1_000_000
-"""Live: how long to wait at the end for frames that the kernel has gathered and not handed over yet; its timer may be late."""
+GATHER_NS = 50_000_000
+"""Live: how long the kernel gathers frames between two chunks, to be woken up seldom."""
+
+GRACE_NS = 100_000_000
+"""Live: how long to wait for frames of before a boundary, which the kernel has gathered and not handed over yet."""
 
 LONGEST_WAIT_NS = 50_000_000
 """Live: the longest wait for a frame; no signal ends it."""
 
 
-class Clock(Protocol):
-    """What tells the time of a live run, and lets it pass."""
+class PacketLog(Protocol):
+    """Takes the records of frames, in any thread."""
 
-    def now_ns(self) -> int:
-        """Return the time, nanoseconds since the epoch."""
+    @property
+    def path(self) -> str:
+        """The file that is written."""
         ...
 
-    def sleep(self, duration_ns: int) -> None:
-        """Let `duration_ns` pass."""
+    @property
+    def dropped(self) -> int:
+        """Records that were not written, nor will be."""
         ...
 
+    @property
+    def error(self) -> FastmonError | None:
+        """What ended the writing."""
+        ...
 
-class WallClock:
-    """The machine's clock."""
+    def put(self, records: NDArray[np.void]) -> None:
+        """Take records."""
+        ...
 
-    def now_ns(self) -> int:
-        """Return the time, nanoseconds since the epoch."""
-        return time.time_ns()
-
-    def sleep(self, duration_ns: int) -> None:
-        """Let `duration_ns` pass."""
-        time.sleep(duration_ns / NS_PER_S)
+    def close(self) -> None:
+        """Wait until all is written."""
+        ...
 
 
 class _Shard:
     """What both kinds have.
 
-    on_packets: takes the records of each gulp's frames; the accountant keeps them then.
-    problems: what went wrong with the sources, in order; whoever shows them takes them out.
+    packet_log: takes the records of each chunk's frames, which the accountant keeps then.
+    max_backstep_ns: how much older than the newest a frame may be; None: any age.
+    problems: what went wrong with the sources, in order; whoever tells them takes them out.
     warnings: what a person should know about the sources, likewise.
-    ended: conversations, likewise.
-    inspector: who looks at the payloads of conversations, if anybody does.
+    ended: conversations; crossings: limit crossings; likewise.
     """
 
-    def __init__(self, accountant: Accountant, inspector: Inspector | None, on_packets: PacketTaker | None) -> None:
-        self.accountant = accountant
+    def __init__(self, worker: Worker, packet_log: PacketLog | None) -> None:
+        self.max_backstep_ns: int | None = MAX_BACKSTEP_NS
         self.ended: deque[EndedConversations] = deque()
-        self._inspector = inspector
-        self._on_packets = on_packets
+        self.crossings: deque[Sequence[LimitCrossing]] = deque()
         self.problems: deque[FastmonError] = deque()
         self.warnings: deque[str] = deque()
+        self._accountant = worker.accountant
+        self._inspector = worker.inspector
+        self._packet_log = packet_log
+        self._newest_before_stray_ns: int | None = None
         self._warned = 0
 
-    def _account(self, capture: Capture, until_ns: int | None = None, max_frames: int = GULP_FRAMES) -> int:
-        """Account a gulp, and hand the records of its frames on; return the number of frames."""
+    @property
+    def newest_ts_ns(self) -> int | None:
+        """The greatest timestamp since the phase began; None if no frame has come."""
+        newest_ns = self._accountant.newest_ts_ns
+        return self._newest_before_stray_ns if newest_ns is None else newest_ns
+
+    def begin_phase(self) -> None:
+        """Begin a phase: the next frame may have any timestamp."""
+        self._accountant.begin_phase()
+        self._newest_before_stray_ns = None
+
+    def _step_to(self, ts_ns: int | None) -> tuple[int, int] | None:
+        """Return the newest timestamp and `ts_ns`, a frame's, if that is older by too much."""
+        newest_ns = self.newest_ts_ns
+        if ts_ns is None or newest_ns is None or self.max_backstep_ns is None or newest_ns - ts_ns <= self.max_backstep_ns:
+            return None
+        return newest_ns, ts_ns
+
+    def _account(self, capture: Capture, until_ns: int | None = None, max_frames: int = CHUNK_FRAMES) -> int:
+        """Account a chunk, and hand the records of its frames on; return the number of frames."""
         try:
-            return self.accountant.drain(capture, max_frames, until_ns)
+            return self._accountant.drain(capture, max_frames, until_ns, self.max_backstep_ns)
         finally:
-            if self._on_packets is not None:
-                self._on_packets(self.accountant.take_packets())
+            if self._packet_log is not None:
+                self._packet_log.put(self._accountant.take_packets())
+            crossings = self._accountant.take_limit_crossings()
+            if crossings:
+                self.crossings.append(crossings)
 
     def _take_warnings(self, capture: Capture) -> None:
         self.warnings.extend(capture.warnings[self._warned :])
@@ -123,7 +157,7 @@ class _Shard:
     def take_ended(self) -> None:
         """Put the conversations that have ended into `ended`."""
         if self._inspector is not None:
-            rows = self.accountant.take_conversations()
+            rows = self._accountant.take_conversations()
             if len(rows):
                 self.ended.append(EndedConversations(rows, self._inspector.take_names(rows)))
 
@@ -137,16 +171,11 @@ class ReplayShard(_Shard):
     So does a StoppedError, which is no problem.
     """
 
-    def __init__(
-        self,
-        accountant: Accountant,
-        sources: Iterable[SourceOpener],
-        inspector: Inspector | None = None,
-        on_packets: PacketTaker | None = None,
-    ) -> None:
-        super().__init__(accountant, inspector, on_packets)
+    def __init__(self, worker: Worker, sources: Iterable[SourceOpener], packet_log: PacketLog | None = None) -> None:
+        super().__init__(worker, packet_log)
         self.n_opened = 0
-        self._gulp_frames = GULP_FRAMES
+        self._n_strays = 0
+        self._chunk_frames = CHUNK_FRAMES
         self._sources = deque(sources)
         self._open = ExitStack()
         self._capture: Capture | None = None
@@ -159,7 +188,7 @@ class ReplayShard(_Shard):
 
     @property
     def next_ts_ns(self) -> int | None:
-        """Timestamp of the next frame, once `gulp` has returned False; None if all sources are read."""
+        """Timestamp of the next frame, once `drain_chunk` has returned False; None if all sources are read."""
         return None if self._capture is None else self._capture.next_ts_ns
 
     @property
@@ -167,10 +196,10 @@ class ReplayShard(_Shard):
         """All sources are read."""
         return self._capture is None and not self._sources
 
-    def gulp(self, until_ns: int | None) -> bool:
+    def drain_chunk(self, until_ns: int | None) -> bool:
         """Account some frames of before `until_ns`, opening sources as need be; return False if there are no more.
 
-        A source that has nothing to read yet (a pipe) counts as having some.
+        Also before a frame that is a step of the clock. A source that has nothing to read yet (a pipe) counts as having some.
         """
         if self._capture is None:
             if not self._sources:
@@ -181,31 +210,64 @@ class ReplayShard(_Shard):
             next_ns = self._capture.next_ts_ns
             if next_ns is None and not self._capture.exhausted:
                 return True
-            if next_ns is not None and until_ns is not None and next_ns >= until_ns:
+            if next_ns is not None and self._is_stray(self._capture, next_ns):
+                self._account_stray(self._capture, next_ns)
+                return True
+            if next_ns is not None and ((until_ns is not None and next_ns >= until_ns) or self._step_to(next_ns)):
                 return False
-            self._account_gulp(self._capture, self._next_look_ns(next_ns, until_ns))
+            self._account_chunk(self._capture, self._next_look_ns(next_ns, until_ns))
         except (CaptureError, ConfigError) as error:
             self._look(0)
             self.problems.append(error)
             self.close()
+        except MemoryError as error:
+            self.problems.append(out_of_memory(error))
+            self.close()
+            self._sources.clear()
         else:
             if self._capture.exhausted:
                 self.close()
         return True
 
-    def _account_gulp(self, capture: Capture, until_ns: int | None) -> None:
-        """Account a gulp, and choose how long the next may be; what an inspector sees must not depend on its duration."""
+    def _account_chunk(self, capture: Capture, until_ns: int | None) -> None:
+        """Account a chunk, and choose how long the next may be; what an inspector sees must not depend on its duration."""
         began_s = time.monotonic()
-        n_frames = self._account(capture, until_ns, self._gulp_frames)
+        n_frames = self._account(capture, until_ns, self._chunk_frames)
         is_quick = self._inspector is None and time.monotonic() - began_s < n_frames * QUICK_S
-        self._gulp_frames = LONG_GULP_FRAMES if is_quick else GULP_FRAMES
+        self._chunk_frames = LONG_CHUNK_FRAMES if is_quick else CHUNK_FRAMES
         self._look(n_frames)
 
     def _next_look_ns(self, next_ns: int | None, until_ns: int | None) -> int | None:
-        """Return up to when to account: no conversation should end before its payloads were looked at."""
-        if self._inspector is None or next_ns is None or next_ns > LAST_NS - LOOK_NS:
+        """Return up to when to account: no conversation should end before its payloads were looked at, and no stray pass by."""
+        look_ns = STRAY_NS if self._inspector is None else LOOK_NS
+        if next_ns is None or next_ns > LAST_NS - look_ns:
             return until_ns
-        return next_ns + LOOK_NS if until_ns is None else min(until_ns, next_ns + LOOK_NS)
+        return next_ns + look_ns if until_ns is None else min(until_ns, next_ns + look_ns)
+
+    def _is_stray(self, capture: Capture, next_ns: int) -> bool:
+        """Return whether the next frame alone has a time away from those around it: the one after it is back again."""
+        newest_ns, max_backstep_ns = self.newest_ts_ns, self.max_backstep_ns
+        if newest_ns is None or max_backstep_ns is None or abs(next_ns - newest_ns) <= max_backstep_ns:
+            return False
+        following_ns = capture.times_ahead(2)[1:]
+        if not following_ns or following_ns[0] < newest_ns - max_backstep_ns:
+            return False
+        return next_ns < newest_ns or following_ns[0] < next_ns - max_backstep_ns
+
+    def _account_stray(self, capture: Capture, next_ns: int) -> None:
+        """Account the next frame in the running interval, whatever its time is."""
+        newest_ns = self.newest_ts_ns
+        self.begin_phase()
+        self._look(self._account(capture, None, 1))
+        self.begin_phase()
+        self._newest_before_stray_ns = newest_ns
+        self._n_strays += 1
+        if self._n_strays <= MAX_TOLD_STRAYS:
+            last = "; further ones are not told" if self._n_strays == MAX_TOLD_STRAYS else ""
+            self.warnings.append(
+                f"{capture.name}: a frame is stamped {format_time(next_ns)}, away from those around it: "
+                f"it counts in the running interval{last}"
+            )
 
     def close(self) -> None:
         """Close the source that is being read."""
@@ -230,67 +292,84 @@ class ReplayShard(_Shard):
             self._warned = 0
             self._take_warnings(self._capture)
 
+    @property
+    def step(self) -> tuple[int, int] | None:
+        """The newest timestamp and the next frame's, if the clock steps back between them."""
+        return self._step_to(self.next_ts_ns)
+
 
 class LiveShard(_Shard):
     """An interface, on the wall clock.
 
-    has_ended: nothing more can be read (the interface went away).
+    has_ended: nothing more can be read.  is_gone: because the interface went away.
     """
 
-    def __init__(
-        self,
-        accountant: Accountant,
-        capture: Capture,
-        clock: Clock,
-        inspector: Inspector | None = None,
-        on_packets: PacketTaker | None = None,
-    ) -> None:
-        super().__init__(accountant, inspector, on_packets)
-        self.has_ended = False
+    position_bytes = 0
+
+    def __init__(self, worker: Worker, capture: Capture, clock: Clock, packet_log: PacketLog | None = None) -> None:
+        super().__init__(worker, packet_log)
+        self.has_ended = self.is_gone = False
         self._capture = capture
         self._clock = clock
-        self._now_ns = 0
+        self._step_watch = StepWatch(clock, MAX_BACKSTEP_NS)
 
-    def gulp(self, until_ns: int | None) -> bool:
-        """Account what has come, waiting a little for it; return False from `until_ns` on, and when the capture has ended.
+    def drain_chunk(self, until_ns: int | None) -> bool:
+        """Account some of what has come of before `until_ns`, waiting a little; return False once all of that has come.
 
-        Also when the clock was set back: whoever gave `until_ns` should look at it.
+        Also when the capture has ended, and when a clock was set. A frame counts in the interval of its own timestamp: what the
+        kernel has gathered by `until_ns` is waited for.
         """
-        before_ns, self._now_ns = self._now_ns, self._clock.now_ns()
-        left_ns = LONGEST_WAIT_NS if until_ns is None else until_ns - self._now_ns
-        if self.has_ended or left_ns <= 0 or self._now_ns < before_ns:
+        if self.has_ended or self.step is not None or self._step_watch.step() is not None:
             return False
-        is_there = self._capture.wait(min(left_ns, LONGEST_WAIT_NS) / NS_PER_S)
-        if 0 < (self._drain() if is_there else 0) < GULP_FRAMES:
+        now_ns = self._clock.now_ns()
+        left_ns = LONGEST_WAIT_NS if until_ns is None else until_ns + GRACE_NS - now_ns
+        held_ns = self._capture.next_ts_ns
+        if held_ns is not None and held_ns - now_ns > MAX_BACKSTEP_NS:
+            until_ns = None  # by another clock than this machine's: its frames count when they come
+        is_there = held_ns is not None or self._capture.wait(max(min(left_ns, LONGEST_WAIT_NS), 0) / NS_PER_S)
+        n_frames = self._drain(until_ns) if is_there else 0
+        if until_ns is not None and now_ns >= until_ns:
+            held_ns = self._capture.next_ts_ns
+            if (held_ns is not None and held_ns >= until_ns) or (left_ns <= 0 and not n_frames):
+                return False
+        if 0 < n_frames < CHUNK_FRAMES and left_ns > 0:
             self._clock.sleep(min(left_ns, GATHER_NS))
         return True
 
     def last_call(self, until_ns: int) -> None:
-        """Account, until `until_ns`, what the kernel has gathered and not handed over yet; look for it once at least.
+        """Account what the kernel has gathered of before `until_ns`; of an interface that has gone, all of it."""
+        while self.drain_chunk(until_ns):
+            pass
+        end_ns = self._clock.steady_ns() + GRACE_NS
+        while self.is_gone and (self._drain(None) or self._clock.steady_ns() < end_ns):
+            self._clock.sleep(GATHER_NS)  # libpcap tells the error before the last frames
 
-        Also that of an interface that has gone: libpcap tells the error first.
-        """
-        while True:
-            left_ns = until_ns - self._clock.now_ns()
-            may_be_more = (self.has_ended or self._capture.wait(0)) and self._drain() == GULP_FRAMES
-            if left_ns <= 0 and not (may_be_more and self.has_ended):
-                return
-            if not may_be_more:
-                self._clock.sleep(min(left_ns, GATHER_NS))
+    @property
+    def step(self) -> tuple[int, int] | None:
+        """The newest timestamp and the held frame's, if the clock has stepped back between them."""
+        return self._step_to(self._capture.next_ts_ns)
 
     def dropped(self) -> Dropped:
         """Return the frames lost since the start."""
         return self._capture.dropped()
 
-    def _drain(self) -> int:
+    def _drain(self, until_ns: int | None) -> int:
         """Return the number of frames accounted of those that are there."""
         n_frames = 0
         try:
-            n_frames = self._account(self._capture)
+            n_frames = self._account(self._capture, until_ns)
         except CaptureError as error:
             if not self.has_ended:
                 self.problems.append(error)
+            self.has_ended = self.is_gone = True
+        except MemoryError as error:
+            self.problems.append(out_of_memory(error))
             self.has_ended = True
         self._look(n_frames)
         self._take_warnings(self._capture)
         return n_frames
+
+
+def out_of_memory(error: MemoryError) -> FastmonError:
+    """Return the error that ends a run which has no memory left."""
+    return FastmonError(f"out of memory{f': {error}' if str(error) else ''}; what was accounted until then is reported")

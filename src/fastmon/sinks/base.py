@@ -1,42 +1,141 @@
-"""What every sink can be told, and the lines that several of them show.
+"""What a sink is, and the thread and queue that stand between a run and any sink.
 
-What it does not do: show anything.
+What it does not do: show anything, open files.
 """
 
 from __future__ import annotations
 
+import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from fastmon.errors import ConfigError, FastmonError
 from fastmon.model.texts import printable
 from fastmon.model.units import format_time
+from fastmon.run.queues import EventQueue, deliver
+from fastmon.run.subscriber import Problem, Subscriber
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable
 
-    from fastmon.model.conversations import EndedConversations
-    from fastmon.model.snapshot import Snapshot
-    from fastmon.policy.limits import Alert
+    from fastmon.policy.rules import Alert
+    from fastmon.sinks.output import Writing
 
-__all__ = ["Sink", "alert_line", "printable"]
+__all__ = ["BackgroundSink", "Sink", "alert_line", "printable"]
+
+_KINDS = ("snapshot", "alerts", "conversations", "problem", "tick", "progress")
 
 
-class Sink:
-    """Takes the events of a run in their order. A sink overrides what it shows, and ignores the rest."""
+class Sink(Subscriber):
+    """Takes the events of a run in their order, each in the sink's own thread, and writes what it makes of them.
 
-    def snapshot(self, snapshot: Snapshot) -> None:
-        """Take an interval's snapshot, or the summary."""
-
-    def alerts(self, alerts: Sequence[Alert]) -> None:
-        """Take alerts that came up together."""
-
-    def conversations(self, ended: EndedConversations) -> None:
-        """Take conversations that have ended."""
-
-    def problem(self, text: str) -> None:
-        """Take one line about something that went wrong, or that a person should know."""
+    A sink overrides the methods of the events that it wants. Any of them raises OSError if it cannot write; `close` follows then.
+    """
 
     def close(self) -> None:
         """Finish; no event follows."""
+
+
+class BackgroundSink(EventQueue):
+    """A sink in a thread of its own, behind a bounded queue: whatever holds it up holds up nobody else.
+
+    what: how messages call it: "the log run.log".
+    kind: the sink's class, which says what events it wants.
+    open_sink: opens it, in the thread, when the first event comes.
+    writing: what it writes through, which knows whether it is stuck.
+    is_patient: asked while the queue is full: whether the run waits for this sink.
+    report: takes what befalls this sink; called in any thread.
+    on_end: called when the sink has failed.  before_event: called in the thread before each event.
+
+    error: what ended it early.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        kind: type[Sink],
+        open_sink: Callable[[], Sink],
+        writing: Writing,
+        *,
+        is_patient: Callable[[], bool],
+        report: Callable[[Problem], None],
+        on_end: Callable[[], None] = lambda: None,
+        before_event: Callable[[], None] | None = None,
+    ) -> None:
+        super().__init__(is_patient, {name for name in _KINDS if getattr(kind, name) is not getattr(Subscriber, name)})
+        self.wants_ticks = kind.wants_ticks
+        self.what = what
+        self.error: BaseException | None = None
+        self._open_sink = open_sink
+        self._writing = writing
+        self._report = report
+        self._on_end = on_end
+        self._before_event = before_event
+        self._thread = threading.Thread(target=self._serve, name=f"fastmon-{kind.__name__}", daemon=True)
+
+    def finish(self, *, is_stopped: Callable[[], bool], opens: bool) -> bool:
+        """Wait until all events are written; return False if that was given up: the run is stopped and the writing is stuck.
+
+        opens: open the sink even if no event came.
+        """
+        self.close()
+        if opens:
+            self._ensure_thread()
+        if self.lost and self.error is None:
+            lost = ", ".join(f"{n_rows:,} {kind}" for kind, n_rows in self.lost.items())
+            self._report(Problem(f"{self.what} lacks {lost}: it was written too slowly"))
+        while self._thread.is_alive():
+            self._thread.join(0.05)
+            if is_stopped() and self._writing.is_stuck() and self._thread.is_alive():
+                text = f"{self.what} is not complete: nobody reads it"
+                self._report(Problem(text, FastmonError(text)))
+                return False
+        return True
+
+    def _tell_of_loss(self, kind: str) -> None:
+        self._report(Problem(f"{self.what} is written too slowly: {kind} are dropped"))
+
+    def _append(self, item: tuple[str, object], weight: int) -> None:
+        super()._append(item, weight)
+        self._ensure_thread()
+
+    def _ensure_thread(self) -> None:
+        if self._thread.ident is None:
+            self._thread.start()
+
+    def _serve(self) -> None:
+        try:
+            self._write_all()
+        except OSError as error:
+            self._fail(error, FastmonError(f"cannot write {self.what}: {error.strerror or error}"))
+        except MemoryError as error:
+            self._fail(error, FastmonError(f"cannot write {self.what}: out of memory"))
+        except ConfigError as error:
+            self._fail(error, error)
+        except BaseException as error:
+            self._fail(error, FastmonError(f"cannot write {self.what}: {type(error).__name__}: {error}"))
+            raise
+
+    def _write_all(self) -> None:
+        sink = self._open_sink()
+        try:
+            while (event := self.get()) is not None:
+                if self._before_event is not None:
+                    with self._writing:  # it may be stuck, too
+                        self._before_event()
+                deliver(event, sink)
+        except BaseException:
+            with suppress(OSError):  # what is left in its buffer would fail again
+                sink.close()
+            raise
+        sink.close()
+
+    def _fail(self, error: BaseException, told: FastmonError) -> None:
+        self.error = error
+        self.abandon()
+        if not isinstance(error, BrokenPipeError):  # its reader has gone, and knows
+            self._report(Problem(str(told), told))
+        self._on_end()
 
 
 def alert_line(alert: Alert) -> str:

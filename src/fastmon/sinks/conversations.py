@@ -6,7 +6,6 @@ What it does not do: show snapshots or alerts.
 from __future__ import annotations
 
 import csv
-from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
 import msgspec
@@ -77,15 +76,14 @@ class ConversationSink(Sink):
 
     def conversations(self, ended: EndedConversations) -> None:
         """Write a record for each."""
-        try:
-            for start in range(0, len(ended.rows), CHUNK_ROWS):
-                part = slice(start, start + CHUNK_ROWS)
-                self._write(_columns(ended.rows[part], ended.names[part]))
-            self._stream.flush()
-        except OSError:
-            with suppress(OSError):  # what is left in its buffer would fail again
-                self._stream.close()
-            raise
+        for start in range(0, len(ended.rows), CHUNK_ROWS):
+            part = slice(start, start + CHUNK_ROWS)
+            self._write(_columns(ended.rows[part], ended.names[part]))
+        self._stream.flush()
+
+    def close(self) -> None:
+        """Close the stream."""
+        self._stream.close()
 
     def _write(self, rows: Iterator[Sequence[object]]) -> None:
         if self._csv is not None:

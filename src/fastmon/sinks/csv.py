@@ -6,21 +6,17 @@ What it does not do: carry what belongs to no host (frames that are not IP, loss
 from __future__ import annotations
 
 import csv
-from contextlib import suppress
 from itertools import repeat
 from typing import TYPE_CHECKING, TextIO
 
 from fastmon.model.texts import clean_text
 from fastmon.model.units import format_time
-from fastmon.sinks.base import Sink, alert_line
+from fastmon.sinks.base import Sink
 from fastmon.sinks.details import host_details
 from fastmon.sinks.hosts import COLUMNS, host_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from fastmon.model.snapshot import Snapshot
-    from fastmon.policy.limits import Alert
     from fastmon.sinks.details import HostDetails
 
 __all__ = ["CsvSink"]
@@ -34,11 +30,10 @@ apps: "name:bytes_in:bytes_out:packets_in:packets_out" of each, with ";" between
 
 
 class CsvSink(Sink):
-    """Writes rows to `stream`, opened with newline="", and alerts as lines to `alerts`, as far as it can be written."""
+    """Writes rows to `stream`, opened with newline=""."""
 
-    def __init__(self, stream: TextIO, alerts: TextIO | None) -> None:
+    def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._alerts = alerts
         self._writer = csv.writer(stream, lineterminator="\n")
         self._writer.writerow(("type", "source", "start", "end", *COLUMNS, *DETAILS))
 
@@ -57,14 +52,9 @@ class CsvSink(Sink):
             self._writer.writerows(zip(*map(repeat, head), *columns, *details, strict=False))
         self._stream.flush()
 
-    def alerts(self, alerts: Sequence[Alert]) -> None:
-        """Write a line for each beside the rows, for people."""
-        if self._alerts is None:
-            return
-        for alert in alerts:
-            with suppress(OSError):
-                self._alerts.write(alert_line(alert) + "\n")
-                self._alerts.flush()
+    def close(self) -> None:
+        """Close the stream."""
+        self._stream.close()
 
 
 def _details(details: HostDetails) -> tuple[str, ...]:

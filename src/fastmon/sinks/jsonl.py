@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
-from fastmon.model.units import format_time
+from fastmon.model.units import NS_PER_S, format_time
 from fastmon.sinks.base import Sink
 from fastmon.sinks.details import host_details, network_apps
 from fastmon.sinks.hosts import host_columns
 
 if TYPE_CHECKING:
     from fastmon.model.snapshot import Snapshot
-    from fastmon.policy.limits import Alert
+    from fastmon.policy.rules import Alert
 
 __all__ = ["JsonlSink"]
 
@@ -99,6 +99,10 @@ class JsonlSink(Sink):
         self._stream.write(self._encoder.encode_lines([_alert_record(alert) for alert in alerts]))
         self._stream.flush()
 
+    def close(self) -> None:
+        """Close the stream."""
+        self._stream.close()
+
 
 _RECORD_TYPES: dict[int, type[_Host]] = {
     len(record.__struct_fields__): record for record in (_Host, _IntervalHost, _DetailedHost, _DetailedIntervalHost)
@@ -136,6 +140,8 @@ def _head(snapshot: Snapshot) -> dict[str, object]:
         "source": snapshot.source.encode("utf-8", "backslashreplace").decode(),
         "start": format_time(snapshot.interval.start_ns),
         "end": format_time(snapshot.interval.end_ns),
+        "intervals": snapshot.n_intervals,
+        "duration_seconds": round(snapshot.covered_ns / NS_PER_S, 6),
         "frames": counters.frames.frames,
         "bytes": counters.frames.bytes,
         "ip": asdict(counters.ip),

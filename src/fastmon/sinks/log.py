@@ -5,20 +5,23 @@ What it does not do: list hosts.
 
 from __future__ import annotations
 
+import io
 import logging
-from contextlib import contextmanager
+import os
 from logging.handlers import RotatingFileHandler
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from fastmon.errors import FastmonError
 from fastmon.model.units import format_time
 from fastmon.sinks.base import Sink, alert_line, printable
+from fastmon.sinks.output import open_output
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from fastmon.model.snapshot import Snapshot
-    from fastmon.policy.limits import Alert
+    from fastmon.policy.rules import Alert
+    from fastmon.run.subscriber import Problem
+    from fastmon.sinks.output import Writing
 
 __all__ = ["LogSink"]
 
@@ -29,12 +32,11 @@ KEPT_FILES = 5
 class LogSink(Sink):
     """Appends to the file `path`; past `max_bytes` it becomes `path`.1, and so on, of which `kept_files` stay.
 
-    Raises OSError if it cannot be opened; its methods raise FastmonError if it cannot be written.
+    Raises OSError if it cannot be opened or written.
     """
 
-    def __init__(self, path: str, max_bytes: int = MAX_BYTES, kept_files: int = KEPT_FILES) -> None:
-        self._path = path
-        self._handler = _RaisingHandler(path, maxBytes=max_bytes, backupCount=kept_files, encoding="utf-8")
+    def __init__(self, path: str, writing: Writing, max_bytes: int = MAX_BYTES, kept_files: int = KEPT_FILES) -> None:
+        self._handler = _Handler(path, writing, max_bytes, kept_files)
         self._handler.setFormatter(_UtcFormatter("%(asctime)s %(levelname)s %(message)s"))
 
     def snapshot(self, snapshot: Snapshot) -> None:
@@ -64,30 +66,29 @@ class LogSink(Sink):
         for alert in alerts:
             self._write("WARNING", alert_line(alert))
 
-    def problem(self, text: str) -> None:
+    def problem(self, problem: Problem) -> None:
         """Log a problem."""
-        self._write("ERROR", printable(text))
+        self._write("ERROR", printable(problem.text))
 
     def close(self) -> None:
         """Close the file."""
-        with self._errors():
-            self._handler.close()
+        self._handler.close()
 
     def _write(self, level: str, text: str) -> None:
         # to the handler alone: what else logs in this process has no part in it
-        with self._errors():
-            self._handler.handle(logging.makeLogRecord({"levelname": level, "msg": text}))
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise FastmonError(f"cannot write the log {printable(self._path)}: {error.strerror}") from error
+        self._handler.handle(logging.makeLogRecord({"levelname": level, "msg": text}))
 
 
-class _RaisingHandler(RotatingFileHandler):
-    """Lets its user say that the log cannot be written, in place of a traceback on stderr and silence."""
+class _Handler(RotatingFileHandler):
+    """Opens files as other sinks do, and raises errors in place of a traceback on stderr and silence."""
+
+    def __init__(self, path: str, writing: Writing, max_bytes: int, kept_files: int) -> None:
+        self._writing = writing
+        super().__init__(path, maxBytes=max_bytes, backupCount=kept_files, encoding="utf-8")
+
+    def _open(self) -> Any:
+        raw = open_output(self.baseFilename, self._writing, os.O_APPEND)
+        return io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8")
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802  (the name is logging's)
         raise  # noqa: PLE0704  (called in emit's except clause)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import abc
 import gzip
+import io
 import os
 import sys
 from contextlib import suppress
@@ -19,13 +20,12 @@ from fastmon._accounting import format_addresses, format_packets
 from fastmon.errors import ConfigError
 from fastmon.model.frames import FrameStatus
 from fastmon.model.packets import KNOWN_PORTS, KNOWN_PROTOCOL, KNOWN_TCP_FLAGS
+from fastmon.sinks.output import Writing, open_output
 
 if TYPE_CHECKING:
-    from typing import BinaryIO
-
     from numpy.typing import NDArray
 
-__all__ = ["COLUMNS", "ENDINGS", "PacketFiles", "ending_of", "open_packet_files"]
+__all__ = ["COLUMNS", "ENDINGS", "PacketFiles", "ending_of", "older_path", "open_packet_files"]
 
 ENDINGS = (".csv", ".csv.gz", ".csv.zst", ".parquet")
 
@@ -49,14 +49,23 @@ def ending_of(path: str) -> str:
     raise ConfigError(f"{path!r} ends in none of {', '.join(ENDINGS)}, which say how it is written")
 
 
-def open_packet_files(path: str, limit_bytes: int, n_files: int) -> PacketFiles:
+def older_path(path: str | os.PathLike[str], number: int) -> Path:
+    """Return the path of the file that is `number` files older than the one that is written; 0: that one."""
+    newest = Path(path)
+    ending = ending_of(newest.name)
+    return newest.with_name(f"{newest.name.removesuffix(ending)}.{number}{ending}") if number else newest
+
+
+def open_packet_files(path: str, limit_bytes: int, n_files: int, writing: Writing | None = None) -> PacketFiles:
     """Return what writes to the file `path`, in the format that its ending says.
+
+    writing: knows whether a thread is stuck in writing it.
 
     Raises ConfigError if the format is unknown or what writes it is missing, OSError if it cannot be written.
     """
     if ending_of(path) == ".parquet":
-        return ParquetFiles(path, limit_bytes, n_files)
-    return CsvFiles(path, limit_bytes, n_files)
+        return ParquetFiles(path, limit_bytes, n_files, writing or Writing())
+    return CsvFiles(path, limit_bytes, n_files, writing or Writing())
 
 
 class PacketFiles(abc.ABC):
@@ -71,21 +80,25 @@ class PacketFiles(abc.ABC):
     Any call raises OSError if writing fails; only `abandon` may follow then.
     """
 
-    def __init__(self, path: str, limit_bytes: int, n_files: int) -> None:
+    def __init__(self, path: str, limit_bytes: int, n_files: int, writing: Writing) -> None:
         self._path = Path(path)
+        self._is_complete = False
+        self._writing = writing
         self._ending = ending_of(path)
         is_special = self._path.is_symlink() or (self._path.exists() and not self._path.is_file())
         self._limit_bytes = 0 if is_special else limit_bytes
         self._n_files = n_files
-        self._raw: BinaryIO | None = None
+        self._raw: io.BufferedWriter | None = None
         self.n_pending = 0
         if not is_special:
             self._make_way()
-        self._open()
+            self._open()
 
     def write(self, records: NDArray[np.void]) -> None:
         """Write records, `packets.PACKET_DTYPE`, in their order, some of them later."""
         self.n_pending += len(records)
+        if self._raw is None:  # a named pipe, say: opening it waits for its reader
+            self._open()
         self._take(records)
 
     @abc.abstractmethod
@@ -94,6 +107,9 @@ class PacketFiles(abc.ABC):
 
     def close(self) -> None:
         """Complete the file."""
+        if self._raw is None and not self._is_complete:
+            self._open()
+        self._is_complete = True
         try:
             self._complete()
         finally:
@@ -104,7 +120,8 @@ class PacketFiles(abc.ABC):
         self._close_raw()
 
     def _open(self) -> None:
-        self._raw = self._path.open("wb")
+        self._is_complete = False
+        self._raw = io.BufferedWriter(open_output(self._path, self._writing))
         try:
             self._begin(self._raw)
         except BaseException:
@@ -112,7 +129,7 @@ class PacketFiles(abc.ABC):
             raise
 
     @abc.abstractmethod
-    def _begin(self, raw: BinaryIO) -> None:
+    def _begin(self, raw: io.BufferedWriter) -> None:
         """Begin a file."""
 
     @abc.abstractmethod
@@ -138,19 +155,13 @@ class PacketFiles(abc.ABC):
         """Give each file the name of the one before it; the oldest goes if there are too many."""
         for number in range(self._n_files - 1, 0, -1):
             with suppress(FileNotFoundError):
-                self._older(number - 1).rename(self._older(number))
-
-    def _older(self, number: int) -> Path:
-        """Return the path of the file that is `number` files old."""
-        if number == 0:
-            return self._path
-        return self._path.with_name(f"{self._path.name.removesuffix(self._ending)}.{number}{self._ending}")
+                older_path(self._path, number - 1).rename(older_path(self._path, number))
 
 
 class CsvFiles(PacketFiles):
     """Rows of CSV under a header, plain or compressed. A compressed file may pass the limit by one batch of records."""
 
-    def _begin(self, raw: BinaryIO) -> None:
+    def _begin(self, raw: io.BufferedWriter) -> None:
         self._stream = _compressing(raw, self._ending)
         header = ",".join(COLUMNS).encode() + b"\n"
         self._stream.write(header)  # not flushed: a full disk is told when rows are written
@@ -204,7 +215,7 @@ class CsvFiles(PacketFiles):
         self._n_in_stream = 0
 
 
-def _compressing(raw: BinaryIO, ending: str) -> Any:
+def _compressing(raw: io.BufferedWriter, ending: str) -> Any:
     if ending == ".csv.gz":
         return gzip.GzipFile("", "wb", 1, raw)
     if ending == ".csv.zst":
@@ -220,7 +231,7 @@ def _compressing(raw: BinaryIO, ending: str) -> Any:
 class ParquetFiles(PacketFiles):
     """Parquet, compressed with Zstandard. Records are gathered for a row group, which may make a file pass its limit a little."""
 
-    def __init__(self, path: str, limit_bytes: int, n_files: int) -> None:
+    def __init__(self, path: str, limit_bytes: int, n_files: int, writing: Writing) -> None:
         try:
             import pyarrow as pa
             from pyarrow import parquet
@@ -232,9 +243,9 @@ class ParquetFiles(PacketFiles):
         self._row_bytes = FIRST_ROW_BYTES
         self._group_rows = min(ROW_GROUP, max(limit_bytes // (4 * FIRST_ROW_BYTES), 16)) if limit_bytes else ROW_GROUP
         self._schema = _schema(pa)
-        super().__init__(path, limit_bytes, n_files)
+        super().__init__(path, limit_bytes, n_files, writing)
 
-    def _begin(self, raw: BinaryIO) -> None:
+    def _begin(self, raw: io.BufferedWriter) -> None:
         self._n_in_file = 0
         self._writer = self._parquet.ParquetWriter(
             raw, self._schema, compression="zstd", compression_level=1, write_statistics=["time"]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from fastmon.model.snapshot import Count, HostRow, Snapshot
-    from fastmon.policy.limits import Alert
+    from fastmon.policy.rules import Alert
     from fastmon.sinks.details import HostDetails
 
 __all__ = ["TableSink"]
@@ -37,6 +37,7 @@ class TableSink(Sink):
     """Shows the `top` biggest hosts of each snapshot, and alerts between them."""
 
     def __init__(self, stream: TextIO, top: int) -> None:
+        self._stream = stream
         self._page = open_page(stream)
         self._top = top
 
@@ -65,6 +66,10 @@ class TableSink(Sink):
         """Show a line for each."""
         self._page.line("\n".join(map(alert_line, alerts)), style="bold red")
 
+    def close(self) -> None:
+        """Close the stream."""
+        self._stream.close()
+
 
 def _headline(snapshot: Snapshot) -> str:
     start_ns, end_ns = snapshot.interval.start_ns, snapshot.interval.end_ns
@@ -75,7 +80,8 @@ def _headline(snapshot: Snapshot) -> str:
     start, end = _moment(start_ns), _moment(end_ns)
     if start[:10] == end[:10]:
         end = end[11:]
-    return f"{kind}{printable(snapshot.source)}  {start} to {end} UTC ({_length(end_ns - start_ns)}){nothing}"
+    intervals = f", {snapshot.n_intervals} intervals" if snapshot.n_intervals > 1 else ""
+    return f"{kind}{printable(snapshot.source)}  {start} to {end} UTC ({_length(snapshot.covered_ns)}{intervals}){nothing}"
 
 
 def _moment(ts_ns: int) -> str:
@@ -91,7 +97,7 @@ def _length(duration_ns: int) -> str:
 
 def _totals(snapshot: Snapshot) -> str:
     frames, size = snapshot.counters.frames.frames, snapshot.counters.frames.bytes
-    duration_ns = snapshot.interval.end_ns - snapshot.interval.start_ns
+    duration_ns = snapshot.covered_ns
     parts = [f"{len(snapshot):,} hosts", f"{frames:,} frames", format_size(size)]
     if duration_ns > 0:
         parts += [f"{frames * NS_PER_S // duration_ns:,} frames/s", format_rate(size, duration_ns)]

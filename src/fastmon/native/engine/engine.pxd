@@ -239,7 +239,7 @@ cdef inline void set_conversation_hash(Engine* engine, Entry* entry) noexcept no
     """A hash that is the same in both directions, and fetch its slot."""
     cdef uint64_t factor = engine.conversations.table.hash_factor
     entry.conversation_hash = <uint32_t>(endpoint_hash(entry.src_hash, entry.ports >> 16, factor)
-                                 + endpoint_hash(entry.dst_hash, entry.ports & 0xFFFF, factor) + entry.protocol)
+                                         + endpoint_hash(entry.dst_hash, entry.ports & 0xFFFF, factor) + entry.protocol)
     index_fetch(&engine.conversations.table.index, entry.conversation_hash)
 
 

@@ -1,0 +1,96 @@
+"""A run over capture files, on the packets' clock.
+
+Its intervals end where those of a live run would have: an hour's capture gives the same snapshots in a second.
+
+What it does not do: open files; it is given functions that do.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastmon.model.snapshot import Dropped, Interval
+from fastmon.run.control import Control
+from fastmon.run.monitor import MAX_GAP_NS, Monitor, Plan, Team
+from fastmon.run.schedule import earliest
+from fastmon.run.shards import ReplayShard
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fastmon.run.shards import PacketLog, SourceOpener
+    from fastmon.run.subscriber import Subscriber
+
+__all__ = ["ReplayMonitor"]
+
+_BEFORE_ANY_FRAME_NS = -(1 << 63)
+
+
+class ReplayMonitor(Monitor[ReplayShard]):
+    """Replays sources.
+
+    sources: functions that open one each, in the order of the run; they are dealt among the workers of the team.
+    packet_log: takes a record of each frame. Completed before the summary.
+
+    Nothing but problems come out if no source can be opened, unless the run is stopped before that.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        sources: Sequence[SourceOpener],
+        team: Team,
+        subscriber: Subscriber,
+        control: Control | None = None,
+        packet_log: PacketLog | None = None,
+    ) -> None:
+        n_workers = len(team.workers)
+        shards = [ReplayShard(worker, sources[index::n_workers], packet_log) for index, worker in enumerate(team.workers)]
+        super().__init__(
+            plan,
+            team,
+            shards,
+            subscriber,
+            control or Control(),
+            packet_log,
+            has_crew=n_workers > 1,
+            merges_at_ticks=False,
+        )
+
+    def _run(self) -> None:
+        try:
+            first_ns = self._first_ts_ns()
+            last = None if first_ns is None else self._run_phases(first_ns)
+        finally:
+            for shard in self._shards:
+                shard.close()
+        self._collect()
+        self._tell()
+        if self._control.stop or any(shard.n_opened for shard in self._shards):
+            self._finish(last, Interval(self._collector.first_ts_ns or 0, self._collector.last_ts_ns or 0))
+
+    def _first_ts_ns(self) -> int | None:
+        """Open sources up to the first frame; return its timestamp, None if there is no frame."""
+        while True:
+            self._advance(_BEFORE_ANY_FRAME_NS)
+            first_ns = self._now_ns()
+            if first_ns is not None or self._has_ended():
+                return first_ns
+            self._control.snapshot_now = self._control.reload = False  # there is nothing yet
+
+    def _now_ns(self) -> int | None:
+        return earliest(*(shard.next_ts_ns for shard in self._shards))
+
+    def _step(self) -> tuple[int, int] | None:
+        """Also ahead: after a silence of more than a day nothing was measured in between."""
+        backward = min((shard.step for shard in self._shards if shard.step is not None), key=lambda step: step[1], default=None)
+        if backward is not None:
+            return backward
+        newest_ns, next_ns = self._newest_ns(), self._now_ns()
+        if newest_ns is not None and next_ns is not None and next_ns - newest_ns > MAX_GAP_NS:
+            return newest_ns, next_ns
+        return None
+
+    def _dropped(self) -> Dropped:
+        """Return nothing: what a capture file's writer lost is not in it."""
+        return Dropped()

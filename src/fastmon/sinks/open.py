@@ -1,0 +1,168 @@
+"""Which sinks a run of the command line has, by its options, and what they have in common.
+
+What it does not do: write; each kind of sink does.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, TextIO
+
+from fastmon.errors import ConfigError
+from fastmon.run.subscriber import Subscriber, Subscribers
+from fastmon.sinks.base import BackgroundSink
+from fastmon.sinks.output import Writing, check_writable, open_text, wrap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fastmon.config import OutputOptions
+    from fastmon.model.snapshot import Snapshot
+    from fastmon.run.control import Control
+    from fastmon.run.subscriber import Problem
+    from fastmon.sinks.base import Sink
+
+__all__ = ["Sinks"]
+
+
+class Sinks:
+    """The sinks of one run, each in a thread of its own.
+
+    The run goes on for as long as any of them can write. `notices` takes problems, and alerts that the results have no room for;
+    it is no result itself.
+
+    open_notices: opens the sink of the notices, which writes to standard error through what it is given.
+    stdout: where the results go without --output; None if it is closed.
+    before_results: called before results are shown on a terminal.
+
+    Raises ConfigError if a file cannot be written.
+    """
+
+    def __init__(
+        self,
+        options: OutputOptions,
+        control: Control,
+        *,
+        is_live: bool,
+        stdout: TextIO | None,
+        notice_kind: type[Sink],
+        open_notices: Callable[[Writing], Sink],
+        before_results: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.status = 0
+        self.has_results = False
+        self._control = control
+        self._is_patient = (lambda: False) if is_live else (lambda: not control.stop)
+        writing = Writing()
+        self._notices = self._background("standard error", notice_kind, partial(open_notices, writing), writing)
+        self._results = [self._result_sink(options, stdout, before_results)]
+        if options.log is not None:
+            self._results.append(self._log_sink(options.log))
+        if options.conversations is not None:
+            self._results.append(self._conversation_sink(options.conversations))
+        self.subscriber: Subscriber = Subscribers([_Status(self), *self._results, self._notices])
+
+    def finish(self) -> bool:
+        """Wait until everything is written; return False if something had to be given up."""
+        are_complete = [sink.finish(is_stopped=lambda: self._control.stop, opens=self.has_results) for sink in self._results]
+        return all([*are_complete, self._notices.finish(is_stopped=lambda: self._control.stop, opens=False)])
+
+    @property
+    def crash(self) -> BaseException | None:
+        """What no sink expects to happen, if it happened."""
+        return next((sink.error for sink in self._results if sink.error is not None and not _is_expected(sink.error)), None)
+
+    def _background(
+        self,
+        what: str,
+        kind: type[Sink],
+        open_sink: Callable[[], Sink],
+        writing: Writing,
+        before_event: Callable[[], None] | None = None,
+    ) -> BackgroundSink:
+        return BackgroundSink(
+            what,
+            kind,
+            open_sink,
+            writing,
+            is_patient=self._is_patient,
+            report=self._report,
+            on_end=self._end_if_useless,
+            before_event=before_event,
+        )
+
+    def _report(self, problem: Problem) -> None:
+        self.subscriber.problem(problem)
+
+    def _end_if_useless(self) -> None:
+        """Stop the run if nobody takes its results any more."""
+        if all(sink.error is not None for sink in self._results):
+            self._control.stop = True
+
+    def _result_sink(self, options: OutputOptions, stdout: TextIO | None, before_results: Callable[[], None]) -> BackgroundSink:
+        """Return the sink of the format that is asked for; each imports what only it needs."""
+        writing = Writing()
+        if options.output is not None:
+            check_writable(options.output)
+            is_terminal = False
+            open_stream = partial(open_text, options.output, writing)
+        elif stdout is None:
+            raise ConfigError("standard output is closed: name a file with --output")
+        else:
+            is_terminal = stdout.isatty()
+            open_stream = partial(wrap, stdout, writing)
+        kind, make = _result_format(options)
+        before = before_results if is_terminal else None
+        return self._background("the results", kind, lambda: make(open_stream()), writing, before)
+
+    def _log_sink(self, path: str) -> BackgroundSink:
+        from fastmon.sinks.log import LogSink
+
+        check_writable(path, "the log ")
+        writing = Writing()
+        return self._background(f"the log {path}", LogSink, lambda: LogSink(path, writing), writing)
+
+    def _conversation_sink(self, path: str) -> BackgroundSink:
+        from fastmon.sinks.conversations import ConversationSink
+
+        check_writable(path)
+        writing = Writing()
+        is_csv = path.endswith(".csv")
+        return self._background(
+            "the conversations",
+            ConversationSink,
+            lambda: ConversationSink(open_text(path, writing), is_csv=is_csv),
+            writing,
+        )
+
+
+class _Status(Subscriber):
+    """Remembers the exit code that problems ask for, and whether there were results."""
+
+    def __init__(self, sinks: Sinks) -> None:
+        self._sinks = sinks
+
+    def snapshot(self, _: Snapshot) -> None:
+        self._sinks.has_results = True
+
+    def problem(self, problem: Problem) -> None:
+        if problem.error is not None:
+            self._sinks.status = max(self._sinks.status, 2 if isinstance(problem.error, ConfigError) else 1)
+
+
+def _result_format(options: OutputOptions) -> tuple[type[Sink], Callable[[TextIO], Sink]]:
+    if options.format == "jsonl":
+        from fastmon.sinks.jsonl import JsonlSink
+
+        return JsonlSink, lambda stream: JsonlSink(stream.detach())
+    if options.format == "csv":
+        from fastmon.sinks.csv import CsvSink
+
+        return CsvSink, CsvSink
+    from fastmon.sinks.table import TableSink
+
+    return TableSink, lambda stream: TableSink(stream, options.top)
+
+
+def _is_expected(error: BaseException) -> bool:
+    return isinstance(error, (OSError, MemoryError, ConfigError))

@@ -1,0 +1,133 @@
+"""Files, pipes and terminals that results are written to, by a thread that may be stuck in doing so.
+
+What it does not do: format anything.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fastmon.errors import ConfigError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import TextIO
+
+__all__ = ["Output", "Writing", "check_writable", "open_output", "open_text", "wrap"]
+
+STUCK_S = 0.5
+"""Whatever takes no data for so long is stuck: a pipe that nobody reads, a stopped terminal, a disk that hangs."""
+
+
+class Writing:
+    """Knows since when a thread is within a call of the system that writes, or opens; a context manager around the call."""
+
+    def __init__(self) -> None:
+        self._since_s: float | None = None
+
+    def __enter__(self) -> None:
+        self._since_s = time.monotonic()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self._since_s = None
+
+    def is_stuck(self) -> bool:
+        """Tell whether the call has lasted long."""
+        since_s = self._since_s
+        return since_s is not None and time.monotonic() - since_s > STUCK_S
+
+
+class Output(io.RawIOBase):
+    """A descriptor that is written to."""
+
+    def __init__(self, fd: int, writing: Writing, *, closes: bool) -> None:
+        super().__init__()
+        self._fd = fd
+        self._writing = writing
+        self._closes = closes
+        self._n_bytes = 0
+
+    def write(self, data: object) -> int:
+        """Write some bytes; return how many."""
+        with self._writing:
+            n_written = os.write(self._fd, data)  # type: ignore[arg-type]
+        self._n_bytes += n_written
+        return n_written
+
+    def writable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return whether this is a file that has positions."""
+        try:
+            os.lseek(self._fd, 0, os.SEEK_CUR)
+        except OSError:
+            return False
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a position, and return it."""
+        return os.lseek(self._fd, offset, whence)
+
+    def tell(self) -> int:
+        """Return the position; of what has none, how many bytes were written."""
+        return os.lseek(self._fd, 0, os.SEEK_CUR) if self.seekable() else self._n_bytes
+
+    def isatty(self) -> bool:
+        """Return whether this is a terminal."""
+        return os.isatty(self._fd)
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return self._fd
+
+    def close(self) -> None:
+        """Close the descriptor, if it is this object's."""
+        if not self.closed:
+            super().close()
+            if self._closes:
+                os.close(self._fd)
+
+
+def open_output(path: str | os.PathLike[str], writing: Writing, flags: int = os.O_TRUNC) -> Output:
+    """Open a file for writing, waiting for the reader of a named pipe. Raises OSError."""
+    with writing:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | flags, 0o666)
+    return Output(fd, writing, closes=True)
+
+
+def open_text(path: str, writing: Writing) -> TextIO:
+    """Open a file for text in UTF-8, as it is. Raises ConfigError."""
+    try:
+        raw = open_output(path, writing)
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}") from error
+    return io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8", newline="")
+
+
+def wrap(stream: TextIO, writing: Writing) -> TextIO:
+    """Return a stream of our own on another one's descriptor, with its encoding; closing it leaves that open."""
+    raw = Output(stream.fileno(), writing, closes=False)
+    return io.TextIOWrapper(io.BufferedWriter(raw), encoding=stream.encoding, errors=stream.errors, newline="")
+
+
+def check_writable(path: str, what: str = "") -> None:
+    """Raise ConfigError if a file cannot be written, and leave it as it is."""
+    try:
+        if Path(path).is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if Path(path).is_file():
+            os.close(os.open(path, os.O_WRONLY))
+            return
+        folder = Path(path).parent
+        if not Path(path).exists() and not os.access(folder, os.W_OK | os.X_OK):
+            code = errno.EACCES if folder.is_dir() else errno.ENOENT
+            raise OSError(code, os.strerror(code))
+    except OSError as error:
+        raise ConfigError(f"cannot write {what}{path}: {error.strerror}") from error
