@@ -155,6 +155,12 @@ class Inspector:
                 break
         self._accountant.payload_allowance = self._budget.allowance(n_frames, self._accountant.payload_allowance)
 
+    def finish(self) -> None:
+        """Look at all that is left: no capture has to wait for it any more."""
+        self._waiting.extend(self._accountant.take_payloads())
+        while self._waiting:
+            self._inspect(self._waiting.popleft())
+
     def take_names(self, ended: NDArray[np.void]) -> list[str | None]:
         """Return the names of conversations that have ended, in their order, and forget them."""
         tokens = ended["token"].tolist()

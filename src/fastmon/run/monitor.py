@@ -190,7 +190,7 @@ class Monitor(abc.ABC, Generic[_ShardT]):
         else:
             self._crew.start([partial(self._drain, shard, until_ns) for shard in self._shards])
             while not self._crew.wait(POLL_S):
-                self._tell_of_shards()
+                self._tell()
             self._merge()
         self._tell()
 
@@ -358,7 +358,9 @@ class Monitor(abc.ABC, Generic[_ShardT]):
         self._subscriber.snapshot(self._describe(summary, self._dropped(), self._log_dropped()))
 
     def _collect(self) -> None:
-        """End the conversations of several workers, and add up what they accounted last."""
+        """Let everything be looked at; end the conversations of several workers, and add up what they accounted last."""
+        for shard in self._shards:
+            shard.finish_inspection()
         if self._team.merges:
             for worker in self._team.workers:
                 worker.accountant.end_conversations()

@@ -154,6 +154,11 @@ class _Shard:
             self._inspector.look(n_frames)
             self.take_ended()
 
+    def finish_inspection(self) -> None:
+        """Let the inspector look at all that is left."""
+        if self._inspector is not None:
+            self._inspector.finish()
+
     def take_ended(self) -> None:
         """Put the conversations that have ended into `ended`."""
         if self._inspector is not None:
