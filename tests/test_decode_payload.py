@@ -1,4 +1,4 @@
-"""TCP flags and payloads: what both decoders say of them (ARCHITECTURE.md, "Decoding rules")."""
+"""TCP flags and payloads: what both decoders say of them (docs/decoding.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reference decoder, rule by rule (ARCHITECTURE.md, "Decoding rules"), on frames with hand-written addresses."""
+"""The reference decoder, rule by rule (docs/decoding.md), on frames with hand-written addresses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reference decoder above the link layer: IP headers, what they carry, tunnels (ARCHITECTURE.md, "Decoding rules")."""
+"""The reference decoder above the link layer: IP headers, what they carry, tunnels (docs/decoding.md)."""
 
 from __future__ import annotations
 

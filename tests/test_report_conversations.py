@@ -1,4 +1,4 @@
-"""Records of conversations, as DESIGN's contract has them."""
+"""Records of conversations, as docs/output.md has them."""
 
 from __future__ import annotations
 

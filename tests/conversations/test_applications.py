@@ -1,4 +1,4 @@
-"""Which application traffic counts for, and when (ARCHITECTURE.md, "Conversations": settling, relabelling)."""
+"""Which application traffic counts for, and when (docs/conversations.md: settling, relabelling)."""
 
 from __future__ import annotations
 

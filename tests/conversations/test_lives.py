@@ -1,4 +1,4 @@
-"""How conversations open, count and end (ARCHITECTURE.md, "Conversations", rules 1 to 3, rotation)."""
+"""How conversations open, count and end (docs/conversations.md, rules 1 to 3, rotation)."""
 
 from __future__ import annotations
 

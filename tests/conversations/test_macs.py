@@ -1,4 +1,4 @@
-"""Which Ethernet address a local host has (ARCHITECTURE.md, "Conversations", rule 2)."""
+"""Which Ethernet address a local host has (docs/conversations.md, rule 2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which payloads a classifier sees, and which pass by (ARCHITECTURE.md, "Conversations", rule 4)."""
+"""Which payloads a classifier sees, and which are skipped (docs/conversations.md, rule 4)."""
 
 from __future__ import annotations
 

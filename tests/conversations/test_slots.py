@@ -1,4 +1,4 @@
-"""Which conversations give way to new ones, and the sweep (ARCHITECTURE.md, "Conversations", rules 2 and 5)."""
+"""Which conversations are evicted for new ones, and the sweep (docs/conversations.md, rules 2 and 5)."""
 
 from __future__ import annotations
 

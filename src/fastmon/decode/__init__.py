@@ -1,4 +1,4 @@
-"""The reference decoder: what a frame is, by the rules of ARCHITECTURE.md ("Decoding rules").
+"""The reference decoder: what a frame is, by the rules of docs/decoding.md.
 
 Header layouts are dpkt's wherever dpkt has them; the way from one header to the next is decided here, because
 dpkt's own chaining takes lengths that senders claim for true, and cannot tell a cut header from an unknown one.

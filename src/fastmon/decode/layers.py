@@ -1,4 +1,4 @@
-"""The reference decoder's rules for what stands between a link type and IP (ARCHITECTURE.md, "Decoding rules").
+"""The reference decoder's rules for what stands between a link type and IP (docs/decoding.md).
 
 Private to `fastmon.decode`.
 """

@@ -1,4 +1,4 @@
-"""The reference decoder's table of link types (LINKTYPE_ numbers; ARCHITECTURE.md, "Decoding rules").
+"""The reference decoder's table of link types (LINKTYPE_ numbers; docs/decoding.md).
 
 Private to `fastmon.decode`. A link-type header counts only where it is one of the rules of `walk.Rule`.
 """

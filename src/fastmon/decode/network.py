@@ -1,4 +1,4 @@
-"""The reference decoder's reading of IP headers and what is behind them (ARCHITECTURE.md, "Decoding rules").
+"""The reference decoder's reading of IP headers and what is behind them (docs/decoding.md).
 
 Private to `fastmon.decode`.
 """

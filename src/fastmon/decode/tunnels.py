@@ -1,4 +1,4 @@
-"""The reference decoder's rules for what leads from one IP header to the next (ARCHITECTURE.md, "Decoding rules").
+"""The reference decoder's rules for what leads from one IP header to the next (docs/decoding.md).
 
 Private to `fastmon.decode`. Whatever stops here, for whatever reason, leaves the IP header before it standing.
 """

@@ -18,7 +18,7 @@ __all__ = ["Cursor", "Rule", "RuleFunction", "Step", "Stop", "enter"]
 
 
 class Rule(enum.Enum):
-    """The rules that count as a header when entered: those in capitals of ARCHITECTURE.md, "Decoding rules"."""
+    """The rules that count as a header when entered: those in capitals of docs/decoding.md."""
 
     ETHERNET = enum.auto()
     VLAN = enum.auto()

@@ -46,7 +46,7 @@ MAX_PAYLOAD_BYTES = 1500
 
 @dataclass(frozen=True, slots=True)
 class PacketSummary:
-    """What a decoder says of one frame (ARCHITECTURE.md, "Decoding rules").
+    """What a decoder says of one frame (docs/decoding.md).
 
     src, dst: 16-byte host keys, network order, IPv4 as ::ffff:a.b.c.d; b"" unless `status` is IP.
     protocol: IP protocol number, or None when it was not captured.

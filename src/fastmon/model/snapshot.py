@@ -341,7 +341,7 @@ class Snapshot:
         )
 
     def check_conservation(self) -> None:
-        """Check that every frame and byte read is in exactly one place (DESIGN: conservation).
+        """Check that every frame and byte read is in exactly one place (docs/counting.md).
 
         Raises FastmonError naming the first sum that does not hold.
         """

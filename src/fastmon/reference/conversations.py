@@ -1,4 +1,4 @@
-"""The reference accountant's conversations (ARCHITECTURE.md, "Conversations").
+"""The reference accountant's conversations (docs/conversations.md).
 
 Private to `fastmon.reference`.
 """
