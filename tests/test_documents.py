@@ -36,9 +36,11 @@ def page(name: str) -> str:
 
 
 def checked(text: str) -> str:
-    """Return `text` without what says that it is still to be compared with the code."""
-    text = re.sub(r"^### [^\n]*\n\n<!-- check: the whole.*?(?=^##)", "", text, flags=re.MULTILINE | re.DOTALL)
-    return re.sub(r"^.*<!-- check.*\n", "", text, flags=re.MULTILINE)
+    """Return `text` without the sections, paragraphs and rows that say that they are still to be compared with the code."""
+    sections = re.split(r"^(?=##)", text, flags=re.MULTILINE)
+    text = "".join(part for part in sections if not re.search("<!-- check: th(is|e) whole", part))
+    text = re.sub(r"^\|.*<!-- check.*\n", "", text, flags=re.MULTILINE)
+    return "\n\n".join(part for part in text.split("\n\n") if "<!-- check" not in part)
 
 
 def section(name: str, heading: str) -> str:
