@@ -40,7 +40,7 @@ def checked(text: str) -> str:
     sections = re.split(r"^(?=##)", text, flags=re.MULTILINE)
     text = "".join(part for part in sections if not re.search("<!-- check: th(is|e) whole", part))
     text = re.sub(r"^\|.*<!-- check.*\n", "", text, flags=re.MULTILINE)
-    return "\n\n".join(part for part in text.split("\n\n") if "<!-- check" not in part)
+    return "\n\n".join(part for part in re.split(r"\n\n|\n(?=\s*(?:-|\d+\.) )", text) if "<!-- check" not in part)
 
 
 def section(name: str, heading: str) -> str:
