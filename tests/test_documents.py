@@ -119,7 +119,7 @@ def test_documented_defaults_are_those_of_the_help() -> None:
 def test_documented_configuration_can_be_loaded(tmp_path: Path) -> None:
     (text,) = blocks("docs/options.md", "toml")
     (tmp_path / "fastmon.toml").write_text(text)
-    assert load_config(str(tmp_path / "fastmon.toml"))["interval"] == "10s"
+    assert load_config(str(tmp_path / "fastmon.toml"), lambda path, _: Path(path).read_bytes())["interval"] == "10s"
 
 
 # What is written.
@@ -134,7 +134,7 @@ def columns_in(text: str) -> list[str]:
 
 def test_documented_columns_are_those_written() -> None:
     stream = io.StringIO()
-    CsvSink(stream, None)
+    CsvSink(stream)
     assert columns_in(section("docs/output.md", "CSV")) == stream.getvalue().strip().split(",")
     assert columns_in(section("docs/output.md", "Conversation records")) == list(CSV_COLUMNS)
 

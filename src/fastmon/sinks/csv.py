@@ -1,4 +1,4 @@
-"""CSV: one header, then one row for each host of each snapshot; the columns are described in README.
+"""CSV: one header, then one row for each host of each snapshot; docs/output.md describes the columns.
 
 What it does not do: carry what belongs to no host (frames that are not IP, loss): that is in the other formats and the log.
 """

@@ -1,4 +1,4 @@
-"""From a frame's first captured byte to its IP header: ARCHITECTURE.md, "Decoding rules".
+"""From a frame's first captured byte to its IP header: docs/decoding.md.
 
 Each step checks once that its header was captured, loads from it, moves the cursor past it, and returns what comes
 next: another rule (16 and up) or the status that ends the walk (below 16).

@@ -1,4 +1,4 @@
-"""Frames into conversations, and conversations into applications: ARCHITECTURE.md, "Conversations".
+"""Frames into conversations, and conversations into applications: docs/conversations.md.
 
 What it does not do: account hosts (`native/engine/hosts.pxd`), choose what an application is (the classifier's `label`,
 or tables by protocol and port).

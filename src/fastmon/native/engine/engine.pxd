@@ -186,7 +186,7 @@ cdef inline void flush(Engine* engine) noexcept nogil:
 
 cdef inline int decode(uint32_t link_type, const uint8_t* data, uint32_t cap_len, bint inner,
                        Packet* packet) noexcept nogil:
-    """Decode a frame to its outermost, or innermost, IP header: ARCHITECTURE.md, "Decoding rules"."""
+    """Decode a frame to its outermost, or innermost, IP header: docs/decoding.md."""
     cdef Cursor cursor
     cdef int status
     cursor.at = data
