@@ -83,17 +83,17 @@ class BackgroundSink(EventQueue):
             self._ensure_thread()
         if self.lost and self.error is None:
             lost = ", ".join(f"{n_rows:,} {kind}" for kind, n_rows in self.lost.items())
-            self._report(Problem(f"{self.what} lacks {lost}: it was written too slowly"))
+            self._report(Problem(f"{lost} dropped: {self.what} could not be written fast enough"))
         while self._thread.is_alive():
             self._thread.join(0.05)
             if is_stopped() and self._writing.is_stuck() and self._thread.is_alive():
-                text = f"{self.what} is not complete: nobody reads it"
+                text = f"cannot finish {self.what}: nobody reads it"
                 self._report(Problem(text, FastmonError(text)))
                 return False
         return True
 
     def _tell_of_loss(self, kind: str) -> None:
-        self._report(Problem(f"{self.what} is written too slowly: {kind} are dropped"))
+        self._report(Problem(f"{kind} are dropped: {self.what} cannot be written fast enough"))
 
     def _append(self, item: tuple[str, object], weight: int) -> None:
         super()._append(item, weight)
