@@ -393,6 +393,31 @@ def test_alert_of_a_host_that_several_workers_saw() -> None:
     assert [alert.host for alert in alerts_of(events)] == ["10.0.0.1", "10.0.0.2"]
 
 
+# Out of memory.
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("method", ["rotate", "drain"])
+def test_run_without_memory_reports_what_was_accounted(method: str, workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    do, n_calls = getattr(FakeAccountant, method), 0
+
+    def fail_later(*arguments: object) -> object:
+        nonlocal n_calls
+        n_calls += 1
+        if n_calls == 4:
+            raise MemoryError
+        return do(*arguments)
+
+    monkeypatch.setattr(FakeAccountant, method, fail_later)
+    events = replay(*(FakeCapture(at(*range(n, 100, 7))) for n in range(7)), workers=workers)
+    (text,) = set(problems(events))
+    assert text.startswith("out of memory: ")
+    assert isinstance(events[-1], Snapshot)
+    whole = summary(events)
+    assert 0 < whole.counters.frames.frames < 100
+    whole.check_conservation()
+
+
 # Steps of the clock.
 
 

@@ -376,7 +376,7 @@ def test_what_a_slow_sink_lacks_is_told_at_the_end(monkeypatch: pytest.MonkeyPat
     assert harness.finish()
     assert [problem.text for problem in harness.reports] == [
         "conversations are dropped: the log x cannot be written fast enough",
-        "150 conversations dropped: the log x could not be written fast enough",
+        "50 conversations dropped: the log x could not be written fast enough",
     ]
     assert [problem.error for problem in harness.reports] == [None, None]
 

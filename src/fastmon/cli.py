@@ -91,7 +91,7 @@ def _status(arguments: Sequence[str]) -> int:
         _say(str(error))
         return 1
     except MemoryError as error:
-        _say(f"out of memory: {error}")
+        _say(f"out of memory: {error}" if str(error) else "out of memory")
         return 1
     except BrokenPipeError:  # whoever read the help has gone
         return 0

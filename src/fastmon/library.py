@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
 import time
 from contextlib import ExitStack, nullcontext
 from functools import partial
@@ -28,6 +27,7 @@ from fastmon.run.live import LiveMonitor
 from fastmon.run.monitor import Plan, Team, Worker
 from fastmon.run.queues import EventQueue
 from fastmon.run.replay import ReplayMonitor
+from fastmon.run.threads import start_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -143,9 +143,8 @@ def _snapshots(
         finally:
             queue.close()
 
-    thread = threading.Thread(target=run, name="fastmon-run", daemon=True)
     first_error: FastmonError | None = None
-    thread.start()
+    thread = start_thread("fastmon-run", run)
     try:
         while (event := queue.get()) is not None:
             kind, value = event

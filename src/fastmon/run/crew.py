@@ -9,6 +9,8 @@ import threading
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
+from fastmon.run.threads import start_thread
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import TypeAlias
@@ -26,12 +28,7 @@ class Crew:
         self._n_busy = 0
         self._error: BaseException | None = None
         self._changed = threading.Condition()
-        self._threads = [
-            threading.Thread(target=self._serve, args=(queue,), name=f"fastmon-drain-{index}", daemon=True)
-            for index, queue in enumerate(self._queues)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._threads = [start_thread(f"fastmon-drain-{index}", self._serve, queue) for index, queue in enumerate(self._queues)]
 
     def start(self, works: Sequence[Work]) -> None:
         """Give each thread its work; all have done the work before."""

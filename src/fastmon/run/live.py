@@ -55,11 +55,12 @@ class LiveMonitor(Monitor[LiveShard]):
     def _run(self) -> None:
         first_ns = self._clock.now_ns()
         last = self._run_phases(first_ns)
+        end_ns = self._schedule.start_ns
         for shard in self._shards:
-            shard.last_call(last.end_ns)
+            shard.last_call(end_ns)
         self._collect()
         self._tell()
-        self._finish(last, Interval(min(first_ns, last.end_ns), last.end_ns))
+        self._finish(last, Interval(min(first_ns, end_ns), end_ns))
 
     def _now_ns(self) -> int:
         return self._clock.now_ns()

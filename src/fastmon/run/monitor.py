@@ -23,7 +23,7 @@ from fastmon.model.units import NS_PER_S, format_duration, format_time
 from fastmon.policy.rules import View
 from fastmon.run.crew import Crew
 from fastmon.run.schedule import Schedule
-from fastmon.run.shards import LiveShard, ReplayShard
+from fastmon.run.shards import LiveShard, ReplayShard, out_of_memory
 from fastmon.run.subscriber import Problem
 
 if TYPE_CHECKING:
@@ -58,6 +58,9 @@ MAX_TOLD_STEPS = 10
 
 ALERTS_AT_ONCE = 1 << 12
 """At most, so that what a sink makes of them stays small: a merge may find a million hosts over their limit."""
+
+RESERVE_BYTES = 64 << 20
+"""Address space, which is never touched, for the end of a run that has no memory left."""
 
 PROGRESS_S = 0.1
 """How often the run says how far it is."""
@@ -144,6 +147,7 @@ class Monitor(abc.ABC, Generic[_ShardT]):
         self._has_told_of_loss = False
         self._has_log_ended = False
         self._n_steps = 0
+        self._reserve: bytearray | None = bytearray(RESERVE_BYTES)
         self._next_progress_s = 0.0
         self._told = Counter[str]()
         self._told_by: Sequence[Counter[str]] = [Counter() for _ in shards]
@@ -208,8 +212,24 @@ class Monitor(abc.ABC, Generic[_ShardT]):
 
     # Intervals, phases, ticks.
 
-    def _run_phases(self, start_ns: int) -> Interval:
-        """Report what happens from `start_ns` on; return the interval that is running at the end."""
+    def _run_phases(self, start_ns: int) -> Interval | None:
+        """Report what happens from `start_ns` on; return the interval that is running at the end.
+
+        None if there is no memory to go on, nor to report that interval: what it had is in the summary.
+        """
+        try:
+            return self._run_all_phases(start_ns)
+        except MemoryError:
+            for shard in self._shards:
+                shard.forget_inspection()
+            error = out_of_memory()
+            self._subscriber.problem(Problem(str(error), error))
+            self._last_interval(self._covered_until_ns())
+            return None
+        finally:
+            self._reserve = None
+
+    def _run_all_phases(self, start_ns: int) -> Interval:
         schedule = self._schedule
         schedule.begin_phase(start_ns)
         while True:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     SourceOpener: TypeAlias = Callable[[], AbstractContextManager[Capture]]
 
-__all__ = ["LiveShard", "PacketLog", "ReplayShard", "SourceOpener"]
+__all__ = ["LiveShard", "PacketLog", "ReplayShard", "SourceOpener", "out_of_memory"]
 
 CHUNK_FRAMES = 1 << 16
 """Frames between two looks at the clock, the alerts and the requests."""
@@ -159,6 +159,10 @@ class _Shard:
         if self._inspector is not None:
             self._inspector.finish()
 
+    def forget_inspection(self) -> None:
+        """Look at no more payloads, for the sake of the memory that it needs."""
+        self._inspector = None
+
     def take_ended(self) -> None:
         """Put the conversations that have ended into `ended`."""
         if self._inspector is not None:
@@ -225,8 +229,8 @@ class ReplayShard(_Shard):
             self._look(0)
             self.problems.append(error)
             self.close()
-        except MemoryError as error:
-            self.problems.append(out_of_memory(error))
+        except MemoryError:
+            self.problems.append(out_of_memory())
             self.close()
             self._sources.clear()
         else:
@@ -367,14 +371,14 @@ class LiveShard(_Shard):
             if not self.has_ended:
                 self.problems.append(error)
             self.has_ended = self.is_gone = True
-        except MemoryError as error:
-            self.problems.append(out_of_memory(error))
+        except MemoryError:
+            self.problems.append(out_of_memory())
             self.has_ended = True
         self._look(n_frames)
         self._take_warnings(self._capture)
         return n_frames
 
 
-def out_of_memory(error: MemoryError) -> FastmonError:
+def out_of_memory() -> FastmonError:
     """Return the error that ends a run which has no memory left."""
-    return FastmonError(f"out of memory{f': {error}' if str(error) else ''}; what was accounted until then is reported")
+    return FastmonError("out of memory: what was accounted until now is reported; try a lower --max-hosts or --max-conversations")

@@ -5,7 +5,6 @@ What it does not do: show anything, open files.
 
 from __future__ import annotations
 
-import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from fastmon.model.texts import printable
 from fastmon.model.units import format_time
 from fastmon.run.queues import EventQueue, deliver
 from fastmon.run.subscriber import Problem, Subscriber
+from fastmon.run.threads import start_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,16 +71,16 @@ class BackgroundSink(EventQueue):
         self._report = report
         self._on_end = on_end
         self._before_event = before_event
-        self._thread = threading.Thread(target=self._serve, name=f"fastmon-{kind.__name__}", daemon=True)
+        self._opens = False
+        self._thread = start_thread(f"fastmon-{kind.__name__}", self._serve)
 
     def finish(self, *, is_stopped: Callable[[], bool], opens: bool) -> bool:
         """Wait until all events are written; return False if that was given up: the run is stopped and the writing is stuck.
 
         opens: open the sink even if no event came.
         """
+        self._opens = opens
         self.close()
-        if opens:
-            self._ensure_thread()
         if self.lost and self.error is None:
             lost = ", ".join(f"{n_rows:,} {kind}" for kind, n_rows in self.lost.items())
             self._report(Problem(f"{lost} dropped: {self.what} could not be written fast enough"))
@@ -94,14 +94,6 @@ class BackgroundSink(EventQueue):
 
     def _tell_of_loss(self, kind: str) -> None:
         self._report(Problem(f"{kind} are dropped: {self.what} cannot be written fast enough"))
-
-    def _append(self, item: tuple[str, object], weight: int) -> None:
-        super()._append(item, weight)
-        self._ensure_thread()
-
-    def _ensure_thread(self) -> None:
-        if self._thread.ident is None:
-            self._thread.start()
 
     def _serve(self) -> None:
         try:
@@ -117,13 +109,17 @@ class BackgroundSink(EventQueue):
             raise
 
     def _write_all(self) -> None:
+        event = self.get()
+        if event is None and not self._opens:
+            return
         sink = self._open_sink()
         try:
-            while (event := self.get()) is not None:
+            while event is not None:
                 if self._before_event is not None:
                     with self._writing:  # it may be stuck, too
                         self._before_event()
                 deliver(event, sink)
+                event = self.get()
         except BaseException:
             with suppress(OSError):  # what is left in its buffer would fail again
                 sink.close()

@@ -5,11 +5,11 @@ What it does not do: make records (accountants do), know formats (`sinks.packet_
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
 from fastmon.errors import ConfigError, FastmonError
 from fastmon.run.queues import BoundedQueue
+from fastmon.run.threads import start_thread
 from fastmon.sinks.output import Writing
 from fastmon.sinks.packet_files import open_packet_files
 
@@ -57,8 +57,7 @@ class PacketLog:
         self._n_lost = 0
         self._is_stopped = is_stopped
         self._queue: BoundedQueue[NDArray[np.void]] = BoundedQueue(queue_records, lambda: waits and not is_stopped())
-        self._thread = threading.Thread(target=self._write_all, name="fastmon-packet-log", daemon=True)
-        self._start = threading.Lock()
+        self._thread = start_thread("fastmon-packet-log", self._write_all)
 
     @property
     def dropped(self) -> int:
@@ -68,23 +67,16 @@ class PacketLog:
     def put(self, records: NDArray[np.void]) -> None:
         """Take records, `packets.PACKET_DTYPE`, to be written or dropped. They must not be changed afterwards."""
         if len(records):
-            self._ensure_thread()
             self._queue.put(records, len(records))
 
     def close(self) -> None:
         """Wait until all is written, and complete the file; a second call does nothing."""
         self._queue.close()
-        self._ensure_thread()
         while self._thread.is_alive():
             self._thread.join(0.05)
             if self._is_stopped() and self._writing.is_stuck() and self._thread.is_alive():
                 self._note_end("nobody reads it")
                 return
-
-    def _ensure_thread(self) -> None:
-        with self._start:
-            if self._thread.ident is None:
-                self._thread.start()
 
     def _write_all(self) -> None:
         reason = "its writer failed"
