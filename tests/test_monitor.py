@@ -409,8 +409,8 @@ def test_run_without_memory_reports_what_was_accounted(method: str, workers: int
         return do(*arguments)
 
     monkeypatch.setattr(FakeAccountant, method, fail_later)
-    events = replay(*(FakeCapture(at(*range(n, 100, 7))) for n in range(7)), workers=workers)
-    (text,) = set(problems(events))
+    events = replay(*(FakeCapture(at(*range(n, 100, workers))) for n in range(workers)), workers=workers)
+    (text,) = problems(events)
     assert text.startswith("out of memory: ")
     assert isinstance(events[-1], Snapshot)
     whole = summary(events)
