@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import threading
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import builders as b
 import pytest
+from waiting import wait_until
 
 import fastmon
 from fastmon.model.frames import Frame
@@ -16,6 +19,8 @@ from fastmon.run.control import Control
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from fastmon.run.subscriber import Problem
 
 S = 1_000_000_000
 T0 = 1_767_225_600 * S
@@ -128,6 +133,83 @@ def test_watch_names_the_wrong_option(capture: Path, options: dict[str, Any]) ->
 def test_watch_takes_local_networks_as_a_list(capture: Path) -> None:
     (summary,) = fastmon.watch(capture, interval="0", local=["10.0.0.0/8"])
     assert summary.local.sum() == len(summary) - 1
+
+
+@pytest.mark.parametrize(("interval", "limit"), [(60, 250), (60.0, "250"), ("1m", 250)])
+def test_watch_takes_numbers(capture: Path, interval: str | float, limit: str | int) -> None:
+    alerts: list[fastmon.Alert] = []
+    *snapshots, _ = fastmon.watch(capture, interval=interval, limit=limit, on_alert=alerts.append)
+    assert [snapshot.counters.frames.frames for snapshot in snapshots] == [2, 1]
+    assert [alert.total_bytes for alert in alerts] == [300, 300]
+
+
+def test_watch_tells_problems(capture: Path) -> None:
+    told: list[Problem] = []
+    capture.write_bytes(b.pcap_file([frame(100), frame(0), frame(1)]))
+    *snapshots, _ = fastmon.watch(capture, on_problem=told.append)
+    assert [snapshot.counters.frames.frames for snapshot in snapshots] == [1, 2]
+    (problem,) = told
+    assert "the clock steps back" in problem.text
+
+
+def test_watch_waits_for_a_slow_body(tmp_path: Path) -> None:
+    """More intervals than may wait come one by one, and none is merged."""
+    path = tmp_path / "long.pcap"
+    path.write_bytes(b.pcap_file([frame(second) for second in range(50)]))
+    snapshots = fastmon.watch(path, interval=1)
+    first = next(snapshots)
+    wait_until(lambda: any(thread.name == "fastmon-run" for thread in threading.enumerate()), "the run's thread")
+    rest = list(snapshots)
+    assert [snapshot.n_intervals for snapshot in (first, *rest)] == [1] * 51
+    assert [snapshot.interval.start_ns for snapshot in (first, *rest[:-1])] == [T0 + second * S for second in range(50)]
+
+
+def test_watch_that_is_left_ends_its_threads_and_closes_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "long.pcap"
+    path.write_bytes(b.pcap_file([frame(second) for second in range(500)]))
+    before = set(threading.enumerate()), len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    snapshots = fastmon.watch(path, interval=1, workers=2)
+    next(snapshots)
+    snapshots.close()
+    assert (set(threading.enumerate()), len(os.listdir("/proc/self/fd"))) == before  # noqa: PTH208
+
+
+def test_watch_that_was_never_begun_has_no_thread(capture: Path) -> None:
+    before = set(threading.enumerate())
+    snapshots = fastmon.watch(capture)
+    assert set(threading.enumerate()) == before
+    snapshots.close()
+
+
+def test_error_in_a_callback_ends_the_run(capture: Path) -> None:
+    def refuse(_: fastmon.Alert) -> None:
+        raise LookupError("mine")
+
+    with pytest.raises(LookupError, match="mine"):
+        list(fastmon.watch(capture, limit=250, on_alert=refuse))
+    assert not any(thread.name == "fastmon-run" for thread in threading.enumerate())
+
+
+def test_analyze_is_the_summary_of_all_files(capture: Path) -> None:
+    summary = fastmon.analyze(capture, str(capture), local=("192.0.2.0/24",))
+    assert (summary.is_summary, summary.counters.frames.frames) == (True, 6)
+    assert summary.local.sum() == 1
+    assert fastmon.analyze(capture, interval="1s").counters == fastmon.analyze(capture).counters
+
+
+def test_analyze_of_a_damaged_file_has_what_could_be_read(capture: Path) -> None:
+    capture.write_bytes(capture.read_bytes()[:-1])
+    with pytest.raises(fastmon.TruncatedCaptureError) as caught:
+        fastmon.analyze(capture)
+    assert caught.value.partial is not None
+    assert caught.value.partial.counters.frames.frames == 2
+
+
+def test_analyze_of_nothing(tmp_path: Path) -> None:
+    with pytest.raises(fastmon.CaptureError, match="absent"):
+        fastmon.analyze(tmp_path / "absent")
+    with pytest.raises(ValueError, match="capture"):
+        fastmon.analyze()
 
 
 def test_watch_can_be_stopped(capture: Path) -> None:
