@@ -74,7 +74,7 @@ def test_wrong_value_says_the_option_the_value_and_what_is_allowed(name: str, va
 @pytest.mark.parametrize("value", ["", "a\0b"])
 def test_wrong_paths_of_outputs(name: str, value: str) -> None:
     with pytest.raises(ConfigError, match=f"{name} must be a path"):
-        OutputOptions(**{name: value})
+        OutputOptions(**{name: value})  # type: ignore[arg-type]
 
 
 def test_options_that_exclude_each_other() -> None:

@@ -42,7 +42,7 @@ def test_file_beyond_those_that_are_kept_is_free(folder: Path) -> None:
 @pytest.mark.usefixtures("folder")
 def test_rotation_must_not_reach_another_output(option: str) -> None:
     with pytest.raises(ConfigError, match=r"p\.1\.csv is "):
-        check(packet_log="p.csv", **{option: "p.1.csv"})
+        check(packet_log="p.csv", **{option: "p.1.csv"})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("number", [1, KEPT_FILES])

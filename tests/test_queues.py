@@ -173,7 +173,12 @@ def test_snapshots_that_wait_too_long_are_merged_and_say_so() -> None:
 
 def test_patient_queue_merges_nothing() -> None:
     queue = EventQueue(lambda: True, ALL)
-    thread = threading.Thread(target=lambda: [queue.snapshot(interval(second)) for second in range(20)])
+
+    def put_all() -> None:
+        for second in range(20):
+            queue.snapshot(interval(second))
+
+    thread = threading.Thread(target=put_all)
     thread.start()
     snapshots = [queue.get() for _ in range(20)]
     thread.join(DEADLINE_S)
