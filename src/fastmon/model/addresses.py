@@ -42,7 +42,7 @@ PRIVATE_NETWORKS: tuple[str, ...] = (
     "fe80::/10",
     "::1/128",
 )
-"""What is local when nobody says otherwise: RFC 1918, shared address space, link-local, loopback, unique local."""
+"""The networks that are local by default: RFC 1918, shared address space, link-local, loopback, unique local."""
 
 _V4_MAPPED = bytes(10) + b"\xff\xff"
 
@@ -51,7 +51,7 @@ _V4_MAPPED = bytes(10) + b"\xff\xff"
 class Network:
     """A network in key space.
 
-    prefix: 16 bytes, the bits after `length` zero.  length: 0 to 128; an IPv4 network's is 96 more than written.
+    prefix: 16 bytes; the bits after `length` are zero.  length: 0 to 128; that of an IPv4 network is 96 more than in its text.
     """
 
     prefix: bytes
@@ -59,11 +59,11 @@ class Network:
 
 
 def key_from_text(text: str) -> bytes:
-    """Return the key of an IPv4 or IPv6 address. Raises ConfigError if it is none."""
+    """Return the key of an IPv4 or IPv6 address. Raises ConfigError for any other text."""
     try:
         return _key(ipaddress.ip_address(text.partition("%")[0]))
     except ValueError:
-        raise ConfigError(f"{text!r} is no IPv4 or IPv6 address") from None
+        raise ConfigError(f"invalid address {text!r}: use an IPv4 or IPv6 address, like 192.168.1.10") from None
 
 
 def _key(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bytes:
@@ -78,20 +78,20 @@ def key_to_text(key: bytes) -> str:
 
 
 def keys_to_text(keys: NDArray[np.uint8]) -> list[str]:
-    """Return the addresses of (n, 16) keys as text, in their order."""
+    """Return the addresses of (n, 16) keys as text, in the same order."""
     joined = keys.tobytes()
     return [key_to_text(joined[start : start + 16]) for start in range(0, len(joined), 16)]
 
 
 def parse_network(text: str) -> Network:
-    """Return the network that `text` says: CIDR, or an address for itself alone; host bits are cleared.
+    """Return the network of a text: CIDR, or an address for itself alone. Host bits are cleared.
 
-    Raises ConfigError if it is none.
+    Raises ConfigError for any other text.
     """
     try:
         network = ipaddress.ip_network(text.strip(), strict=False)
     except ValueError:
-        raise ConfigError(f"{text!r} is no network: write an address and a prefix length, like 192.168.0.0/16") from None
+        raise ConfigError(f"invalid network {text!r}: use an address and a prefix length, like 192.168.0.0/16") from None
     key = _key(network.network_address)
     return Network(key, network.prefixlen + (96 if network.version == 4 else 0))
 
@@ -99,8 +99,8 @@ def parse_network(text: str) -> Network:
 def interface_networks(interface: str) -> Sequence[str]:
     """Return the networks of an interface's own addresses, as CIDR texts.
 
-    None if it has no more than link-local addresses: such an interface (a mirror port, say) says nothing about what
-    is local. Raises nothing for an unknown interface: opening it does.
+    An interface with link-local addresses only (a mirror port, say) has none: its addresses do not show what is local. An
+    unknown interface has none either; opening it raises the error.
     """
     networks = {ipaddress.ip_interface(address).network for address in interface_addresses(interface)}
     if all(network.is_link_local for network in networks):

@@ -12,7 +12,7 @@ __all__ = ["MAX_PAYLOAD_BYTES", "UNDECODED", "Frame", "FrameStatus", "PacketSumm
 
 
 class FrameStatus(enum.IntEnum):
-    """What decoding a frame came to. The values are those of `native/decode/headers.pxd`."""
+    """The outcome of decoding a frame. The values are those of `native/decode/headers.pxd`."""
 
     IP = 0
     NON_IP = 1
@@ -24,7 +24,7 @@ class FrameStatus(enum.IntEnum):
 
 
 UNDECODED: tuple[FrameStatus, ...] = tuple(s for s in FrameStatus if s > FrameStatus.NON_IP)
-"""The statuses that count as undecoded; a reason's name in output is the status's name in lower case."""
+"""The statuses that count as undecoded. In output, a reason has the status's name in lower case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Frame:
     """One frame as captured.
 
     ts_ns: nanoseconds since the epoch.  wire_len: bytes on the wire.
-    link_type: LINKTYPE_ number.  data: the captured bytes, at most `wire_len` of an honest file.
+    link_type: LINKTYPE_ number.  data: the captured bytes; no more than `wire_len`, unless the file is wrong.
     """
 
     ts_ns: int
@@ -46,13 +46,13 @@ MAX_PAYLOAD_BYTES = 1500
 
 @dataclass(frozen=True, slots=True)
 class PacketSummary:
-    """What a decoder says of one frame (docs/decoding.md).
+    """A decoded frame (docs/decoding.md).
 
     src, dst: 16-byte host keys, network order, IPv4 as ::ffff:a.b.c.d; b"" unless `status` is IP.
-    protocol: IP protocol number, or None when it was not captured.
-    ports: (source, destination), or None.
-    tcp_flags: the 14th byte of the TCP header, or None.
-    payload: what TCP or UDP carries, at most the first `MAX_PAYLOAD_BYTES` bytes that were captured.
+    protocol: IP protocol number; None if it was not captured.
+    ports: (source, destination); None if they were not captured.
+    tcp_flags: the 14th byte of the TCP header; None if it was not captured.
+    payload: the captured payload of TCP or UDP, at most the first `MAX_PAYLOAD_BYTES` bytes.
     """
 
     status: FrameStatus

@@ -1,4 +1,4 @@
-"""The records of the packet log: what it says of one frame.
+"""The records of the packet log, one for each frame.
 
 What it does not do: write them; `sinks.packet_files` does.
 """
@@ -29,17 +29,17 @@ PACKET_DTYPE = np.dtype(
         ("unused", "u4"),
     ]
 )
-"""One frame: 56 bytes. `status` is a `frames.FrameStatus`; the addresses are set if it is IP, the rest as `known` says."""
+"""One frame: 56 bytes. `status` is a `frames.FrameStatus`. The addresses are set if it is IP, other fields as `known` says."""
 
 KNOWN_PROTOCOL, KNOWN_PORTS, KNOWN_TCP_FLAGS = 1, 2, 4
-"""Bits of `known`: what was captured and is set."""
+"""Bits of `known`: the fields that were captured, and are set."""
 
 MAX_RECORDS = 1 << 16
-"""Records that an accountant keeps at most until they are taken."""
+"""Most records that an accountant keeps until they are taken."""
 
 
 def packet_record(frame: Frame, summary: PacketSummary) -> tuple[object, ...]:
-    """Return the record of a frame of which a decoder says `summary`, as the fields of `PACKET_DTYPE`."""
+    """Return the record of a frame and its decoded `summary`, as the fields of `PACKET_DTYPE`."""
     src_port, dst_port = summary.ports or (0, 0)
     known = (
         (KNOWN_PROTOCOL if summary.protocol is not None else 0)

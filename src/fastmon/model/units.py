@@ -1,6 +1,6 @@
-"""Sizes, durations and times between text and numbers.
+"""Converting sizes, durations and times from text to numbers and back.
 
-What it does not do: know what a size or duration is for; the caller names the option in its own words.
+What it does not do: know which option a size or duration is for; the caller adds its name to the message.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = [
 NS_PER_S = 1_000_000_000
 
 LONGEST_TEXT = 100
-"""Characters of a size or duration that anybody writes."""
+"""Most characters of a size or duration. Nobody writes more, and Python refuses to convert thousands of digits."""
 
 _MAX = (1 << 63) - 1
 _PREFIXES = "kMGTPE"
@@ -43,25 +43,25 @@ _UNIT_NS = {
 
 
 def parse_size(text: str) -> int:
-    """Return the bytes that `text` says: "1500", "1MB" (10**6), "1MiB" (2**20), "1.5g"; any case.
+    """Return a size in bytes: "1500", "1MB" (10**6), "1MiB" (2**20), "1.5g"; in any case.
 
-    Raises ConfigError if it is no size.
+    Raises ConfigError for any other text.
     """
     _check_length(text)
     match = _SIZE.fullmatch(text.strip())
     if match is None or (match[3] and not match[2]):
-        raise ConfigError(f"{text!r} is no size: write bytes, or a number with kB, MB, GB, KiB, MiB or GiB, like 1MB")
+        raise ConfigError(f"invalid size {text!r}: use bytes, or a number with kB, MB, GB, KiB, MiB or GiB, like 1MB")
     power = " kmgtp".index(match[2].lower() or " ")
-    size = _scaled(match[1], (1024 if match[3] else 1000) ** power)
+    size = _scale(match[1], (1024 if match[3] else 1000) ** power)
     if size > _MAX:
-        raise ConfigError(f"{text!r} is too big a size: {format_size(_MAX)} at most")
+        raise ConfigError(f"size {text!r} is too big: use at most {format_size(_MAX)}")
     return size
 
 
 def parse_duration(text: str) -> int:
-    """Return the nanoseconds that `text` says: "500ms", "60s", "5m", "1h30m", "2d"; a bare number is seconds.
+    """Return a duration in nanoseconds: "500ms", "60s", "5m", "1h30m", "2d"; a bare number is in seconds.
 
-    Raises ConfigError if it is no duration.
+    Raises ConfigError for any other text.
     """
     _check_length(text)
     stripped = text.strip().lower()
@@ -69,20 +69,20 @@ def parse_duration(text: str) -> int:
         stripped += "s"
     parts = _DURATION_PART.findall(stripped)
     if not parts or "".join(number + unit for number, unit in parts) != stripped:
-        raise ConfigError(f"{text!r} is no duration: write a number with ms, s, m, h or d, like 60s or 1h30m")
-    duration_ns = sum(_scaled(number, _UNIT_NS[unit]) for number, unit in parts)
+        raise ConfigError(f"invalid duration {text!r}: use a number with ms, s, m, h or d, like 60s or 1h30m")
+    duration_ns = sum(_scale(number, _UNIT_NS[unit]) for number, unit in parts)
     if duration_ns > _MAX:
-        raise ConfigError(f"{text!r} is too long a duration: {_MAX // _UNIT_NS['d']}d at most")
+        raise ConfigError(f"duration {text!r} is too long: use at most {_MAX // _UNIT_NS['d']}d")
     return duration_ns
 
 
 def _check_length(text: str) -> None:
-    if len(text) > LONGEST_TEXT:  # and Python refuses to make a number of thousands of digits
-        raise ConfigError(f"'{text[:20]}...' has {len(text)} characters; {LONGEST_TEXT} at most are allowed")
+    if len(text) > LONGEST_TEXT:
+        raise ConfigError(f"'{text[:20]}...' has {len(text)} characters: use at most {LONGEST_TEXT}")
 
 
-def _scaled(number: str, factor: int) -> int:
-    """Return `number` times `factor`, rounded down, exactly (a float would round 9007199254740993)."""
+def _scale(number: str, factor: int) -> int:
+    """Return `number` times `factor`, rounded down. It is exact: a float would round 9007199254740993."""
     whole, _, fraction = number.partition(".")
     divisor: int = 10 ** len(fraction)
     return int(whole + fraction) * factor // divisor
@@ -90,15 +90,15 @@ def _scaled(number: str, factor: int) -> int:
 
 def format_size(size: int) -> str:
     """Return `size` bytes for people, in decimal units: "999 B", "1.5 kB", "12.3 GB"."""
-    return _with_prefix(size, "B")
+    return _format_prefixed(size, "B")
 
 
 def format_rate(size: int, duration_ns: int) -> str:
     """Return `size` bytes in `duration_ns` for people, in bits a second: "164.6 kbit/s"."""
-    return _with_prefix(size * 8 * NS_PER_S // duration_ns, "bit/s")
+    return _format_prefixed(size * 8 * NS_PER_S // duration_ns, "bit/s")
 
 
-def _with_prefix(number: int, unit: str) -> str:
+def _format_prefixed(number: int, unit: str) -> str:
     if number < 1000:
         return f"{number} {unit}"
     power = 1
@@ -108,7 +108,7 @@ def _with_prefix(number: int, unit: str) -> str:
 
 
 def format_duration(duration_ns: int) -> str:
-    """Return a duration as `parse_duration` reads it: "1h30m", "60s" as "1m", "1.5s" as "1s500ms", "0s"."""
+    """Return a duration in the form that `parse_duration` reads: "1h30m", "1m" for 60 s, "1s500ms", "0s"."""
     parts = []
     for unit, unit_ns in _UNIT_NS.items():
         count, duration_ns = divmod(duration_ns, unit_ns)
@@ -125,5 +125,5 @@ def format_time(ts_ns: int) -> str:
 
 @lru_cache(16)
 def _second_text(seconds: int) -> str:
-    """Return a second as text; times that are shown together are of few."""
+    """Return a second as text. Times that are shown together share few seconds."""
     return (_EPOCH + timedelta(seconds=seconds)).isoformat()
