@@ -233,6 +233,15 @@ def test_facts_are_told() -> None:
     assert names.name_of(REMOTE, is_local=False) == ("example.org", "dns")
 
 
+def test_facts_have_the_time_of_their_frame() -> None:
+    """So it does not matter which worker records a name first."""
+    names = NameBook()
+    for ts_ns, name in ((20, "new.example"), (10, "old.example")):
+        finding = Finding(9, facts=(NameFact(REMOTE, name, "dns"),))
+        inspector(FakeRing(payload(1)._replace(ts_ns=ts_ns)), FakeClassifier({1: finding}), names=names).look(1)
+    assert names.name_of(REMOTE, is_local=False) == ("new.example", "dns")
+
+
 def test_facts_of_a_conversation_that_is_over_are_told_all_the_same() -> None:
     names, ring = NameBook(), FakeRing(payload(1))
     ring.over.add(1)

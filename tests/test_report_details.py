@@ -35,7 +35,7 @@ def detailed(*facts: tuple[int, str, str], mac: int = 0, passed_by: int = 0, ful
     snapshot = snapshot_of([FakeFrame(T0, 100, 1, 2), FakeFrame(T0, 50, 2, 3), FakeFrame(T0, 7, 3, 3)], MINUTE)
     apps = [(0, DNS, 0, 100, 0, 1), (1, DNS, 100, 0, 1, 0), (1, HTTPS, 0, 50, 0, 1), (2, HTTPS, 50, 0, 1, 0)]
     names = NameBook()
-    names.tell(NameFact(key(number), name, source) for number, name, source in facts)
+    names.record((NameFact(key(number), name, source) for number, name, source in facts), T0)
     return replace(
         snapshot,
         source="x.pcap",

@@ -1,7 +1,7 @@
-"""Names of hosts, as the traffic tells them.
+"""Names of hosts, learnt from the traffic.
 
-Names come from the wire: anybody may tell any name for any host, so a name is a hint, and is cleaned before it is kept. Names are
-clean from here on; who shows one need not clean it again.
+Names come from the wire: anybody may send any name for any host, so a name is a hint. It is cleaned when it is recorded, and need
+not be cleaned again by whoever shows it.
 
 What it does not do: look names up, read traffic.
 """
@@ -18,9 +18,10 @@ import numpy as np
 from fastmon.model.texts import clean_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
+    from typing_extensions import Self
 
 __all__ = ["MAX_NAME_BYTES", "NAME_SOURCES", "NameBook", "NameFact", "clean_name", "clean_title"]
 
@@ -31,21 +32,22 @@ _ANNOUNCED = ("dhcp", "dhcpv6", "mdns", "netbios", "llmnr", "ssdp")
 _REACHED_BY = ("sni", "http", "quic", "dns")
 
 NAME_SOURCES: tuple[str, ...] = (*_ANNOUNCED, *_REACHED_BY)
-"""Where names come from: what a host calls itself, then what others call it.
+"""Where names come from: first the names that hosts announce for themselves, then those that others use for them.
 
-Local hosts: the best source first is this order. Remote hosts: what others call it comes first (`sni`, `http`, `quic`, `dns`,
-`dhcp`...). A better source's name is kept; within one source, and between `http` and `quic`, the latest is.
+Best first, for local hosts. For remote hosts, the names that others use come first (`sni`, `http`, `quic`, `dns`, `dhcp`...).
+`http` and `quic` are equally good. Of names from equally good sources the latest counts.
 """
 
 _NUMBERS = {source: number for number, source in enumerate(NAME_SOURCES)}
 _RANKS = tuple(_NUMBERS["http" if source == "quic" else source] for source in NAME_SOURCES)
 _ADDRESS_CHARS = frozenset("0123456789abcdefABCDEF:.")
+_LATEST_NS = (1 << 63) - 1
 
 
 class NameFact(NamedTuple):
-    """Somebody told a name.
+    """One observation of a host's name.
 
-    key: 16-byte key of the host named.  name: as told, not cleaned.  source: one of `NAME_SOURCES`.
+    key: 16-byte key of the host.  name: as sent, not cleaned.  source: one of `NAME_SOURCES`.
     """
 
     key: bytes
@@ -54,11 +56,10 @@ class NameFact(NamedTuple):
 
 
 def clean_name(name: str, source: str) -> str:
-    """Return `name` fit to be kept and shown; "" if it is no name: empty, an address, longer than `MAX_NAME_BYTES` in UTF-8.
+    """Return `name` fit to be kept and shown; "" if it is empty, an address, or longer than `MAX_NAME_BYTES` in UTF-8.
 
-    A name that is too long is refused, not cut: what is left of a cut one may look like another's. `clean_text` says what is
-    escaped. Names that others reach a host by come in lower case, and with their letters beyond ASCII escaped: honest ones are in
-    punycode, which stays as it is.
+    A name that is too long is refused, not cut: a cut one may look like another's. `clean_text` says what is escaped. Names that
+    others use for a host come in lower case, and with characters beyond ASCII escaped: genuine ones are in punycode, which stays.
     """
     if len(name) > 2 * MAX_NAME_BYTES:
         return ""
@@ -72,7 +73,7 @@ def clean_name(name: str, source: str) -> str:
 
 
 def clean_title(name: str) -> str:
-    """Return what a conversation is about fit to be kept and shown; "" if that is longer than `MAX_NAME_BYTES` in UTF-8."""
+    """Return a conversation's name fit to be kept and shown; "" if that is longer than `MAX_NAME_BYTES` in UTF-8."""
     if len(name) > 2 * MAX_NAME_BYTES:
         return ""
     name = clean_text(name)
@@ -80,7 +81,7 @@ def clean_title(name: str) -> str:
 
 
 def _is_address(name: str) -> bool:
-    """Return whether a name is an address: shown as a host's name, it would be taken for the host's own."""
+    """Return whether a name is an address. Shown as a host's name, it would look like the host's own address."""
     name = name.strip("[]")
     if not _ADDRESS_CHARS.issuperset(name):
         return False
@@ -94,62 +95,102 @@ def _is_address(name: str) -> bool:
 
 
 class NameBook:
-    """Remembers the best name of each host, of `max_entries` at most; of more, the one that was told least recently goes first.
+    """The best name of each host.
 
-    What hosts call themselves and what others call them have half of the room each, so a flood of one does not wash out the
-    other: a gateway sees thousands of remote names a minute, and a device tells its own once a day.
+    A name from a better source wins; among equally good ones the latest by `ts_ns`, the time of the frame that carried it; at the
+    same time the name that sorts first. So the order in which names are recorded does not matter, and books of several machines
+    merge to the book that one machine with all of the traffic would have.
 
-    Threads: any number may `tell`, under a lock held for one batch. Reading takes no lock: an entry is an immutable value that is
-    replaced as a whole, and moves without leaving the table.
+    At most `max_entries` names are kept: when a table is full, the name that was recorded least recently is evicted. Names that
+    hosts announce for themselves and names that others use for them have half of the room each, so a flood of one kind does not
+    displace the other: a gateway sees thousands of remote names a minute, and a device announces its own once a day.
+
+    Threads: any number may `record`, under a lock held for one batch. Reading takes no lock: an entry is an immutable value that
+    is replaced as a whole, and moves without leaving the table.
+
+    A pickled or copied book has all names of its moment, and does not follow the original.
     """
 
     def __init__(self, max_entries: int = 1 << 17) -> None:
         if max_entries < 2:
-            raise ValueError(f"max_entries is {max_entries}, and must be at least 2")
+            raise ValueError(f"max_entries must be at least 2, not {max_entries}")
         self._room = max_entries // 2
-        # an entry is one bytes object: the source's number, then the name in UTF-8
         self._announced: OrderedDict[bytes, bytes] = OrderedDict()
         self._reached_by: OrderedDict[bytes, bytes] = OrderedDict()
         self._lock = Lock()
+
+    @classmethod
+    def merge(cls, *books: NameBook) -> Self:
+        """Return a book with the best name of each host in `books`, and room for all of them."""
+        announced: OrderedDict[bytes, bytes] = OrderedDict()
+        reached_by: OrderedDict[bytes, bytes] = OrderedDict()
+        room = 1
+        for book in {id(book): book for book in books}.values():
+            book_room, *tables = book.__getstate__()
+            room = max(room, book_room)
+            for table, entries in zip((announced, reached_by), tables, strict=True):
+                for key, entry in entries.items():
+                    table[key] = min(entry, table.get(key, entry))
+        merged = cls(2 * max(room, len(announced), len(reached_by)))
+        merged._announced, merged._reached_by = announced, reached_by
+        return merged
 
     def __len__(self) -> int:
         """Return the number of names kept; a host may have two."""
         return len(self._announced) + len(self._reached_by)
 
-    def tell(self, facts: Iterable[NameFact]) -> None:
-        """Take what has been told, in its order. What is no name (`clean_name`) is ignored.
+    def __getstate__(self) -> tuple[int, dict[bytes, bytes], dict[bytes, bytes]]:
+        with self._lock:
+            return self._room, dict(self._announced), dict(self._reached_by)
 
-        Raises ValueError for a source that is none of `NAME_SOURCES`.
+    def __setstate__(self, state: tuple[int, Mapping[bytes, bytes], Mapping[bytes, bytes]]) -> None:
+        self._room, announced, reached_by = state
+        self._announced, self._reached_by = OrderedDict(announced), OrderedDict(reached_by)
+        self._lock = Lock()
+
+    def record(self, facts: Iterable[NameFact], ts_ns: int) -> None:
+        """Record what a frame at `ts_ns` said. Names that `clean_name` refuses are left out.
+
+        Raises ValueError for a source that is not in `NAME_SOURCES`.
         """
         entries = []
         for key, name, source in facts:
             if source not in _NUMBERS:
-                raise ValueError(f"{source!r} is no source of names; these are: {', '.join(NAME_SOURCES)}")
+                raise ValueError(f"unknown source of names {source!r}; these are known: {', '.join(NAME_SOURCES)}")
             cleaned = clean_name(name, source)
             if cleaned:
-                entries.append((key, _NUMBERS[source], cleaned))
+                table = self._announced if source in _ANNOUNCED else self._reached_by
+                entries.append((table, key, _pack_entry(cleaned, source, ts_ns)))
         with self._lock:
-            for key, number, cleaned in entries:
-                self._keep(key, number, cleaned)
-
-    def _keep(self, key: bytes, number: int, name: str) -> None:
-        table = self._announced if number < len(_ANNOUNCED) else self._reached_by
-        known = table.get(key)
-        if known is None or _RANKS[number] <= _RANKS[known[0]]:
-            table[key] = bytes((number,)) + name.encode()
-        table.move_to_end(key)
-        if len(table) > self._room:
-            table.popitem(last=False)
+            for table, key, entry in entries:
+                table[key] = min(entry, table.get(key, entry))
+                table.move_to_end(key)
+                if len(table) > self._room:
+                    table.popitem(last=False)
 
     def name_of(self, key: bytes, is_local: bool) -> tuple[str, str] | None:
         """Return the best name of a host, with its source."""
         first, second = (self._announced, self._reached_by) if is_local else (self._reached_by, self._announced)
         entry = first.get(key) or second.get(key)
-        return None if entry is None else (entry[1:].decode(), NAME_SOURCES[entry[0]])
+        return None if entry is None else _unpack_entry(entry)
 
     def names_of(self, keys: NDArray[np.uint8], local: NDArray[np.bool_]) -> Sequence[tuple[str, str] | None]:
-        """Return what `name_of` does for each of (n, 16) keys; `local`: (n,), which of them are local."""
+        """Return `name_of` for each of (n, 16) keys; `local`: (n,), which of them are local."""
         words = np.ascontiguousarray(keys).view("V16").ravel().tolist()
         if not self:
             return [None] * len(words)
         return list(map(self.name_of, words, local.tolist()))
+
+
+def _pack_entry(name: str, source: str, ts_ns: int) -> bytes:
+    """Return a name as one bytes object, the better name being the smaller one.
+
+    First the source's rank, then the time (later is smaller), then the name in UTF-8, last the source's number, which is smaller
+    than any character of a name.
+    """
+    number = _NUMBERS[source]
+    return b"%c%b%b%c" % (_RANKS[number], (_LATEST_NS - ts_ns).to_bytes(8, "big"), name.encode(), number)
+
+
+def _unpack_entry(entry: bytes) -> tuple[str, str]:
+    return entry[9:-1].decode(), NAME_SOURCES[entry[-1]]

@@ -181,13 +181,14 @@ class Inspector:
         )
         finding = self._classifier.inspect(conversation, payload.data, payload.from_a, payload.ts_ns)
         if finding is not None:
-            self._take(payload.token, finding)
+            self._take(payload, finding)
 
-    def _take(self, token: int, finding: Finding) -> None:
+    def _take(self, payload: Payload, finding: Finding) -> None:
+        token = payload.token
         if not finding.wants_more:
             self._done.add(token)
         is_running = self._accountant.label(token, finding.app, WANTED_AFTER_LABEL if finding.wants_more else 0)
         if finding.name and self._names is not None and is_running and (name := clean_title(finding.name)):
             self._names[token] = name
         if finding.facts:
-            self._book.tell(finding.facts)
+            self._book.record(finding.facts, payload.ts_ns)
