@@ -168,14 +168,14 @@ class Counts(NamedTuple):
     opened: int
     ended: dict[str, int]
     running: int
-    passed_by: int = 0
+    n_skipped: int = 0
 
 
 def counts(snapshot: Snapshot) -> Counts:
     found = snapshot.conversations
     assert found is not None
     assert tuple(found.ended) == ENDED_REASONS
-    return Counts(found.opened, {reason: n for reason, n in found.ended.items() if n}, found.running, found.passed_by)
+    return Counts(found.opened, {reason: n for reason, n in found.ended.items() if n}, found.running, found.n_skipped)
 
 
 def label(target: Accountant, frame: Frame, app: int, wanted: int = 0) -> None:

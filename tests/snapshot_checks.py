@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fastmon.model.snapshot import Count
+import numpy as np
+
+from fastmon.model.counters import Count
+from fastmon.model.names import NameBook
 
 if TYPE_CHECKING:
     from fastmon.model.snapshot import Snapshot
@@ -38,6 +42,26 @@ def row(snapshot: Snapshot, key: bytes) -> Row:
     """Return the one row of a host."""
     (found,) = (row for row in rows(snapshot) if row.key == key)
     return found
+
+
+def contents(snapshot: Snapshot) -> dict[str, Any]:
+    """Return all fields of a snapshot in a form that compares; of names, those of its hosts."""
+    return {field.name: _comparable(getattr(snapshot, field.name), snapshot) for field in fields(snapshot)}
+
+
+def _comparable(value: object, snapshot: Snapshot) -> object:
+    if isinstance(value, np.ndarray):
+        return value.dtype, [value[name].tolist() for name in value.dtype.names] if value.dtype.names else value.tolist()
+    if isinstance(value, NameBook):
+        n_hosts = len(snapshot)
+        return [value.names_of(snapshot.hosts["key"], np.full(n_hosts, is_local)) for is_local in (False, True)]
+    return value
+
+
+def arrays(snapshot: Snapshot) -> dict[str, np.ndarray]:
+    """Return the arrays of a snapshot by the names of their fields."""
+    values = {field.name: getattr(snapshot, field.name) for field in fields(snapshot)}
+    return {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
 
 
 def assert_conserved(snapshot: Snapshot) -> None:

@@ -149,7 +149,7 @@ def test_prefix_of_any_length(length: int, text: str | None) -> None:
 
 @pytest.mark.parametrize("length", [0, -1, 129])
 def test_no_prefix_length(length: int) -> None:
-    with pytest.raises(ConfigError, match=f"is {length}, and must be 1 to 128"):
+    with pytest.raises(ConfigError, match=f"must be between 1 and 128, not {length}"):
         Grouping(v6_prefix=length)
 
 
@@ -179,8 +179,16 @@ def test_merged_devices_are_one() -> None:
     two = group_hosts(snapshot_of([plain("10.0.0.2", 7, 50), plain("fd00::1", 7)]), BY_MAC)
     merged = one.merge(two)
     assert [(row.host, row.bytes_in) for row in merged] == [("10.0.0.2", 79), ("10.0.0.3", 10)]
-    assert merged.device_addresses() == [["10.0.0.2", "fd00::1", "10.0.0.1"], ["10.0.0.3"]]
+    assert merged.device_addresses() == [["10.0.0.2", "10.0.0.1", "fd00::1"], ["10.0.0.3"]]
+    assert two.merge(one).device_addresses() == merged.device_addresses()
     assert merged.grouping == BY_MAC
+
+
+def test_bytes_of_an_address_are_those_since_the_start_in_one_run() -> None:
+    """However many of the run's intervals are merged: the totals since the start of each are not added up."""
+    quiet = group_hosts(snapshot_of([plain("10.0.0.1", 7, 9)]), BY_MAC)
+    busy = group_hosts(snapshot_of([plain("10.0.0.2", 7, 10)]), BY_MAC)
+    assert quiet.merge(quiet, busy, quiet).device_addresses() == [["10.0.0.2", "10.0.0.1"]]
 
 
 def test_merged_prefixes_are_one() -> None:

@@ -100,13 +100,15 @@ def test_merged_book_has_room_for_all() -> None:
     books = [book_of(*[(100 * n + i, f"n{i}", "dhcp") for i in range(10)], max_entries=20) for n in range(2)]
     merged = NameBook.merge(*books)
     assert len(merged) == 20
+    merged.record([NameFact(key(100), "n0", "dhcp")], 1)
+    assert len(merged) == 20
     assert merged.name_of(key(100), is_local=True) == ("n0", "dhcp")
     assert len(NameBook.merge()) == 0
 
 
 @pytest.mark.parametrize("travel", [lambda book: pickle.loads(pickle.dumps(book)), copy.copy, copy.deepcopy, NameBook.merge])
 def test_book_that_travels_has_all_names_and_learns_on_its_own(travel: Callable[[NameBook], NameBook]) -> None:
-    book = book_of((1, "laptop", "dhcp"), (1, "vpn.example", "sni"), (2, "b.example", "dns"), max_entries=4)
+    book = book_of((1, "laptop", "dhcp"), (1, "vpn.example", "sni"), (2, "b.example", "dns"), max_entries=6)
     other = travel(book)
     assert names_in(other) == names_in(book)
     book.record([NameFact(key(3), "new", "mdns")], 9)
@@ -114,8 +116,9 @@ def test_book_that_travels_has_all_names_and_learns_on_its_own(travel: Callable[
     other.record([NameFact(key(2), "c.example", "dns")], 9)
     assert (other.name_of(key(3), is_local=True), book.name_of(key(2), is_local=True)) == (None, ("b.example", "dns"))
     assert other.name_of(key(2), is_local=False) == ("c.example", "dns")
-    other.record([NameFact(key(3), "x", "mdns")], 9)
-    assert len(other) == 4  # its room is the same
+    for number in range(3, 6):
+        other.record([NameFact(key(number), "x", "mdns")], 9)
+    assert len(other) == 2 + 3  # its room is the same
 
 
 def test_every_source_is_known() -> None:

@@ -30,7 +30,7 @@ PI = 0xB827EB000001
 COLUMNS = ("bytes_in", "bytes_out", "packets_in", "packets_out")
 
 
-def detailed(*facts: tuple[int, str, str], mac: int = 0, passed_by: int = 0, full: int = 0) -> Snapshot:
+def detailed(*facts: tuple[int, str, str], mac: int = 0, n_skipped: int = 0, full: int = 0) -> Snapshot:
     """Return 10.0.0.1 to 10.0.0.3: DNS of 100 bytes from 1 to 2, HTTPS of 50 from 2 to 3, and 7 unknown from 3 to itself."""
     snapshot = snapshot_of([FakeFrame(T0, 100, 1, 2), FakeFrame(T0, 50, 2, 3), FakeFrame(T0, 7, 3, 3)], MINUTE)
     apps = [(0, DNS, 0, 100, 0, 1), (1, DNS, 100, 0, 1, 0), (1, HTTPS, 0, 50, 0, 1), (2, HTTPS, 50, 0, 1, 0)]
@@ -42,7 +42,7 @@ def detailed(*facts: tuple[int, str, str], mac: int = 0, passed_by: int = 0, ful
         apps=np.array(sorted(apps), APP_DTYPE),
         app_totals=np.array(sorted([(DNS, 1, 100), (HTTPS, 1, 50)]), APP_TOTAL_DTYPE),
         macs=np.array([mac, 0, 0], np.uint64),
-        conversations=ConversationCounts(3, {**dict.fromkeys(ENDED_REASONS, 0), "fin": 1, "full": full}, 1, passed_by),
+        conversations=ConversationCounts(3, {**dict.fromkeys(ENDED_REASONS, 0), "fin": 1, "full": full}, 1, n_skipped),
         names=names,
     )
 
@@ -130,7 +130,7 @@ def test_jsonl_applications_sum_up_to_the_host() -> None:
 
 
 def test_jsonl_of_the_network() -> None:
-    record = jsonl(detailed(passed_by=5, full=1))
+    record = jsonl(detailed(n_skipped=5, full=1))
     assert record["apps"] == {
         "dns": {"frames": 1, "bytes": 100},
         "https": {"frames": 1, "bytes": 50},
@@ -260,7 +260,7 @@ def test_narrow_terminal_keeps_hosts_and_applications_whole(monkeypatch: pytest.
 
 
 def test_table_notes_of_conversations() -> None:
-    lines = table(detailed(passed_by=1234, full=1)).splitlines()
+    lines = table(detailed(n_skipped=1234, full=1)).splitlines()
     assert "conversations: 3 begun, 2 ended, 1 of them early for want of room" in lines
     assert "payloads not looked at for want of time: 1,234" in lines
     assert "want" not in table(detailed())

@@ -126,10 +126,10 @@ def test_merge_spans_intervals_and_adds_losses() -> None:
 
 
 def test_totals_of_one_runs_intervals_are_not_added() -> None:
-    """Those of two sources are, and of one source at the same time, and those of summaries."""
+    """Those of two runs are, of unknown runs, and those of summaries; the source does not matter."""
     frames = [FakeFrame(T0, 100, 1, 2), FakeFrame(T0 + 61 * S, 50, 1, 2), FakeFrame(T0 + 62 * S, 7, 3, 2)]
-    first = replace(snapshot_of(frames[:1], Interval(T0, T0 + 60 * S)), source="eth0")
-    second = replace(snapshot_of(frames[1:], Interval(T0 + 60 * S, T0 + 120 * S), seen=frames), source="eth0")
+    first = replace(snapshot_of(frames[:1], Interval(T0, T0 + 60 * S)), source="eth0", run="one")
+    second = replace(snapshot_of(frames[1:], Interval(T0 + 60 * S, T0 + 120 * S), seen=frames), source="eth0", run="one")
 
     def totals(snapshot: Snapshot) -> dict[str, tuple[int, int, int]]:
         return {row.host: (row.bytes_out, row.total_bytes_out, row.total_bytes_in) for row in snapshot}
@@ -137,10 +137,12 @@ def test_totals_of_one_runs_intervals_are_not_added() -> None:
     once = {"10.0.0.1": (150, 150, 0), "10.0.0.2": (0, 0, 157), "10.0.0.3": (7, 7, 0)}
     twice = {host: (2 * n_bytes, 2 * total_out, 2 * total_in) for host, (n_bytes, total_out, total_in) in once.items()}
     assert totals(first.merge(second)) == totals(second.merge(first)) == once
-    others = [replace(snapshot, source="eth1") for snapshot in (first, second)]
+    others = [replace(snapshot, run="two") for snapshot in (first, second)]
     assert totals(first.merge(*others, second)) == twice
-    assert totals(first.merge(first))["10.0.0.1"] == (200, 200, 0)
-    whole, later = (replace(snapshot, is_summary=True) for snapshot in (first, second))
+    assert totals(first.merge(others[1]).merge(others[0].merge(second))) == twice
+    unknown = replace(first, run="")
+    assert totals(unknown.merge(unknown))["10.0.0.1"] == (200, 200, 0)
+    whole, later = replace(first, is_summary=True), replace(second, is_summary=True, run="two")
     assert totals(whole.merge(later))["10.0.0.1"][1] == 250
 
 

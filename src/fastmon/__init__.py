@@ -25,7 +25,9 @@ if TYPE_CHECKING:
         UnsupportedLinkTypeError,
     )
     from fastmon.library import analyze, watch
-    from fastmon.model.snapshot import HOST_DTYPE, Count, Counters, Dropped, HostRow, Interval, Overflow, Snapshot
+    from fastmon.model.counters import Count, Counters, Dropped, Interval, Overflow
+    from fastmon.model.rows import HOST_DTYPE
+    from fastmon.model.snapshot import HostRow, Snapshot
     from fastmon.policy.rules import Alert
 
     __version__: str
@@ -63,7 +65,9 @@ _HOMES = {
     "errors": tuple(name for name in __all__ if name.endswith("Error")),
     "library": ("analyze", "watch"),
     "policy.rules": ("Alert",),
-    "model.snapshot": ("HOST_DTYPE", "Count", "Counters", "Dropped", "HostRow", "Interval", "Overflow", "Snapshot"),
+    "model.counters": ("Count", "Counters", "Dropped", "Interval", "Overflow"),
+    "model.rows": ("HOST_DTYPE",),
+    "model.snapshot": ("HostRow", "Snapshot"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

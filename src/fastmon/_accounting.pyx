@@ -1357,7 +1357,7 @@ cdef class Accountant:
             opened=conversations.counts.opened - base.opened,
             ended={name: conversations.counts.ended[i] - base.ended[i] for i, name in enumerate(ENDED_REASONS)},
             running=conversations.counts.opened - sum([conversations.counts.ended[i] for i in range(N_REASONS)]),
-            passed_by=passed_by,
+            n_skipped=passed_by,
         )
 
     cdef object freeze(self, snapshot):

@@ -68,7 +68,7 @@ class TestMerge:
         snapshot = rotate(shard)
         assert network(snapshot) == {}
         assert counts(snapshot) == Counts(0, {}, 1)
-        assert counts(rotate(merged)).passed_by == 1
+        assert counts(rotate(merged)).n_skipped == 1
         _, summary = finish(shard)
         assert apps(summary, LOCAL_1) == {HTTP: (0, 100, 0, 1)}
 

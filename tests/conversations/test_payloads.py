@@ -49,7 +49,7 @@ class TestPayloads:
         assert (target.payload_allowance, target.pauses) == (0, False)
         account_all(target, out(data=b"1"), out(data=b"2"), out())
         assert target.take_payloads() == []
-        assert counts(rotate(target)).passed_by == 2
+        assert counts(rotate(target)).n_skipped == 2
 
     def test_all_that_is_told(self, make: Make) -> None:
         target = make()
@@ -77,7 +77,7 @@ class TestPayloads:
         account_all(target, out(data=b"1"), back(data=b"2"), back(), out(data=b"3"), out(data=b"4"), out(data=b"5"))
         assert seen(target) == [(True, b"1"), (False, b"2"), (True, b"3"), (True, b"4")]
         assert target.payload_allowance == 6
-        assert counts(rotate(target)).passed_by == 0
+        assert counts(rotate(target)).n_skipped == 0
 
     def test_same_endpoint_is_a(self, make: Make) -> None:
         target = make()
@@ -97,7 +97,7 @@ class TestPayloads:
         sctp = b.ipv4(LOCAL_1, REMOTE_1, b.sctp(1, 2, b"data"), protocol=b.SCTP)
         account_all(target, icmp(LOCAL_1, REMOTE_1), Frame(0, 100, 101, sctp))
         assert target.take_payloads() == []
-        assert counts(rotate(target)).passed_by == 0
+        assert counts(rotate(target)).n_skipped == 0
 
     def test_padding_is_none(self, make: Make) -> None:
         target = make()
@@ -105,7 +105,7 @@ class TestPayloads:
         empty = tcp(LOCAL_1, 1, REMOTE_1, 2)
         account_all(target, Frame(0, 60, 1, empty.data + bytes(6)))
         assert target.take_payloads() == []
-        assert counts(rotate(target)).passed_by == 0
+        assert counts(rotate(target)).n_skipped == 0
 
     def test_used_up_allowance_lets_pass_by_and_goes_on_wanting(self, make: Make) -> None:
         target = make()
@@ -115,20 +115,20 @@ class TestPayloads:
         account_all(target, *(out(data=data) for data in (b"3", b"4", b"5", b"6")))
         assert [data for _, data in seen(target)] == [b"1", b"3", b"4", b"5"]
         assert target.payload_allowance == 2
-        assert counts(rotate(target)).passed_by == 1
+        assert counts(rotate(target)).n_skipped == 1
 
     def test_full_ring_lets_pass_by(self, make: Make) -> None:
         target = make(max_conversations=4000)
         target.payload_allowance = 1 << 20
         account_all(target, *(of_conversation(number) for number in range(RING_SLOTS + 3)))
-        assert counts(rotate(target)).passed_by == 3
+        assert counts(rotate(target)).n_skipped == 3
         assert target.payload_allowance == (1 << 20) - RING_SLOTS
         account_all(target, of_conversation(RING_SLOTS, b"late"))
         assert [data for _, data in seen(target)] == [b"data"] * RING_SLOTS
         account_all(target, of_conversation(RING_SLOTS, b"later"))
         assert [data for _, data in seen(target)] == [b"later"]
         _, summary = finish(target)
-        assert counts(summary).passed_by == 4
+        assert counts(summary).n_skipped == 4
 
     def test_label_says_how_many_more_are_wanted(self, make: Make) -> None:
         target = make()
@@ -141,7 +141,7 @@ class TestPayloads:
         assert target.label(payload.token, 0, 255)
         account_all(target, *(out(data=b"x") for _ in range(300)))
         assert len(target.take_payloads()) == 255
-        assert counts(rotate(target)).passed_by == 0
+        assert counts(rotate(target)).n_skipped == 0
 
     def test_token_is_that_of_one_life(self, make: Make) -> None:
         target = make(max_conversations=1)
@@ -195,7 +195,7 @@ class TestPauses:
         n_taken = self.drain_all(target, self.capture(tmp_path, 5000), take=True)
         assert sum(n_taken) == 5000
         assert all(RING_SLOTS - 64 < n <= RING_SLOTS for n in n_taken[:-1])
-        assert counts(rotate(target)).passed_by == 0
+        assert counts(rotate(target)).n_skipped == 0
 
     @pytest.mark.parametrize("n_before", [1, 54, 63])
     def test_pause_comes_wherever_batches_begin(self, make: Make, tmp_path: Path, n_before: int) -> None:
@@ -204,21 +204,21 @@ class TestPauses:
         target = make(max_conversations=5000)
         target.payload_allowance, target.pauses = 1 << 20, True
         assert sum(self.drain_all(target, path, take=True)) == 3000
-        assert counts(rotate(target)).passed_by == 0
+        assert counts(rotate(target)).n_skipped == 0
 
     def test_without_pauses_they_pass_by(self, make: Make, tmp_path: Path) -> None:
         target = make(max_conversations=5000)
         target.payload_allowance = 1 << 20
         self.drain_all(target, self.capture(tmp_path, 5000), take=False)
         assert len(target.take_payloads()) == RING_SLOTS
-        assert counts(rotate(target)).passed_by == 5000 - RING_SLOTS
+        assert counts(rotate(target)).n_skipped == 5000 - RING_SLOTS
 
     def test_no_pause_when_no_more_are_allowed(self, make: Make, tmp_path: Path) -> None:
         target = make(max_conversations=5000)
         target.payload_allowance, target.pauses = 1000, True
         n_taken = self.drain_all(target, self.capture(tmp_path, 5000), take=True)
         assert sum(n_taken) == 1000
-        assert counts(rotate(target)).passed_by == 4000
+        assert counts(rotate(target)).n_skipped == 4000
 
     def test_drain_waits_until_the_ring_is_taken(self, make: Make, tmp_path: Path) -> None:
         target = make(max_conversations=5000)

@@ -1,6 +1,8 @@
 """Conversations and applications: the values that accountants, classifiers and snapshots share.
 
-Applications are numbers here, 1 to 255; 0 is unknown. What this module does not do: account, name applications.
+Here an application is a number, 1 to 255; 0 is unknown.
+
+What it does not do: account, or name applications.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from fastmon.errors import ConfigError
+from fastmon.model.rows import RowGroups, concatenate_entries
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +40,7 @@ ENDED_REASONS: tuple[str, ...] = ("fin", "rst", "idle", "full", "end")
 """Why a conversation ended, by its number in `CONVERSATION_DTYPE`'s `ended`."""
 
 LABELLED_BY: tuple[str, ...] = ("none", "port", "payload")
-"""What decided a conversation's application, by its number in `CONVERSATION_DTYPE`'s `by`."""
+"""Where a conversation's application comes from, by its number in `CONVERSATION_DTYPE`'s `by`."""
 
 CONVERSATION_DTYPE = np.dtype(
     [
@@ -58,13 +61,13 @@ CONVERSATION_DTYPE = np.dtype(
         ("last_ns", "i8"),
     ]
 )
-"""One conversation that has ended: 96 bytes. `a` sent its first frame."""
+"""One ended conversation: 96 bytes. `a` sent its first frame."""
 
 APP_DTYPE = np.dtype(
     [("host", "u4"), ("app", "u1"), ("bytes_in", "u8"), ("bytes_out", "u8"), ("packets_in", "u8"), ("packets_out", "u8")],
     align=True,
 )
-"""One application of one host, `host` being the host's row number: 40 bytes, aligned."""
+"""One application of one host: 40 bytes, aligned. `host` is the host's row index."""
 
 APP_TOTAL_DTYPE = np.dtype([("app", "u1"), ("frames", "u8"), ("bytes", "u8")], align=True)
 """One application over all hosts: 24 bytes, aligned."""
@@ -74,7 +77,7 @@ _TRAFFIC_COLUMNS = ("bytes_in", "bytes_out", "packets_in", "packets_out")
 
 @dataclass(frozen=True, slots=True)
 class AppTables:
-    """What a conversation's protocol and ports say of its application, an application's number each, 0 for nothing.
+    """The application of each protocol and port, as its number; 0 for none.
 
     protocols: 256 bytes, by IP protocol.  tcp_ports, udp_ports: 65536 bytes, by port.
 
@@ -92,10 +95,10 @@ class AppTables:
 
 
 class Payload(NamedTuple):
-    """A payload that a conversation's classifier should see.
+    """A payload for the classifier.
 
-    token: which conversation; unique to one conversation's life.  a_host, b_host: 16-byte host keys.
-    from_a: whether `a`, who sent the conversation's first frame, sent this.  data: at most 1500 bytes.
+    token: identifies the conversation, and is never used for another.  a_host, b_host: 16-byte host keys.
+    from_a: whether `a` sent this, which sent the conversation's first frame.  data: at most 1500 bytes.
     """
 
     token: int
@@ -119,9 +122,10 @@ class AppTraffic(NamedTuple):
 
 
 class EndedConversations(NamedTuple):
-    """Conversations that have ended.
+    """Ended conversations.
 
-    rows: `CONVERSATION_DTYPE`, in the order of their ends.  names: whom each reached, by what it said itself; cleaned.
+    rows: `CONVERSATION_DTYPE`, in the order of their ends.
+    names: the server name that each conversation asked for (SNI, Host and the like), clean; None where it asked for none.
     """
 
     rows: NDArray[np.void]
@@ -130,63 +134,54 @@ class EndedConversations(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ConversationCounts:
-    """Conversations of one period.
+    """How many conversations one period had.
 
-    ended: by each of `ENDED_REASONS`.  running: at the period's end.
-    passed_by: frames whose payload nobody could look at: the ring was full, or the allowance used up.
+    opened: in the period.  ended: in the period, by each of `ENDED_REASONS`.  running: at its end.
+    n_skipped: payloads that were not classified: the ring was full, or the budget used up.
     """
 
     opened: int = 0
     ended: dict[str, int] = field(default_factory=lambda: dict.fromkeys(ENDED_REASONS, 0))
     running: int = 0
-    passed_by: int = 0
-
-    def __add__(self, other: ConversationCounts) -> ConversationCounts:
-        return ConversationCounts(
-            self.opened + other.opened,
-            {reason: n + other.ended[reason] for reason, n in self.ended.items()},
-            self.running + other.running,
-            self.passed_by + other.passed_by,
-        )
+    n_skipped: int = 0
 
 
-def no_apps() -> NDArray[np.void]:
-    """Return the applications of a snapshot that has none."""
-    return np.empty(0, APP_DTYPE)
+def add_counts(parts: Sequence[ConversationCounts | None], running: int) -> ConversationCounts | None:
+    """Add up numbers of conversations, except `running`, which cannot be added up over periods. None if all parts are None."""
+    counts = [part for part in parts if part is not None]
+    if not counts:
+        return None
+    return ConversationCounts(
+        sum(part.opened for part in counts),
+        {reason: sum(part.ended[reason] for part in counts) for reason in ENDED_REASONS},
+        running,
+        sum(part.n_skipped for part in counts),
+    )
 
 
-def no_app_totals() -> NDArray[np.void]:
-    """Return their totals."""
-    return np.empty(0, APP_TOTAL_DTYPE)
+def merge_apps(parts: Sequence[NDArray[np.void]], new_rows: Sequence[NDArray[np.intp]]) -> NDArray[np.void]:
+    """Add up applications of hosts; `new_rows`: for each part, the new row index of each of its hosts."""
+    apps = concatenate_entries(parts, new_rows)
+    return _add_up(apps, apps["host"].astype(np.uint64) * 256 + apps["app"], _TRAFFIC_COLUMNS)
 
 
-def merged_apps(parts: Sequence[NDArray[np.void]], new_rows: Sequence[NDArray[np.intp]]) -> NDArray[np.void]:
-    """Add up applications of hosts; `new_rows`: for each part, the new row number of each of its hosts."""
-    apps = np.concatenate(parts)
-    apps["host"] = np.concatenate([rows[part["host"]] for part, rows in zip(parts, new_rows, strict=True)])
-    return _added_up(apps, apps["host"].astype(np.uint64) * 256 + apps["app"], _TRAFFIC_COLUMNS)
-
-
-def merged_app_totals(parts: Sequence[NDArray[np.void]]) -> NDArray[np.void]:
+def merge_app_totals(parts: Sequence[NDArray[np.void]]) -> NDArray[np.void]:
     """Add up applications' totals."""
     totals = np.concatenate(parts)
-    return _added_up(totals, totals["app"].astype(np.uint64), ("frames", "bytes"))
+    return _add_up(totals, totals["app"].astype(np.uint64), ("frames", "bytes"))
 
 
-def _added_up(rows: NDArray[np.void], keys: NDArray[np.uint64], columns: Sequence[str]) -> NDArray[np.void]:
+def _add_up(rows: NDArray[np.void], keys: NDArray[np.uint64], columns: Sequence[str]) -> NDArray[np.void]:
     """Return one row for each key, in the keys' order."""
-    order = np.argsort(keys, kind="stable")
-    rows = rows[order]
-    _, starts = np.unique(keys[order], return_index=True)
-    added: NDArray[np.void] = rows[starts]
+    groups = RowGroups.of([keys])
+    sums: NDArray[np.void] = rows[groups.first_rows]
     for name in columns:
-        if len(starts):
-            added[name] = np.add.reduceat(rows[name], starts)
-    return added
+        sums[name] = groups.reduce(rows[name], np.add)
+    return sums
 
 
-def first_excess(apps: NDArray[np.void], hosts: NDArray[np.void]) -> tuple[str, int, int, int] | None:
-    """Look for a host whose applications moved more than itself: return the column, row number, sum and host's counter."""
+def find_excess(apps: NDArray[np.void], hosts: NDArray[np.void]) -> tuple[str, int, int, int] | None:
+    """Find a host whose applications moved more than the host; return the column, row index, sum and host's counter."""
     rows, starts = np.unique(apps["host"], return_index=True)
     for name in _TRAFFIC_COLUMNS if len(rows) else ():
         sums = np.add.reduceat(apps[name], starts)
@@ -197,8 +192,8 @@ def first_excess(apps: NDArray[np.void], hosts: NDArray[np.void]) -> tuple[str, 
     return None
 
 
-def apps_by_host(apps: NDArray[np.void], hosts: NDArray[np.void]) -> list[dict[int, AppTraffic]]:
-    """Return each host's applications, in the order of `hosts`; what no application moved is that of `UNKNOWN_APP`."""
+def list_host_apps(apps: NDArray[np.void], hosts: NDArray[np.void]) -> list[dict[int, AppTraffic]]:
+    """Return each host's applications, in the order of `hosts`; `UNKNOWN_APP` has the rest of the host's traffic."""
     by_host: list[dict[int, AppTraffic]] = [{} for _ in range(len(hosts))]
     for host, app, *numbers in apps.tolist():
         by_host[host][app] = AppTraffic(*numbers)

@@ -1,7 +1,7 @@
 """Names of hosts, learnt from the traffic.
 
-Names come from the wire: anybody may send any name for any host, so a name is a hint. It is cleaned when it is recorded, and need
-not be cleaned again by whoever shows it.
+Names come from the wire: anybody may send any name for any host, so a name is a hint. It is cleaned when it is recorded, and
+need not be cleaned again when it is shown.
 
 What it does not do: look names up, read traffic.
 """
@@ -149,7 +149,7 @@ class NameBook:
         self._lock = Lock()
 
     def record(self, facts: Iterable[NameFact], ts_ns: int) -> None:
-        """Record what a frame at `ts_ns` said. Names that `clean_name` refuses are left out.
+        """Record the names in a frame of the time `ts_ns`. Names that `clean_name` refuses are left out.
 
         Raises ValueError for a source that is not in `NAME_SOURCES`.
         """

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["ADDRESS_DTYPE", "HOST_DTYPE", "MAX_ADDRESSES", "UNGROUPED", "Grouping", "Runs"]
+__all__ = ["ADDRESS_DTYPE", "HOST_DTYPE", "MAX_ADDRESSES", "RUN_TOTAL_DTYPE", "UNGROUPED", "Grouping", "RowGroups"]
 
 HOST_DTYPE = np.dtype(
     [
@@ -35,11 +35,15 @@ HOST_DTYPE = np.dtype(
 )
 """One host: 64 bytes, the layout of a row of the native table."""
 
-ADDRESS_DTYPE = np.dtype([("host", "u4"), ("key", "u1", (16,))])
-"""One address of a device, `host` being the device's row number: 20 bytes."""
+ADDRESS_DTYPE = np.dtype([("host", "u4"), ("key", "u1", (16,)), ("total_bytes", "u8")])
+"""One address of a device: 28 bytes. `host` is the device's row index; `total_bytes` are the address's bytes since the start, in
+and out, in the run where it has most."""
+
+RUN_TOTAL_DTYPE = np.dtype([("host", "u4"), ("run", "u4"), ("bytes_in", "u8"), ("bytes_out", "u8")])
+"""The bytes of one host in one run since the run's start: 24 bytes. `host` is the host's row index, `run` the run's index."""
 
 MAX_ADDRESSES = 32
-"""Addresses of one device that are kept: whoever sends from a thousand is not remembered a thousand times."""
+"""Addresses kept of one device. A device that sends from thousands of them must not take memory for each."""
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
@@ -51,10 +55,10 @@ _LINK_LOCAL_V4, _LINK_LOCAL_V6 = 0xFFFF_A9FE, 0x3FA
 class Grouping:
     """What a row of a snapshot stands for, where that may be more than one host.
 
-    by_mac: hosts of one Ethernet address are one row, a device; hosts without stay alone.
-    v6_prefix: other IPv6 hosts that share so many bits are one row; 128: each is alone. IPv4 hosts stay as they are.
+    by_mac: hosts of one Ethernet address are one row, a device. Hosts without an Ethernet address stay alone.
+    v6_prefix: other IPv6 hosts that share this many leading bits are one row; 128: each is alone. IPv4 hosts stay alone.
 
-    Raises ConfigError for a prefix length that is none.
+    Raises ConfigError if `v6_prefix` is not between 1 and 128.
     """
 
     by_mac: bool = False
@@ -62,7 +66,7 @@ class Grouping:
 
     def __post_init__(self) -> None:
         if not 0 < self.v6_prefix <= 128:
-            raise ConfigError(f"an IPv6 prefix length is {self.v6_prefix}, and must be 1 to 128")
+            raise ConfigError(f"an IPv6 prefix length must be between 1 and 128, not {self.v6_prefix}")
 
     def identity(self, keys: NDArray[np.uint8], macs: NDArray[np.uint64]) -> list[NDArray[np.uint64]]:
         """Return the columns that are equal in rows of the same host, device or prefix."""
@@ -73,11 +77,11 @@ class Grouping:
         return [macs, words[:, 0], words[:, 1]]
 
     def texts(self, keys: NDArray[np.uint8], macs: NDArray[np.uint64] | None) -> list[str]:
-        """Return what rows are called: an address, or a prefix in CIDR."""
+        """Return each row's text: an address, or a prefix in CIDR."""
         texts = keys_to_text(keys)
         if self.v6_prefix < 128:
-            prefixes = ~are_v4(key_words(keys)) & (True if macs is None else macs == 0)
-            for row in np.flatnonzero(prefixes).tolist():
+            are_prefixes = ~are_v4(key_words(keys)) & (True if macs is None else macs == 0)
+            for row in np.flatnonzero(are_prefixes).tolist():
                 texts[row] += f"/{self.v6_prefix}"
         return texts
 
@@ -87,18 +91,18 @@ UNGROUPED = Grouping()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Runs:
-    """Rows that belong together, side by side.
+class RowGroups:
+    """Rows sorted so that those of one group are side by side.
 
-    order: the rows' numbers, those of one run behind one another.  starts: where in `order` each run begins.
+    order: row indices, group after group.  starts: where in `order` each group begins.
     """
 
     order: NDArray[np.intp]
     starts: NDArray[np.intp]
 
     @classmethod
-    def of(cls, identity: Sequence[NDArray[np.generic]], preference: Sequence[NDArray[np.generic]] = ()) -> Runs:
-        """Return the runs of rows equal in all columns of `identity`, in their order; within, in that of `preference`."""
+    def of(cls, identity: Sequence[NDArray[np.generic]], preference: Sequence[NDArray[np.generic]] = ()) -> RowGroups:
+        """Group the rows that are equal in all columns of `identity`, and sort by these; within a group, by `preference`."""
         order = np.lexsort((*reversed(preference), *reversed(identity)))
         is_first = np.ones(len(order), np.bool_)
         sorted_columns = (column[order] for column in identity)
@@ -106,34 +110,28 @@ class Runs:
         return cls(order, np.flatnonzero(is_first))
 
     @property
-    def firsts(self) -> NDArray[np.intp]:
-        """The number of each run's first row."""
+    def first_rows(self) -> NDArray[np.intp]:
+        """The index of each group's first row."""
         return self.order[self.starts]
 
-    def numbers(self) -> NDArray[np.intp]:
-        """Return each row's run's number."""
-        numbers = np.empty(len(self.order), np.intp)
-        numbers[self.order] = np.repeat(np.arange(len(self.starts)), np.diff(self.starts, append=len(self.order)))
-        return numbers
+    def indices(self) -> NDArray[np.intp]:
+        """Return each row's group index."""
+        indices = np.empty(len(self.order), np.intp)
+        indices[self.order] = np.repeat(np.arange(len(self.starts)), np.diff(self.starts, append=len(self.order)))
+        return indices
 
-    def places(self) -> NDArray[np.intp]:
-        """Return each row's place in `order`."""
-        places = np.empty(len(self.order), np.intp)
-        places[self.order] = np.arange(len(self.order))
-        return places
-
-    def reduced(self, values: NDArray[_Scalar], operation: np.ufunc) -> NDArray[_Scalar]:
-        """Return one value for each run of rows."""
-        reduced: NDArray[_Scalar] = operation.reduceat(values[self.order], self.starts) if len(self.starts) else values
+    def reduce(self, values: NDArray[_Scalar], operation: np.ufunc) -> NDArray[_Scalar]:
+        """Return one value for each group."""
+        reduced: NDArray[_Scalar] = operation.reduceat(values[self.order], self.starts) if len(self.starts) else values[:0]
         return reduced
 
-    def hosts(self, hosts: NDArray[np.void]) -> NDArray[np.void]:
-        """Return one row of hosts for each run, its key that of the first."""
-        reduced: NDArray[np.void] = hosts[self.firsts]
+    def reduce_hosts(self, hosts: NDArray[np.void]) -> NDArray[np.void]:
+        """Return one row of hosts for each group, with the key of its first row."""
+        reduced: NDArray[np.void] = hosts[self.first_rows]
         for name in ("bytes_in", "bytes_out", "packets_in", "packets_out"):
-            reduced[name] = self.reduced(hosts[name], np.add)
-        reduced["first_seen_ns"] = self.reduced(hosts["first_seen_ns"], np.minimum)
-        reduced["last_seen_ns"] = self.reduced(hosts["last_seen_ns"], np.maximum)
+            reduced[name] = self.reduce(hosts[name], np.add)
+        reduced["first_seen_ns"] = self.reduce(hosts["first_seen_ns"], np.minimum)
+        reduced["last_seen_ns"] = self.reduce(hosts["last_seen_ns"], np.maximum)
         return reduced
 
 
@@ -143,30 +141,23 @@ def key_words(keys: NDArray[np.uint8]) -> NDArray[np.uint64]:
 
 
 def are_v4(words: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Return which of the keys, as `key_words` has them, are IPv4."""
+    """Return which of the keys, in the form of `key_words`, are IPv4."""
     are: NDArray[np.bool_] = (words[:, 0] == _V4_WORD) & (words[:, 1] >> 32 == _V4_HALF)
     return are
 
 
-def telling_first(keys: NDArray[np.uint8], total_bytes: NDArray[np.uint64]) -> list[NDArray[np.generic]]:
-    """Return columns that order a device's addresses: IPv4 first, link-local last, then by bytes, most first, then by key."""
-    words = key_words(keys)
-    link_local = (words[:, 1] >> 16 == _LINK_LOCAL_V4) & (words[:, 0] == 0) | (words[:, 0] >> 54 == _LINK_LOCAL_V6)
-    return [np.where(link_local, 2, ~are_v4(words)), ~total_bytes, words[:, 0], words[:, 1]]
-
-
-def ranks(hosts: NDArray[np.void]) -> list[NDArray[np.uint64]]:
+def rank_columns(hosts: NDArray[np.void]) -> list[NDArray[np.uint64]]:
     """Return the columns by which hosts are ranked, smallest first: bytes descending, then the key."""
     words = key_words(hosts["key"])
     return [~(hosts["bytes_in"] + hosts["bytes_out"]), words[:, 0], words[:, 1]]
 
 
-def smallest_rows(columns: Sequence[NDArray[np.uint64]], n: int) -> NDArray[np.intp]:
-    """Return the numbers of the `n` lexicographically smallest rows of `columns`, in order, without sorting the rest."""
+def find_smallest(columns: Sequence[NDArray[np.uint64]], n: int) -> NDArray[np.intp]:
+    """Return the indices of the `n` lexicographically smallest rows of `columns`, in order, without sorting the others."""
     rows = np.arange(len(columns[0]))
     if n < len(rows):
         chosen = []
-        for column in columns:  # each one settles all rows but those that tie with the last one that fits
+        for column in columns:  # each one decides all rows but those that tie with the last one chosen
             values = column[rows]
             last = np.partition(values, n - 1)[n - 1]
             chosen.append(rows[values < last])
@@ -176,37 +167,43 @@ def smallest_rows(columns: Sequence[NDArray[np.uint64]], n: int) -> NDArray[np.i
     return rows[np.lexsort([column[rows] for column in reversed(columns)])]
 
 
-def entries_of_rows(entries: NDArray[np.void], rows: NDArray[np.intp]) -> NDArray[np.void]:
-    """Return the entries (applications, addresses), ordered by `host`, of some hosts; their `host` is the place in `rows`."""
+def select_entries(entries: NDArray[np.void], rows: NDArray[np.intp]) -> NDArray[np.void]:
+    """Return the entries (of applications, addresses, runs) of some rows, sorted by `host`, which becomes the index in `rows`."""
     starts, ends = (np.searchsorted(entries["host"], rows, side) for side in ("left", "right"))
     lengths = ends - starts
     n_before = np.cumsum(lengths) - lengths
-    taken: NDArray[np.void] = entries[np.repeat(starts - n_before, lengths) + np.arange(lengths.sum())]
-    taken["host"] = np.repeat(np.arange(len(rows)), lengths)
-    return taken
+    selected: NDArray[np.void] = entries[np.repeat(starts - n_before, lengths) + np.arange(lengths.sum())]
+    selected["host"] = np.repeat(np.arange(len(rows)), lengths)
+    return selected
 
 
-def no_addresses() -> NDArray[np.void]:
-    """Return the addresses of a snapshot that is not grouped by device."""
-    return np.empty(0, ADDRESS_DTYPE)
+def merge_addresses(parts: Sequence[NDArray[np.void]], new_rows: Sequence[NDArray[np.intp]]) -> NDArray[np.void]:
+    """Merge addresses of devices: each address once, the most telling `MAX_ADDRESSES` of a device, in this order.
 
+    IPv4 comes first and link-local last; then the address with the most bytes, then the least.
+    new_rows: for each part, the new row index of each of its hosts.
 
-def merged_addresses(parts: Sequence[NDArray[np.void]], runs: Runs, lengths: Sequence[int]) -> NDArray[np.void]:
-    """Return the addresses of runs of hosts, each once, `MAX_ADDRESSES` of a run, the first row's first.
-
-    parts: addresses of the hosts of each part.  lengths: how many hosts each part has.  runs: of the hosts of all parts.
+    An address keeps the greatest of its totals. So if one part left it out for others, it is not among the first of the whole.
     """
-    addresses = np.concatenate(parts)
-    if not len(addresses):
-        return addresses
-    offsets = np.repeat(np.cumsum([0, *lengths[:-1]]), list(map(len, parts)))
-    rows = addresses["host"] + offsets
-    order = np.argsort(runs.places()[rows], kind="stable")
-    addresses, hosts = addresses[order], runs.numbers()[rows[order]]
+    addresses = concatenate_entries(parts, new_rows)
     words = key_words(addresses["key"])
-    firsts = np.sort(Runs.of([hosts, words[:, 0], words[:, 1]]).firsts)
-    hosts = hosts[firsts]
-    kept = np.arange(len(hosts)) - np.searchsorted(hosts, hosts) < MAX_ADDRESSES
-    merged: NDArray[np.void] = addresses[firsts[kept]]
-    merged["host"] = hosts[kept]
-    return merged
+    same = RowGroups.of([addresses["host"], words[:, 0], words[:, 1]])
+    merged: NDArray[np.void] = addresses[same.first_rows]
+    merged["total_bytes"] = same.reduce(addresses["total_bytes"], np.maximum)
+    words = words[same.first_rows]
+    merged = merged[np.lexsort((words[:, 1], words[:, 0], ~merged["total_bytes"], _address_classes(words), merged["host"]))]
+    is_kept = np.arange(len(merged)) - np.searchsorted(merged["host"], merged["host"]) < MAX_ADDRESSES
+    return merged[is_kept]
+
+
+def concatenate_entries(parts: Sequence[NDArray[np.void]], new_rows: Sequence[NDArray[np.intp]]) -> NDArray[np.void]:
+    """Return the entries of all parts, unsorted, with the new row index of their hosts."""
+    entries: NDArray[np.void] = np.concatenate(parts)
+    entries["host"] = np.concatenate([rows[part["host"]] for part, rows in zip(parts, new_rows, strict=True)])
+    return entries
+
+
+def _address_classes(words: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Return 0 for IPv4, 1 for IPv6, 2 for link-local addresses."""
+    are_link_local = (words[:, 1] >> 16 == _LINK_LOCAL_V4) & (words[:, 0] == 0) | (words[:, 0] >> 54 == _LINK_LOCAL_V6)
+    return np.where(are_link_local, 2, (~are_v4(words)).astype(np.int64))

@@ -5,135 +5,49 @@ What it does not do: read, decode, print or store anything.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from dataclasses import dataclass, field, fields, replace
 from functools import reduce
-from itertools import pairwise
 from operator import add
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from fastmon.errors import FastmonError
 from fastmon.model.addresses import keys_to_text
-from fastmon.model.conversations import (
-    UNKNOWN_APP,
-    ConversationCounts,
-    apps_by_host,
-    first_excess,
-    merged_app_totals,
-    merged_apps,
-    no_app_totals,
-    no_apps,
-)
-from fastmon.model.frames import UNDECODED
+from fastmon.model.arrow import make_table
+from fastmon.model.conversations import APP_DTYPE, APP_TOTAL_DTYPE, UNKNOWN_APP, find_excess, list_host_apps
+from fastmon.model.counters import Count, Counters, Dropped, Interval, Overflow
+from fastmon.model.merge import join_rows
+from fastmon.model.names import NameBook
 from fastmon.model.rows import (
+    ADDRESS_DTYPE,
     HOST_DTYPE,
+    RUN_TOTAL_DTYPE,
     UNGROUPED,
     Grouping,
-    Runs,
-    entries_of_rows,
-    merged_addresses,
-    no_addresses,
-    ranks,
-    smallest_rows,
-    telling_first,
+    find_smallest,
+    rank_columns,
+    select_entries,
 )
+from fastmon.model.runs import RunPart
+from fastmon.model.vendors import format_mac
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
+    import pyarrow as pa
     from numpy.typing import NDArray
 
-    from fastmon.model.conversations import AppTraffic
-    from fastmon.model.names import NameBook
+    from fastmon.model.conversations import AppTraffic, ConversationCounts
 
 __all__ = ["HOST_DTYPE", "Count", "Counters", "Dropped", "HostRow", "Interval", "LimitCrossing", "Overflow", "Snapshot"]
 
-_Scalar = TypeVar("_Scalar", bound=np.generic)
-
 CHUNK_ROWS = 1 << 10
-"""Rows that are made Python values of at once: the same memory serves for one chunk after the other."""
+"""Rows converted to Python values at a time, so that the memory for these is used again and again."""
 
 RANKED_ROWS = 1 << 14
-"""Rows that are ranked at once: a whole column more would cost memory that a million hosts do not leave."""
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """The half-open period [start_ns, end_ns), nanoseconds since the epoch."""
-
-    start_ns: int
-    end_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Count:
-    """A number of frames and their wire bytes."""
-
-    frames: int = 0
-    bytes: int = 0
-
-    def __add__(self, other: Count) -> Count:
-        return Count(self.frames + other.frames, self.bytes + other.bytes)
-
-    def __sub__(self, other: Count) -> Count:
-        return Count(self.frames - other.frames, self.bytes - other.bytes)
-
-
-@dataclass(frozen=True, slots=True)
-class Overflow:
-    """Traffic of hosts that did not fit in the table, by their direction."""
-
-    frames_in: int = 0
-    bytes_in: int = 0
-    frames_out: int = 0
-    bytes_out: int = 0
-
-    def __add__(self, other: Overflow) -> Overflow:
-        return Overflow(
-            self.frames_in + other.frames_in,
-            self.bytes_in + other.bytes_in,
-            self.frames_out + other.frames_out,
-            self.bytes_out + other.bytes_out,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Dropped:
-    """Frames lost before fastmon saw them: ring buffer, interface, kernel backlog (host-wide)."""
-
-    kernel: int = 0
-    interface: int = 0
-    backlog: int = 0
-
-    def __add__(self, other: Dropped) -> Dropped:
-        return Dropped(self.kernel + other.kernel, self.interface + other.interface, self.backlog + other.backlog)
-
-    def __sub__(self, other: Dropped) -> Dropped:
-        return Dropped(self.kernel - other.kernel, self.interface - other.interface, self.backlog - other.backlog)
-
-
-@dataclass(frozen=True, slots=True)
-class Counters:
-    """Frames and wire bytes of one period, by what decoding came to.
-
-    undecoded: one `Count` for each reason of `frames.UNDECODED`, keyed by its name in lower case.
-    """
-
-    frames: Count = Count()
-    ip: Count = Count()
-    non_ip: Count = Count()
-    undecoded: dict[str, Count] = field(default_factory=lambda: {status.name.lower(): Count() for status in UNDECODED})
-    overflow: Overflow = Overflow()
-
-    def __add__(self, other: Counters) -> Counters:
-        return Counters(
-            self.frames + other.frames,
-            self.ip + other.ip,
-            self.non_ip + other.non_ip,
-            {name: count + other.undecoded[name] for name, count in self.undecoded.items()},
-            self.overflow + other.overflow,
-        )
+"""Rows ranked at a time: a whole column more would cost memory that a million hosts do not leave."""
 
 
 class LimitCrossing(NamedTuple):
@@ -168,31 +82,43 @@ class HostRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
-    """Counters of one closed interval, or of the whole run.
+    """Counters of one closed interval, or of the whole run. All arrays are read-only.
 
-    hosts: (n,) `HOST_DTYPE`, one row a host that had traffic in the interval, unordered, unique; read-only,
-        independent of the accountant. Bytes and packets are the interval's; first and last seen are since the start.
+    hosts: (n,) `HOST_DTYPE`, one row for each host that had traffic in the interval; unordered, unique, independent of the
+        accountant. Bytes and packets are the interval's; first and last seen are since the start.
         key: (16,) uint8, network byte order, IPv4 as ::ffff:a.b.c.d
         bytes_in, bytes_out: uint64, wire bytes of the frames that the host received, sent
         packets_in, packets_out: uint64
         first_seen_ns, last_seen_ns: int64, least and greatest timestamp, nanoseconds since the epoch
     total_bytes_in, total_bytes_out: (n,) uint64, since the start, in the order of `hosts`.
     local, flagged: (n,) bool, in the order of `hosts`: in a local network; over its limit.
+    packet_log_dropped: frames whose records the packet log lacks.
 
     Where conversations are accounted:
-    apps: `conversations.APP_DTYPE`, ordered by host and application: what conversations of a known application moved for a host,
-        in the interval; in the summary since the start. `host_apps` tells it with what is left as unknown.
-    app_totals: `conversations.APP_TOTAL_DTYPE`, ordered by application: the same over all hosts, those that did not fit included.
+    apps: `conversations.APP_DTYPE`, ordered by host and application: traffic of conversations of a known application, in the
+        interval; in the summary since the start. `host_apps` adds the rest as unknown.
+    app_totals: `conversations.APP_TOTAL_DTYPE`, ordered by application: the same over all hosts, with those that did not fit.
     macs: (n,) uint64, in the order of `hosts`: the big-endian value of a local host's Ethernet address, 0 where it is not known.
         None where only hosts are accounted.
     conversations: their numbers; None where only hosts are accounted.
-    names: what the run has learnt of hosts' names, and goes on to learn; None where nobody listens.
+    names: the book of hosts' names, which goes on learning during the run; None where names are not learnt. A snapshot that was
+        pickled, copied deeply or merged has its own book, which does not change any more.
 
     Where hosts are grouped (`grouping.group_hosts`), a row of `hosts` is a group:
-    grouping: what a row stands for; `host_texts` has its name. Keys may then repeat: a device's and a prefix's; in a merged
-        snapshot, those of two devices that had an address one after the other.
-    addresses: `rows.ADDRESS_DTYPE`, ordered by host: `rows.MAX_ADDRESSES` of each device at most, the most telling first.
-    packet_log_dropped (everywhere): frames whose records the packet log lacks.
+    grouping: the kind of groups; `host_texts` has a row's text. Keys may repeat: a device and a prefix may have the same; in a
+        merged snapshot, so may two devices that had an address one after the other.
+    addresses: `rows.ADDRESS_DTYPE`, ordered by host: at most `rows.MAX_ADDRESSES` of each device, the most telling first.
+
+    What it covers:
+    run: the id of its run, unique to the run on all machines; "" if it is unknown, or if the snapshot is of several runs.
+    sequence: the number of its interval in the run, from 1; of merged intervals, the last one's; 0: not known. It decides which
+        interval was the last if a clock was set back.
+    n_intervals: how many intervals it stands for; of several runs, the greatest number of one run.
+    duration_ns: the time covered, in nanoseconds; None: the length of `interval`. `covered_ns` has it in either case.
+    parts: in a snapshot of several runs, its share of each; else empty. `runs` has it in either case.
+    run_totals: in a snapshot of several runs' intervals, `rows.RUN_TOTAL_DTYPE`, ordered by host and run: the share of each known
+        run in the totals since the start; `run` is the index in `parts`.
+    macs_seen_ns: (n,) int64, when each of `macs` was last seen; None: when its host was.
     """
 
     interval: Interval
@@ -202,25 +128,36 @@ class Snapshot:
     total_bytes_out: NDArray[np.uint64]
     local: NDArray[np.bool_]
     flagged: NDArray[np.bool_]
-    dropped: Dropped = Dropped()
+    dropped: Dropped = field(default_factory=Dropped)
     source: str = ""
     is_summary: bool = False
-    apps: NDArray[np.void] = field(default_factory=no_apps)
-    app_totals: NDArray[np.void] = field(default_factory=no_app_totals)
+    apps: NDArray[np.void] = field(default_factory=lambda: np.empty(0, APP_DTYPE))
+    app_totals: NDArray[np.void] = field(default_factory=lambda: np.empty(0, APP_TOTAL_DTYPE))
     macs: NDArray[np.uint64] | None = None
     conversations: ConversationCounts | None = None
     names: NameBook | None = None
-    addresses: NDArray[np.void] = field(default_factory=no_addresses)
+    addresses: NDArray[np.void] = field(default_factory=lambda: np.empty(0, ADDRESS_DTYPE))
     grouping: Grouping = UNGROUPED
     packet_log_dropped: int = 0
     run: str = ""
+    sequence: int = 0
     n_intervals: int = 1
     duration_ns: int | None = None
+    parts: tuple[RunPart, ...] = ()
+    run_totals: NDArray[np.void] = field(default_factory=lambda: np.empty(0, RUN_TOTAL_DTYPE))
+    macs_seen_ns: NDArray[np.int64] | None = None
 
-    @property
-    def covered_ns(self) -> int:
-        """The time covered."""
-        return self.interval.end_ns - self.interval.start_ns if self.duration_ns is None else self.duration_ns
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if isinstance(value, np.ndarray) and value.flags.writeable:
+                view = value.view()
+                view.flags.writeable = False
+                object.__setattr__(self, each.name, view)
+
+    def __reduce__(self) -> tuple[Callable[[dict[str, Any]], Snapshot], tuple[dict[str, Any]]]:
+        # numpy forgets that an array is read-only, and the constructor makes it so again
+        return _restore, ({each.name: getattr(self, each.name) for each in fields(self)},)
 
     def __len__(self) -> int:
         """Return the number of hosts."""
@@ -233,19 +170,31 @@ class Snapshot:
             others = (chunk.total_bytes_in, chunk.total_bytes_out, chunk.local, chunk.flagged)
             yield from map(HostRow, chunk.host_texts(), *counters, *(column.tolist() for column in others))
 
+    @property
+    def covered_ns(self) -> int:
+        """The time covered, in nanoseconds. Rates are per this time; it may be 0."""
+        return self.interval.length_ns if self.duration_ns is None else self.duration_ns
+
+    @property
+    def runs(self) -> tuple[RunPart, ...]:
+        """The snapshot's share of each run, ordered by run id."""
+        running = None if self.conversations is None else self.conversations.running
+        alone = RunPart(self.run, self.source, self.interval, self.covered_ns, self.n_intervals, self.sequence, running)
+        return self.parts or (alone,)
+
     def chunks(self) -> Iterator[Snapshot]:
         """Iterate over the hosts as snapshots of consecutive rows, views into this one's arrays."""
         for start in range(0, len(self), CHUNK_ROWS):
-            yield self._take(slice(start, start + CHUNK_ROWS))
+            yield self._select(slice(start, start + CHUNK_ROWS))
 
     def host_texts(self) -> list[str]:
-        """Return what each row is called, in the order of `hosts`: its address, or the prefix that it stands for."""
+        """Return the text of each row, in the order of `hosts`: its address, or the prefix that it stands for."""
         return self.grouping.texts(self.hosts["key"], self.macs)
 
     def device_addresses(self) -> list[list[str]]:
         """Return the addresses of each row that is a device, in the order of `hosts`; none for other rows.
 
-        It makes Python values of all hosts: use it on what `chunks` or `top` return.
+        It makes Python values of all hosts: use it on the results of `chunks` or `top`.
         """
         by_host: list[list[str]] = [[] for _ in range(len(self))]
         for host, text in zip(self.addresses["host"].tolist(), keys_to_text(self.addresses["key"]), strict=True):
@@ -253,22 +202,39 @@ class Snapshot:
         return by_host
 
     def to_dict(self) -> dict[str, dict[str, int | bool]]:
-        """Return the counters of each host by its address, in the order of `hosts`."""
-        counters = ((row.host, row._asdict()) for row in self)
-        return {host: {name: value for name, value in row.items() if name != "host"} for host, row in counters}
+        """Return the counters of each host by its text, in the order of `hosts`.
+
+        Where several rows have the same text, as devices that had an address one after the other, that of a device is followed
+        by its Ethernet address: "10.0.0.5 (02:00:00:00:00:07)". So no row is lost.
+        """
+        rows = zip(self._unique_texts(), self, strict=True)
+        return {text: {name: value for name, value in row._asdict().items() if name != "host"} for text, row in rows}
+
+    def to_arrow(self, app_name: Callable[[int], str] = str) -> pa.Table:
+        """Return the hosts as a `pyarrow.Table`, one row for each, in the order of `hosts`.
+
+        Columns: start, end (timestamps in ns, UTC: of the interval), host, name, mac (texts; null where unknown), local, flagged,
+        bytes_in, bytes_out, packets_in, packets_out, first_seen, last_seen (timestamps), total_bytes_in, total_bytes_out.
+        The schema's metadata has all that concerns no single host under "fastmon", as JSON, with the names of the JSON lines;
+        times are `start_ns` and `end_ns`. `app_name` returns an application's name. The applications of single hosts and further
+        addresses of devices are left out.
+
+        Raises ConfigError if pyarrow is not installed.
+        """
+        return make_table(self, app_name)
 
     def host_apps(self) -> list[dict[int, AppTraffic]]:
-        """Return what each application, by its number, moved for each host, in the order of `hosts`.
+        """Return each host's traffic by application number, in the order of `hosts`.
 
-        What no known application moved is that of `conversations.UNKNOWN_APP`, so the sums are the host's. Without conversations:
-        nothing for every host. It makes Python values of all hosts: use it on what `chunks` or `top` return.
+        `conversations.UNKNOWN_APP` has the rest, so the sums are the host's. Without conversations, every host has none. It makes
+        Python values of all hosts: use it on the results of `chunks` or `top`.
         """
         if self.conversations is None:
             return [{} for _ in range(len(self))]
-        return apps_by_host(self.apps, self.hosts)
+        return list_host_apps(self.apps, self.hosts)
 
     def network_apps(self) -> dict[int, Count]:
-        """Return what each application, by its number, moved over all hosts; the rest of IP is that of `UNKNOWN_APP`."""
+        """Return the traffic of all hosts by application number; `UNKNOWN_APP` has the rest of IP."""
         if self.conversations is None:
             return {}
         known = {app: Count(*numbers) for app, *numbers in self.app_totals.tolist()}
@@ -281,67 +247,51 @@ class Snapshot:
         Takes time linear in the number of hosts, and memory for `n` of them.
         """
         if n <= 0:
-            return self._take(slice(0))
+            return self._select(slice(0))
         best = [
-            start + smallest_rows(ranks(self.hosts[start : start + RANKED_ROWS]), n) for start in range(0, len(self), RANKED_ROWS)
+            start + find_smallest(rank_columns(self.hosts[start : start + RANKED_ROWS]), n)
+            for start in range(0, len(self), RANKED_ROWS)
         ]
         if not best:
             return self
         rows = np.concatenate(best)
-        return self._take(rows[smallest_rows(ranks(self.hosts[rows]), n)])
+        return self._select(rows[find_smallest(rank_columns(self.hosts[rows]), n)])
 
     def merge(self, *others: Snapshot) -> Snapshot:
-        """Return one snapshot that adds up this one and `others`, for instance several machines' of the same period.
+        """Return one snapshot of this one and `others`: intervals of one run, or several runs', on any machines.
 
-        Its interval spans theirs. A host is local or flagged if it is so in one of them. Hosts are ordered by key; devices come
-        after them, by MAC. Interval snapshots of one source that do not overlap are taken for one run's: of their totals since
-        the start, the greatest stays; others are added.
+        Neither the order nor the grouping of merges changes the result. Give each snapshot once.
 
-        Raises ValueError for a summary together with a snapshot of an interval, and for snapshots that are grouped differently:
-        merge first, then group.
+        Intervals of one run become one longer interval: counters, `n_intervals` and the time covered add up; totals since the
+        start are the greatest, which is the latest; `conversations.running` is the last one's. Only applications may differ from
+        those of one longer interval: by traffic that was recognised after its interval had ended.
+
+        Of different runs, all numbers add up, `running` and the totals since the start included; `n_intervals` is the greatest of
+        one run. The time covered is the sum of the runs', but at most the span from the first start to the last end, and at
+        least the longest run's. A snapshot of an unknown run (`run` is "") shares its run with no other.
+
+        `interval` spans all of them. A host is local or flagged if it is so in one of them, and has the Ethernet address that
+        was seen last. `names` has the best name of each host. Hosts are ordered by key; devices come after them, by MAC.
+
+        Merge first, then group: an interval's snapshot lacks a group's idle hosts, so the totals since the start of a group are
+        exact only if it was made from the merged hosts.
+
+        Raises ValueError for a summary together with an interval's snapshot, for two summaries of one run, and for snapshots
+        that are grouped differently.
         """
-        parts = (self, *others)
-        if len({part.is_summary for part in parts}) > 1:
+        snapshots = (self, *others)
+        if len({snapshot.is_summary for snapshot in snapshots}) > 1:
             raise ValueError("a summary and a snapshot of an interval cannot be merged: their bytes are of different periods")
-        if any(part.grouping != self.grouping for part in others):
+        if any(snapshot.grouping != self.grouping for snapshot in others):
             raise ValueError("snapshots whose hosts are grouped differently cannot be merged")
-        sources = _by_run(parts)
-        if len(sources) > 1 and len(sources) < len(parts):
-            first, *rest = (run[0].merge(*run[1:]) for run in sources)
-            return first.merge(*rest)
-        totals = np.add if len(sources) == len(parts) else np.maximum
-        hosts = np.concatenate([part.hosts for part in parts])
-        runs = _runs(hosts["key"], parts)
-        lengths = list(map(len, parts))
-
-        def joined(columns: Sequence[NDArray[_Scalar]], operation: np.ufunc) -> NDArray[_Scalar]:
-            return _frozen(runs.reduced(np.concatenate(columns), operation))
-
-        return Snapshot(
-            interval=Interval(min(part.interval.start_ns for part in parts), max(part.interval.end_ns for part in parts)),
-            counters=reduce(add, (part.counters for part in parts)),
-            hosts=_frozen(runs.hosts(hosts)),
-            total_bytes_in=joined([part.total_bytes_in for part in parts], totals),
-            total_bytes_out=joined([part.total_bytes_out for part in parts], totals),
-            local=joined([part.local for part in parts], np.logical_or),
-            flagged=joined([part.flagged for part in parts], np.logical_or),
-            dropped=reduce(add, (part.dropped for part in parts)),
-            packet_log_dropped=sum(part.packet_log_dropped for part in parts),
-            source=", ".join(dict.fromkeys(part.source for part in parts)),
-            is_summary=self.is_summary,
-            apps=_frozen(merged_apps([part.apps for part in parts], np.split(runs.numbers(), np.cumsum(lengths)[:-1]))),
-            app_totals=_frozen(merged_app_totals([part.app_totals for part in parts])),
-            macs=None if all(part.macs is None for part in parts) else joined([_macs(part) for part in parts], np.maximum),
-            conversations=_added_counts([part.conversations for part in parts]),
-            addresses=_frozen(merged_addresses([part.addresses for part in parts], runs, lengths)),
-            grouping=self.grouping,
-            names=self.names,
-            run=self.run,
-            n_intervals=sum(part.n_intervals for part in parts),
-        )
+        runs = [part.run for snapshot in snapshots for part in snapshot.runs if part.run]
+        if self.is_summary and len(set(runs)) < len(runs):
+            raise ValueError("two summaries of the same run cannot be merged: each has all of the run's bytes")
+        books = [snapshot.names for snapshot in snapshots if snapshot.names is not None]
+        return join_rows(snapshots, NameBook.merge(*books) if books else None)
 
     def check_conservation(self) -> None:
-        """Check that every frame and byte read is in exactly one place (docs/counting.md).
+        """Check that every frame and byte read is in exactly one place (DESIGN: conservation).
 
         Raises FastmonError naming the first sum that does not hold.
         """
@@ -362,7 +312,7 @@ class Snapshot:
 
     def _check_apps(self) -> None:
         """Check that applications moved no more than their hosts, and all of them no more than was IP."""
-        excess = first_excess(self.apps, self.hosts)
+        excess = find_excess(self.apps, self.hosts)
         if excess is not None:
             name, row, found, most = excess
             raise FastmonError(f"conservation is broken: applications of host {row}: {name} is {found}, and the host's {most}")
@@ -374,51 +324,32 @@ class Snapshot:
     def _sum(self, column: str) -> int:
         return int(self.hosts[column].sum())
 
-    def _take(self, rows: slice | NDArray[np.intp]) -> Snapshot:
-        numbers = np.arange(len(self))[rows] if len(self.apps) or len(self.addresses) else np.empty(0, np.intp)
+    def _unique_texts(self) -> list[str]:
+        """Return `host_texts`, with the Ethernet addresses of devices whose text others have, too."""
+        texts = self.host_texts()
+        if not self.grouping.by_mac or self.macs is None:
+            return texts
+        counts = Counter(texts)
+        rows = zip(texts, self.macs.tolist(), strict=True)
+        return [f"{text} ({format_mac(mac)})" if mac and counts[text] > 1 else text for text, mac in rows]
+
+    def _select(self, rows: slice | NDArray[np.intp]) -> Snapshot:
+        """Return a snapshot of some hosts, in the order of `rows`."""
+        indices = np.arange(*rows.indices(len(self))) if isinstance(rows, slice) else rows
         return replace(
             self,
-            hosts=_frozen(self.hosts[rows]),
-            total_bytes_in=_frozen(self.total_bytes_in[rows]),
-            total_bytes_out=_frozen(self.total_bytes_out[rows]),
-            local=_frozen(self.local[rows]),
-            flagged=_frozen(self.flagged[rows]),
-            apps=_frozen(entries_of_rows(self.apps, numbers)),
-            macs=None if self.macs is None else _frozen(self.macs[rows]),
-            addresses=_frozen(entries_of_rows(self.addresses, numbers)),
+            hosts=self.hosts[rows],
+            total_bytes_in=self.total_bytes_in[rows],
+            total_bytes_out=self.total_bytes_out[rows],
+            local=self.local[rows],
+            flagged=self.flagged[rows],
+            apps=select_entries(self.apps, indices),
+            macs=None if self.macs is None else self.macs[rows],
+            addresses=select_entries(self.addresses, indices),
+            run_totals=select_entries(self.run_totals, indices),
+            macs_seen_ns=None if self.macs_seen_ns is None else self.macs_seen_ns[rows],
         )
 
 
-def _frozen(array: NDArray[_Scalar]) -> NDArray[_Scalar]:
-    array.flags.writeable = False
-    return array
-
-
-def _macs(snapshot: Snapshot) -> NDArray[np.uint64]:
-    return np.zeros(len(snapshot), np.uint64) if snapshot.macs is None else snapshot.macs
-
-
-def _runs(keys: NDArray[np.uint8], parts: Sequence[Snapshot]) -> Runs:
-    """Return which of the rows of all `parts` are the same host, device or prefix."""
-    by_mac = parts[0].grouping.by_mac
-    macs = np.concatenate([_macs(part) for part in parts]) if by_mac else np.empty(0, np.uint64)
-    totals = [part.total_bytes_in + part.total_bytes_out for part in parts] if by_mac else ()
-    return Runs.of(parts[0].grouping.identity(keys, macs), telling_first(keys, np.concatenate(totals)) if by_mac else ())
-
-
-def _added_counts(parts: Sequence[ConversationCounts | None]) -> ConversationCounts | None:
-    counts = [part for part in parts if part is not None]
-    return reduce(add, counts) if counts else None
-
-
-def _by_run(parts: Sequence[Snapshot]) -> list[list[Snapshot]]:
-    """Return the snapshots of each run together: successive intervals of one source. Any other is alone."""
-    by_source: dict[str, list[Snapshot]] = {}
-    for part in parts:
-        by_source.setdefault(part.source, []).append(part)
-    runs: list[list[Snapshot]] = []
-    for group in by_source.values():
-        in_order = sorted((part.interval.start_ns, part.interval.end_ns) for part in group)
-        overlap = any(after_start < before_end for (_, before_end), (after_start, _) in pairwise(in_order))
-        runs += [[part] for part in group] if overlap or group[0].is_summary else [group]
-    return runs
+def _restore(values: dict[str, Any]) -> Snapshot:
+    return Snapshot(**values)

@@ -32,8 +32,8 @@ def vendor_of(mac: int) -> str | None:
     """Return the organisation that an Ethernet address is registered to, with the registry's spelling, cleaned.
 
     None for 0 (the address is not known), for group addresses, for unregistered blocks, and for locally administered addresses
-    except a few old blocks that are registered. `is_locally_administered` tells those: the text "randomised" would not be a
-    vendor, and would be wrong for virtual machines.
+    except a few old blocks that are registered. For those ask `is_locally_administered`: a text such as "randomised" would not
+    be a vendor, and would be wrong for virtual machines.
     """
     if not mac or mac >> 40 & 1:
         return None

@@ -214,7 +214,7 @@ class Conversations:
             opened=counts["opened"],
             ended={reason: counts[reason] for reason in ENDED_REASONS},
             running=self._counts["opened"] - sum(self._counts[reason] for reason in ENDED_REASONS),
-            passed_by=counts["passed_by"],
+            n_skipped=counts["n_skipped"],
         )
 
     def _in_slot_order(self) -> list[_Conversation]:
@@ -279,7 +279,7 @@ class Conversations:
     def _offer(self, conversation: _Conversation, frame: Frame, packet: PacketSummary, sender: int) -> None:
         """Put a payload into the ring if somebody may look at it and it fits."""
         if self.payload_allowance == 0 or self.n_free_ring_slots == 0:
-            self._counts["passed_by"] += 1
+            self._counts["n_skipped"] += 1
             return
         self.payload_allowance -= 1
         conversation.wanted -= 1

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastmon.model.conversations import APP_DTYPE, APP_TOTAL_DTYPE
+from fastmon.model.counters import Count, Counters, Overflow
 from fastmon.model.frames import UNDECODED, FrameStatus
-from fastmon.model.snapshot import HOST_DTYPE, Count, Counters, Overflow, Snapshot
+from fastmon.model.rows import HOST_DTYPE
+from fastmon.model.snapshot import Snapshot
 from fastmon.reference.sums import Sums, Traffic
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastmon.model.conversations import ConversationCounts
-    from fastmon.model.snapshot import Interval
+    from fastmon.model.counters import Interval
     from fastmon.reference.hosts import Row
     from fastmon.reference.sums import Account
 

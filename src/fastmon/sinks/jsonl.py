@@ -158,6 +158,6 @@ def _head(snapshot: Snapshot) -> dict[str, object]:
             "opened": counts.opened,
             "running": counts.running,
             "ended": counts.ended,
-            "unclassified_for_budget": counts.passed_by,
+            "unclassified_for_budget": counts.n_skipped,
         }
     return head

@@ -172,8 +172,8 @@ def _notes(snapshot: Snapshot) -> Iterator[str]:
     if counts is not None and (counts.opened or counts.running):
         forced = f", {counts.ended['full']:,} of them early for want of room" if counts.ended["full"] else ""
         yield f"conversations: {counts.opened:,} begun, {sum(counts.ended.values()):,} ended{forced}"
-        if counts.passed_by:
-            yield f"payloads not looked at for want of time: {counts.passed_by:,}"
+        if counts.n_skipped:
+            yield f"payloads not looked at for want of time: {counts.n_skipped:,}"
     overflow = counters.overflow
     if overflow.frames_in or overflow.frames_out:
         received, sent = _count(overflow.frames_in, overflow.bytes_in), _count(overflow.frames_out, overflow.bytes_out)

@@ -1,0 +1,95 @@
+"""Counters of frames and bytes, and the period that they cover.
+
+What it does not do: count hosts; `rows` has their layout.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from fastmon.model.frames import UNDECODED
+
+__all__ = ["Count", "Counters", "Dropped", "Interval", "Overflow"]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """The half-open period [start_ns, end_ns), nanoseconds since the epoch."""
+
+    start_ns: int
+    end_ns: int
+
+    @property
+    def length_ns(self) -> int:
+        """Its length, in nanoseconds."""
+        return self.end_ns - self.start_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A number of frames and their wire bytes."""
+
+    frames: int = 0
+    bytes: int = 0
+
+    def __add__(self, other: Count) -> Count:
+        return Count(self.frames + other.frames, self.bytes + other.bytes)
+
+    def __sub__(self, other: Count) -> Count:
+        return Count(self.frames - other.frames, self.bytes - other.bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Overflow:
+    """Traffic of hosts that did not fit in the table, by direction."""
+
+    frames_in: int = 0
+    bytes_in: int = 0
+    frames_out: int = 0
+    bytes_out: int = 0
+
+    def __add__(self, other: Overflow) -> Overflow:
+        return Overflow(
+            self.frames_in + other.frames_in,
+            self.bytes_in + other.bytes_in,
+            self.frames_out + other.frames_out,
+            self.bytes_out + other.bytes_out,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Frames lost before fastmon saw them: in the ring buffer, at the interface, in the whole machine's backlog."""
+
+    kernel: int = 0
+    interface: int = 0
+    backlog: int = 0
+
+    def __add__(self, other: Dropped) -> Dropped:
+        return Dropped(self.kernel + other.kernel, self.interface + other.interface, self.backlog + other.backlog)
+
+    def __sub__(self, other: Dropped) -> Dropped:
+        return Dropped(self.kernel - other.kernel, self.interface - other.interface, self.backlog - other.backlog)
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """Frames and wire bytes of one period, by the outcome of decoding.
+
+    undecoded: one `Count` for each reason in `frames.UNDECODED`, keyed by its name in lower case.
+    """
+
+    frames: Count = Count()
+    ip: Count = Count()
+    non_ip: Count = Count()
+    undecoded: dict[str, Count] = field(default_factory=lambda: {status.name.lower(): Count() for status in UNDECODED})
+    overflow: Overflow = Overflow()
+
+    def __add__(self, other: Counters) -> Counters:
+        return Counters(
+            self.frames + other.frames,
+            self.ip + other.ip,
+            self.non_ip + other.non_ip,
+            {name: count + other.undecoded[name] for name, count in self.undecoded.items()},
+            self.overflow + other.overflow,
+        )
