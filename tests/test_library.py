@@ -225,7 +225,8 @@ def test_watch_with_workers(capture: Path) -> None:
 
 
 def test_merged_summaries_of_two_runs(capture: Path) -> None:
-    (summary,) = fastmon.watch(capture, interval="0")
-    merged = summary.merge(summary)
+    summaries = [summary for _ in range(2) for summary in fastmon.watch(capture, interval="0")]
+    merged = fastmon.Snapshot.merge(*summaries)
     assert merged.counters.ip.bytes == 600
+    assert len({part.run for part in merged.runs}) == 2
     merged.check_conservation()

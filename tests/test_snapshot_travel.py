@@ -120,6 +120,13 @@ def test_snapshots_come_out_of_a_pool_of_processes() -> None:
     assert back.run != here.run
 
 
+def test_snapshots_of_a_run_carry_its_id(demo: list[Snapshot]) -> None:
+    assert len({snapshot.run for snapshot in demo}) == 1
+    assert [snapshot.sequence for snapshot in demo] == [1, 2, 3, 4, 5, 0]
+    merged = Snapshot.merge(*demo[2:5])
+    assert (merged.run, merged.sequence, merged.n_intervals) == (demo[0].run, 5, 3)
+
+
 # Two machines.
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import abc
 import time
-import uuid
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,7 +17,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from fastmon.errors import ConfigError
 from fastmon.model.grouping import group_hosts
 from fastmon.model.rows import UNGROUPED
-from fastmon.model.snapshot import Dropped, Interval
+from fastmon.model.runs import make_run_id
+from fastmon.model.counters import Dropped, Interval
 from fastmon.model.units import NS_PER_S, format_duration, format_time
 from fastmon.policy.rules import View
 from fastmon.run.crew import Crew
@@ -85,7 +85,7 @@ class Plan:
     grouping: Grouping = UNGROUPED
     names: NameBook | None = None
     load_rules: Callable[[], Sequence[Rule]] = tuple
-    run: str = field(default_factory=lambda: uuid.uuid4().hex)
+    run: str = field(default_factory=make_run_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +146,7 @@ class Monitor(abc.ABC, Generic[_ShardT]):
         self._log_dropped_before = 0
         self._has_told_of_loss = False
         self._has_log_ended = False
+        self._n_intervals = 0
         self._n_steps = 0
         self._reserve: bytearray | None = bytearray(RESERVE_BYTES)
         self._next_progress_s = 0.0
@@ -353,8 +354,10 @@ class Monitor(abc.ABC, Generic[_ShardT]):
 
     def _complete(self, snapshot: Snapshot) -> Snapshot:
         """Return an interval's snapshot with what the accountant does not know."""
+        self._n_intervals += 1
         before, self._dropped_before = self._dropped_before, self._dropped()
         log_before, self._log_dropped_before = self._log_dropped_before, self._log_dropped()
+        snapshot = replace(snapshot, sequence=self._n_intervals)
         return self._describe(snapshot, self._dropped_before - before, self._log_dropped_before - log_before)
 
     def _describe(self, snapshot: Snapshot, dropped: Dropped, log_dropped: int) -> Snapshot:
