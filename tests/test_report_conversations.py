@@ -50,7 +50,6 @@ def written(events: Sequence[EndedConversations], *, is_csv: bool) -> str:
     sink = ConversationSink(stream, is_csv=is_csv)
     for event in events:
         sink.conversations(event)
-    sink.close()
     return stream.getvalue()
 
 

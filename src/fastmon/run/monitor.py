@@ -15,10 +15,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from fastmon.errors import ConfigError
+from fastmon.model.counters import Dropped, Interval
 from fastmon.model.grouping import group_hosts
 from fastmon.model.rows import UNGROUPED
 from fastmon.model.runs import make_run_id
-from fastmon.model.counters import Dropped, Interval
 from fastmon.model.units import NS_PER_S, format_duration, format_time
 from fastmon.policy.rules import View
 from fastmon.run.crew import Crew
