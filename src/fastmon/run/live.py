@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["LiveMonitor"]
 
+POLL_S = 1
+"""How often to look for what nobody tells: the packet log's loss."""
+
 
 class LiveMonitor(Monitor[LiveShard]):
     """Accounts an interface until it is stopped, a duration has passed, or the interface is gone.
@@ -50,7 +53,9 @@ class LiveMonitor(Monitor[LiveShard]):
             LiveShard(worker, capture, self._clock, packet_log) for worker, capture in zip(team.workers, captures, strict=True)
         ]
         self._step_watch = StepWatch(self._clock, MAX_BACKSTEP_NS)
-        super().__init__(plan, team, shards, subscriber, control or Control(), packet_log, has_crew=True, merges_at_ticks=True)
+        super().__init__(
+            plan, team, shards, subscriber, control or Control(), packet_log, has_crew=True, merges_at_ticks=True, poll_s=POLL_S
+        )
 
     def _run(self) -> None:
         first_ns = self._clock.now_ns()

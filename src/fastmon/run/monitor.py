@@ -65,9 +65,6 @@ RESERVE_BYTES = 64 << 20
 PROGRESS_S = 0.1
 """How often the run says how far it is."""
 
-POLL_S = 0.02
-"""How often the run's thread looks after those that drain."""
-
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -116,7 +113,9 @@ class Monitor(abc.ABC, Generic[_ShardT]):
     """One run.
 
     shards: one for each worker.
-    crew: the threads that drain; None: the run's own thread does it.
+    has_crew: whether threads of their own drain; else the run's own thread does.
+    merges_at_ticks: whether the sums of several workers are added up at each tick.
+    poll_s: how often the run looks after those that drain, if they have nothing to tell.
     packet_log: takes a record of each frame; the shards put them. Completed before the summary.
     """
 
@@ -131,6 +130,7 @@ class Monitor(abc.ABC, Generic[_ShardT]):
         *,
         has_crew: bool,
         merges_at_ticks: bool,
+        poll_s: float,
     ) -> None:
         self._plan = plan
         self._team = team
@@ -139,6 +139,7 @@ class Monitor(abc.ABC, Generic[_ShardT]):
         self._control = control
         self._packet_log = packet_log
         self._rules = plan.load_rules()
+        self._poll_s = poll_s
         self._merges_at_ticks = merges_at_ticks and team.merges
         self._schedule = Schedule(plan.interval_ns, plan.duration_ns, self._tick_ns())
         self._crew = Crew(len(shards)) if has_crew else None
@@ -193,15 +194,16 @@ class Monitor(abc.ABC, Generic[_ShardT]):
             while not self._control.is_pending and self._shards[0].drain_chunk(until_ns):
                 self._tell()
         else:
-            self._crew.start([partial(self._drain, shard, until_ns) for shard in self._shards])
-            while not self._crew.wait(POLL_S):
+            self._crew.start([partial(self._drain, self._crew, shard, until_ns) for shard in self._shards])
+            while not self._crew.wait(self._poll_s):
                 self._tell()
             self._merge()
         self._tell()
 
-    def _drain(self, shard: _ShardT, until_ns: int | None) -> None:
+    def _drain(self, crew: Crew, shard: _ShardT, until_ns: int | None) -> None:
         while not self._control.is_pending and shard.drain_chunk(until_ns):
-            pass
+            if shard.has_news():
+                crew.notify()
 
     def _merge(self) -> None:
         if self._team.merges:

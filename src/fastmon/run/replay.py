@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from fastmon.model.snapshot import Dropped, Interval
 from fastmon.run.control import Control
-from fastmon.run.monitor import MAX_GAP_NS, Monitor, Plan, Team
+from fastmon.run.monitor import MAX_GAP_NS, PROGRESS_S, Monitor, Plan, Team
 from fastmon.run.schedule import earliest
 from fastmon.run.shards import ReplayShard
 
@@ -55,6 +55,7 @@ class ReplayMonitor(Monitor[ReplayShard]):
             packet_log,
             has_crew=n_workers > 1,
             merges_at_ticks=False,
+            poll_s=PROGRESS_S,
         )
 
     def _run(self) -> None:

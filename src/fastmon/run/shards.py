@@ -144,6 +144,10 @@ class _Shard:
             if crossings:
                 self.crossings.append(crossings)
 
+    def has_news(self) -> bool:
+        """Return whether there is something to take out."""
+        return bool(self.ended or self.crossings or self.problems or self.warnings)
+
     def _take_warnings(self, capture: Capture) -> None:
         self.warnings.extend(capture.warnings[self._warned :])
         self._warned = len(capture.warnings)
