@@ -152,6 +152,7 @@ WAYS_TO_IPV4 = {
     "PKTAP of RAW": (258, b.pktap(RAW, PACKET, length=12)),
     "mPacket": (274, b"\x55" * 7 + b"\xd5" + FRAME),
     "SLIP": (8, bytes(16) + PACKET),
+    "PKTAP of SLIP": (258, b.pktap(8, bytes(16) + PACKET)),
 }
 
 
@@ -235,7 +236,6 @@ STOPS = {
     "PKTAP without packet": (258, b.pktap(ETHERNET, FRAME, record_type=0), NON_IP),
     "PKTAP in PKTAP": (258, b.pktap(258, b.pktap(ETHERNET, FRAME)), MALFORMED),
     "PKTAP of an unknown link type": (258, b.pktap(147, FRAME), UNSUPPORTED),
-    "PKTAP of SLIP": (258, b.pktap(8, bytes(16) + PACKET), UNSUPPORTED),
     "mPacket fragment": (274, b"\x55" * 7 + b"\x61" + FRAME, NON_IP),
     "unknown link type": (147, PACKET, UNSUPPORTED),
     "unknown link type without a byte": (147, b"", UNSUPPORTED),

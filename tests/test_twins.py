@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from snapshot_checks import assert_conserved, rows
-from strategies import LINKS, SLIP, WIRE_LENGTHS, arbitrary_frames, damaged_frames, deep_frames, whole_frames
+from strategies import LINKS, WIRE_LENGTHS, arbitrary_frames, damaged_frames, deep_frames, whole_frames
 
 from fastmon import decode as reference_decode
 from fastmon._accounting import decode as native_decode
@@ -78,8 +78,7 @@ class TestDecoders:
 def catalogue_frames() -> Iterator[Frame]:
     """Iterate over the frames with which the reference's rules are tested."""
     for link_type, data in catalogue.WAYS_TO_IPV4.values():
-        if link_type != SLIP:
-            yield Frame(0, 0, link_type, data)
+        yield Frame(0, 0, link_type, data)
     for link_type, data, _ in catalogue.STOPS.values():
         yield Frame(0, 0, link_type, data)
     for packet, *_ in ip_catalogue.UPPER_LAYERS.values():
@@ -94,7 +93,7 @@ class TestStrategies:
     """What is compared above is worth comparing."""
 
     def test_every_link_type_is_generated(self) -> None:
-        assert set(LINKS) == SUPPORTED_LINK_TYPES - {SLIP}
+        assert set(LINKS) == SUPPORTED_LINK_TYPES
 
     def test_most_whole_frames_reach_ip_by_every_rule(self, monkeypatch: pytest.MonkeyPatch) -> None:
         entered = {Rule.IP}

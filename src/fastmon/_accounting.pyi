@@ -69,7 +69,6 @@ class Accountant:
         limit_bytes: int = ...,
         local_networks: Sequence[str] = ...,
         seed: int | None = ...,
-        slow_decoder: Callable[..., PacketSummary] | None = ...,
         max_conversations: int = ...,
         applications: AppTables | None = ...,
         keep_conversations: bool = ...,

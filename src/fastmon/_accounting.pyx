@@ -24,22 +24,23 @@ from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memmove, memset
 
 from fastmon.native.tables.applications cimport N_APPS, AppTable, apps_free, apps_init, traffic_is_zero
-from fastmon.native.engine.entry cimport BATCH_FRAMES, Entry, describe, find_payload, set_payload
+from fastmon.native.engine.entry cimport BATCH_FRAMES, Entry, describe, find_payload
 from fastmon.native.tables.conversations cimport (
     BY_PAYLOAD, N_REASONS, Conversation, conversations_are_sound, conversations_free, conversations_init,
 )
-from fastmon.native.decode.headers cimport IP, N_STATUSES, NON_IP, UNSUPPORTED_LINK_TYPE, Cursor, Packet
+from fastmon.native.decode.headers cimport IP, N_STATUSES, NON_IP, Packet
 from fastmon.native.engine.engine cimport (
-    COPY_BYTES, PUSH_DONE, PUSH_REFUSED, Engine, count, decode as decode_frame, engine_init,
-    flush, is_full, note_time, push, push_addresses, set_conversation_hash,
+    COPY_BYTES, Engine, decode as decode_frame, engine_init, flush, is_full, push,
 )
 from fastmon.native.engine.conversations cimport ConversationTallies, Conversations, is_running, relabel, want_payloads
 from fastmon.native.engine.hosts cimport Crossing, Hosts, Overflow, Prefix, is_local
-from fastmon.native.decode.link cimport enter
+from fastmon.native.decode.link cimport (
+    BEGIN_UNSUPPORTED, LINK_ATM_RFC1483, LINK_RAW, N_BEGINNINGS, beginning_of,
+)
 from fastmon.native.engine.payloads cimport Payload, payloads_free, payloads_init
 from fastmon.native.files.read_method cimport READING, SCOUTING, Pace, pace_fix, pace_init, pace_note, pace_room
 from fastmon.native.engine.packet_log cimport (
-    KNOWN_PORTS, KNOWN_PROTOCOL, KNOWN_TCP_FLAGS, LOG_RECORDS, PacketRecord, log_frame, log_free, log_new,
+    LOG_RECORDS, PacketRecord, log_free, log_new,
 )
 from fastmon.native.packet_text cimport MAX_ROW, Clock, clock_init, write_address, write_row
 from fastmon.native.files.pcapng cimport next_record
@@ -98,7 +99,6 @@ cdef enum:
     CHUNK_BYTES = 1 << 20  # per read(2): the kernel copies faster into memory that the second cache does not hold
     PEEK_BYTES = 1 << 15  # the same between two drains of a mapped file: it is for the few frames that are looked at singly
     POLL_MS = 100  # of a pipe, so that signals and intervals are not kept waiting
-    N_LINK_TYPES = 300
     LIVE_AHEAD_BYTES = 4096  # in the ring another core has just written them: reading them here waits long
     RING_HEADER_BYTES = 96  # at most, before each frame (Linux's TPACKET_V3)
 
@@ -117,20 +117,7 @@ In the order of `native/files/read_method.pxd`.
 """
 
 
-cdef frozenset native_link_types():
-    cdef Cursor cursor
-    cdef uint8_t nothing = 0
-    cdef uint32_t link_type
-    known = set()
-    for link_type in range(<uint32_t>N_LINK_TYPES):
-        cursor.at = &nothing
-        cursor.avail = 0
-        if enter(link_type, &cursor) != UNSUPPORTED_LINK_TYPE:
-            known.add(link_type)
-    return frozenset(known)
-
-
-LINK_TYPES = native_link_types()
+LINK_TYPES = frozenset(number for number in range(N_BEGINNINGS) if beginning_of(number) != BEGIN_UNSUPPORTED)
 
 
 def link_type_name(uint32_t link_type):
@@ -141,9 +128,9 @@ def link_type_name(uint32_t link_type):
 
 cdef int dlt(uint32_t link_type) noexcept:
     """The DLT_ number, which libpcap works with, of a LINKTYPE_ number, which files have; most are the same."""
-    if link_type == 101:
+    if link_type == LINK_RAW:
         return 12
-    return 11 if link_type == 100 else <int>link_type
+    return 11 if link_type == LINK_ATM_RFC1483 else <int>link_type
 
 
 def decode(link_type, data, inner=False):
@@ -802,19 +789,16 @@ cdef void conversations_state_free(Conversations* conversations) noexcept:
 cdef class Accountant:
     """See `accounting.Accountant`; `accounting.make_accountant` has the arguments.
 
-    slow_decoder: `decode(frame, inner=...)` of another decoder, asked about link types that the native one does not know.
-
     first_ts_ns, last_ts_ns: least and greatest timestamp accounted, None before the first frame.
     """
 
     cdef Engine engine
     cdef bint finished
     cdef bint rotated
-    cdef object slow_decoder
 
     def __cinit__(self, *, bint inner=False, int64_t max_hosts=1 << 20, int64_t limit_bytes=0, local_networks=(),
                   int64_t max_conversations=0, applications=None, bint keep_conversations=False,
-                  bint packet_log=False, seed=None, slow_decoder=None):
+                  bint packet_log=False, seed=None):
         cdef Hosts* hosts = &self.engine.hosts
         cdef uint64_t number = int.from_bytes(os.urandom(8), "little") if seed is None else seed
         engine_init(&self.engine)
@@ -826,8 +810,6 @@ cdef class Accountant:
         if packet_log:
             self.engine.log = log_new()
         hosts.limit_bytes = limit_bytes if limit_bytes else INT64_MAX
-        self.slow_decoder = slow_decoder
-        self.engine.has_slow_decoder = slow_decoder is not None
         hosts.locals = <Prefix*>calloc(max(len(local_networks), 1), sizeof(Prefix))
         if hosts.locals == NULL:
             raise MemoryError("no memory for the local networks")
@@ -895,11 +877,6 @@ cdef class Accountant:
         cdef int at_most = <int>min(max_frames, <int64_t>1 << 30)
         if max_frames <= 0:  # libpcap would take it for no limit
             return 0
-        if reader.link_type not in LINK_TYPES:
-            frames = reader.read(at_most)
-            for frame in frames:
-                self.account(frame)
-            return len(frames)
         self.copy_frames()
         context.engine = &self.engine
         context.link_type = reader.link_type
@@ -926,20 +903,14 @@ cdef class Accountant:
         return 0
 
     cdef int64_t drain_savefile(self, SavefileReader reader, int64_t max_frames, int64_t until_ns) except -1:
-        cdef int64_t n_read = 0
+        cdef int64_t n_read
         if reader.closed:
             raise ClosedCaptureError(f"{reader.name}: drain on a closed capture")
-        while True:
-            try:
-                with nogil:
-                    n_read += self.drain_records(reader, max_frames - n_read, until_ns)
-            finally:
-                flush(&self.engine)  # also what was read before an error
-            if not self.engine.needs_slow_decoder:
-                break
-            self.engine.needs_slow_decoder = False
-            self.account(reader.read(1)[0])
-            n_read += 1
+        try:
+            with nogil:
+                n_read = self.drain_records(reader, max_frames, until_ns)
+        finally:
+            flush(&self.engine)  # also what was read before an error
         if reader.exhausted:
             reader.check()
         return n_read
@@ -950,9 +921,8 @@ cdef class Accountant:
         cdef int64_t n_mapped, n_read = 0
         cdef int64_t begin = reader.n_taken()
         cdef int64_t begin_ns = monotonic_ns()
-        cdef int pushed = PUSH_DONE
         cdef bint is_plain
-        while pushed != PUSH_REFUSED and not is_full(&self.engine):
+        while not is_full(&self.engine):
             is_plain = is_plain_pcap(file) and not reader.has_filter
             if is_plain:
                 n_read += drain_buffer(&self.engine, file, max_frames - n_read, until_ns)
@@ -973,11 +943,10 @@ cdef class Accountant:
                     break
             if record.ts_ns >= until_ns:
                 break
-            pushed = push(&self.engine, file.interfaces[record.interface].link_type, record.data, record.cap_len,
-                          record.wire_len, record.ts_ns)
-            if pushed != PUSH_REFUSED:
-                file.pos += record.length
-                n_read += 1
+            push(&self.engine, file.interfaces[record.interface].link_type, record.data, record.cap_len, record.wire_len,
+                 record.ts_ns)
+            file.pos += record.length
+            n_read += 1
         reader.note_pace(&begin, &begin_ns)
         reader.n_records += n_read
         return n_read
@@ -988,51 +957,8 @@ cdef class Accountant:
         cdef uint8_t nothing = 0
         cdef uint32_t cap_len = data.shape[0]
         self.check_usable()
-        if push(&self.engine, frame.link_type, &data[0] if cap_len else &nothing, cap_len, frame.wire_len,
-                frame.ts_ns) == PUSH_REFUSED:
-            self.engine.needs_slow_decoder = False
-            self.account_slowly(frame)
+        push(&self.engine, frame.link_type, &data[0] if cap_len else &nothing, cap_len, frame.wire_len, frame.ts_ns)
         flush(&self.engine)
-
-    cdef int account_slowly(self, frame) except -1:
-        cdef Entry* entry
-        summary = self.slow_decoder(frame, inner=bool(self.engine.inner))
-        note_time(&self.engine, frame.ts_ns)
-        if self.engine.log != NULL:
-            self.log_slowly(frame, summary)
-        if summary.status != IP:
-            count(&self.engine, summary.status, frame.wire_len)
-            return 0
-        entry = push_addresses(&self.engine, v6_key(<const uint8_t*>(<bytes>summary.src)),
-                               v6_key(<const uint8_t*>(<bytes>summary.dst)), frame.wire_len, frame.ts_ns)
-        if self.engine.conversations != NULL:
-            src_port, dst_port = summary.ports or (0, 0)
-            entry.is_conversational = summary.protocol is not None
-            entry.protocol = summary.protocol or 0
-            entry.ports = <uint32_t>src_port << 16 | <uint32_t>dst_port
-            entry.tcp_flags = summary.tcp_flags or 0
-            entry.macs = NULL
-            set_payload(entry, <const uint8_t*>(<bytes>summary.payload), len(summary.payload))
-            set_conversation_hash(&self.engine, entry)
-        flush(&self.engine)  # while `summary` has the payload
-        return 0
-
-    cdef int log_slowly(self, frame, summary) except -1:
-        cdef PacketRecord* record = log_frame(self.engine.log, summary.status, frame.wire_len, frame.ts_ns)
-        if record == NULL or summary.status != IP:
-            return 0
-        record.src = v6_key(<const uint8_t*>(<bytes>summary.src))
-        record.dst = v6_key(<const uint8_t*>(<bytes>summary.dst))
-        if summary.protocol is not None:
-            record.known |= KNOWN_PROTOCOL
-            record.protocol = summary.protocol
-        if summary.ports is not None:
-            record.known |= KNOWN_PORTS
-            record.src_port, record.dst_port = summary.ports
-        if summary.tcp_flags is not None:
-            record.known |= KNOWN_TCP_FLAGS
-            record.tcp_flags = summary.tcp_flags
-        return 0
 
     def merge(self, Accountant other not None):
         """Add what `other` accounted since its last rotation, and begin a new interval in it."""

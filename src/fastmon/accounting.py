@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from fastmon.capture import Capture
     from fastmon.model.conversations import AppTables, Payload
-    from fastmon.model.frames import Frame, PacketSummary
+    from fastmon.model.frames import Frame
     from fastmon.model.snapshot import Interval, LimitCrossing, Snapshot
 
 __all__ = ["Accountant", "make_accountant"]
@@ -176,11 +176,4 @@ def make_accountant(
         return ReferenceAccountant(**options)
     from fastmon._accounting import Accountant as NativeAccountant
 
-    return NativeAccountant(**options, seed=seed, slow_decoder=_decode_slowly)
-
-
-def _decode_slowly(frame: Frame, *, inner: bool) -> PacketSummary:
-    """Decode a frame of a link type that only dpkt knows; dpkt is imported when the first one comes."""
-    from fastmon.decode import decode
-
-    return decode(frame, inner=inner)
+    return NativeAccountant(**options, seed=seed)

@@ -79,7 +79,7 @@ def test_engines_keep_the_same_records(sent: list[Frame], inner: bool) -> None:
     assert rows_of(native) == [expected_row(frame, inner=inner) for frame in sent]
 
 
-def test_link_type_of_the_slow_decoder(tmp_path: Path) -> None:
+def test_link_type_that_is_not_ethernet(tmp_path: Path) -> None:
     sent = [Frame(T0, 50, 8, bytes(16) + b.ipv4(*V4, b.tcp(1, 2), protocol=b.TCP)), Frame(T0 + 1000, 60, 8, b"\x00")]
     path = tmp_path / "slip.pcap"
     path.write_bytes(b.pcap_file(sent, link_type=8))

@@ -197,7 +197,7 @@ class TestLinkTypes:
                     open_offline(str(tmp_path / "x"))
                 assert str(caught.value) == f"{tmp_path / 'x'}: link type {described} is not supported"
 
-    def test_frames_for_the_slow_decoder_count_among_the_others(self, tmp_path: Path) -> None:
+    def test_frames_of_two_link_types_in_turn(self, tmp_path: Path) -> None:
         file = b.PcapngFile()
         slip, raw = file.interface(8), file.interface(101)
         packet = b.ipv4("10.0.0.1", "10.0.0.2")

@@ -1,4 +1,4 @@
-"""Link-layer types by number and name, and which decoder knows each.
+"""Link-layer types by number and name, and which of them can be accounted.
 
 What it does not do: decode. Numbers are LINKTYPE_ values (https://www.tcpdump.org/linktypes.html).
 """
@@ -7,13 +7,10 @@ from __future__ import annotations
 
 from fastmon import _accounting
 
-__all__ = ["DPKT_LINK_TYPES", "LINK_TYPES", "describe", "is_supported"]
+__all__ = ["LINK_TYPES", "describe", "is_supported"]
 
-DPKT_LINK_TYPES: frozenset[int] = frozenset({8})
-"""Those that only the decoder on dpkt knows: SLIP."""
-
-LINK_TYPES: frozenset[int] = _accounting.LINK_TYPES | DPKT_LINK_TYPES
-"""Those that fastmon can account."""
+LINK_TYPES: frozenset[int] = _accounting.LINK_TYPES
+"""The link types that both decoders know."""
 
 
 def is_supported(link_type: int) -> bool:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from fastmon.decode import layers, tunnels
-from fastmon.decode.links import LINK_RULES, SLIP, link_layer
+from fastmon.decode.links import LINK_RULES, link_layer
 from fastmon.decode.network import IpHeader, read_ip, read_payload, read_ports, read_tcp_flags
 from fastmon.decode.walk import Cursor, Rule, RuleFunction, Step, Stop
 from fastmon.model.frames import FrameStatus, PacketSummary
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SUPPORTED_LINK_TYPES", "decode"]
 
-SUPPORTED_LINK_TYPES: frozenset[int] = frozenset(LINK_RULES) | frozenset(SLIP)
+SUPPORTED_LINK_TYPES: frozenset[int] = frozenset(LINK_RULES)
 """LINKTYPE_ numbers of the frames that this decoder decodes."""
 
 _RULES: dict[Rule, RuleFunction] = layers.RULES | tunnels.RULES
@@ -36,7 +36,7 @@ def decode(frame: Frame, *, inner: bool = False) -> PacketSummary:
     inner: take the innermost IP header of tunnels instead.
     """
     try:
-        packet, n_headers = _find_ip(_after_link_layer(frame), 0)
+        packet, n_headers = _find_ip(link_layer(frame.link_type, Cursor(frame.data, 0)), 0)
     except Stop as stop:
         return PacketSummary(stop.status)
     if inner:
@@ -51,13 +51,6 @@ def decode(frame: Frame, *, inner: bool = False) -> PacketSummary:
         read_tcp_flags(packet.upper),
         read_payload(packet),
     )
-
-
-def _after_link_layer(frame: Frame) -> Step:
-    start = Cursor(frame.data, 0)
-    if frame.link_type in SLIP:
-        return SLIP[frame.link_type](start)
-    return link_layer(frame.link_type, start)
 
 
 def _find_ip(step: Step, n_headers: int) -> tuple[IpHeader, int]:

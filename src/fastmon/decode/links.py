@@ -14,7 +14,7 @@ from fastmon.decode.walk import Cursor, Rule, RuleFunction, Step, Stop, enter
 from fastmon.decode.wireless import avs, ieee802_11, ppi, prism, radiotap
 from fastmon.model.frames import FrameStatus
 
-__all__ = ["LINK_RULES", "SLIP", "link_layer"]
+__all__ = ["LINK_RULES", "link_layer"]
 
 ADDRESS_FAMILIES = {2, 10, 23, 24, 28, 30}  # AF_INET, and AF_INET6 of Linux, Windows, NetBSD, FreeBSD, macOS
 HDLC_CISCO = {0x0F, 0x8F}
@@ -191,6 +191,7 @@ LINK_RULES: dict[int, RuleFunction] = {
     1: enter(Rule.ETHERNET),
     6: _ieee802_5,
     7: _arcnet(header_length=6, type_at=2),
+    DLT_SLIP: enter(Rule.IP, skip=dltoff[DLT_SLIP]),
     9: enter(Rule.PPP),
     10: _fddi,
     12: enter(Rule.IP),
@@ -224,10 +225,7 @@ LINK_RULES: dict[int, RuleFunction] = {
     274: _ethernet_mpacket,
     276: _sll2,
 }
-"""The link types that both decoders know."""
-
-SLIP: dict[int, RuleFunction] = {DLT_SLIP: enter(Rule.IP, skip=dltoff[DLT_SLIP])}
-"""The link type that only this decoder knows."""
+"""What the frames of each link type begin with."""
 
 
 def link_layer(link_type: int, at: Cursor) -> Step:

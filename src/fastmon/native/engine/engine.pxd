@@ -13,7 +13,7 @@ from fastmon.native.engine.entry cimport BATCH_FRAMES, MAX_PAYLOAD, Entry, descr
 from fastmon.native.tables.conversations cimport (
     RUNNING, Conversation, conversation_find, direction, endpoint_hash, record_direction,
 )
-from fastmon.native.decode.headers cimport IP, N_STATUSES, UNSUPPORTED_LINK_TYPE, Cursor, Packet, walk
+from fastmon.native.decode.headers cimport IP, N_STATUSES, Cursor, Packet, walk
 from fastmon.native.engine.conversations cimport Conversations, count_frame
 from fastmon.native.engine.hosts cimport Hosts, add_in, add_out, admit, locate, prefetch_row
 from fastmon.native.tables.index cimport NO_ROW, index_fetch, index_likely
@@ -28,12 +28,8 @@ cdef enum:
     COPY_BYTES = 12 + MAX_PAYLOAD  # of a frame whose bytes may be gone when it is accounted: MAC addresses and payload
 
 cdef enum:  # of pushing a frame
-    PUSH_REFUSED  # nothing done: the slow decoder must do it
     PUSH_DONE
     PUSH_PAUSE  # done, and the classifier should look at payloads before the next
-
-cdef enum:
-    REFUSED = -1  # instead of a frame's status
 
 cdef struct Engine:
     Hosts hosts
@@ -49,8 +45,6 @@ cdef struct Engine:
     PacketLog* log  # NULL: no packet log is wanted
     bint inner
     bint walks_all  # every frame goes the general way: `inner`, or a packet log is wanted
-    bint has_slow_decoder
-    bint needs_slow_decoder
     # `decode_and_log`. By pointer: inlined into `push`, it would keep that from being inlined into the loops.
     int (*decode_any)(Engine* engine, uint32_t link_type, const uint8_t* data, uint32_t cap_len, uint32_t wire_len,
                       int64_t ts_ns, Packet* packet) noexcept nogil
@@ -200,10 +194,9 @@ cdef inline int decode(uint32_t link_type, const uint8_t* data, uint32_t cap_len
 
 cdef inline int decode_and_log(Engine* engine, uint32_t link_type, const uint8_t* data, uint32_t cap_len, uint32_t wire_len,
                                int64_t ts_ns, Packet* packet) noexcept nogil:
-    """Decode any frame, and keep its record if a packet log is wanted, unless the slow decoder must do it."""
+    """Decode any frame, and keep its record if a packet log is wanted."""
     cdef int status = decode(link_type, data, cap_len, engine.inner, packet)
-    engine.needs_slow_decoder = status == UNSUPPORTED_LINK_TYPE and engine.has_slow_decoder
-    if engine.log != NULL and not engine.needs_slow_decoder:
+    if engine.log != NULL:
         log_decoded(engine.log, status, packet, wire_len, ts_ns)
     return status
 
@@ -282,9 +275,9 @@ cdef inline int finish_push(Engine* engine) noexcept nogil:
 
 cdef inline int add_frame(Engine* engine, uint32_t link_type, const uint8_t* data, uint32_t cap_len, uint32_t wire_len,
                           int64_t ts_ns) noexcept nogil:
-    """Decode a frame; batch it if it is IP, else count it. Returns its status, or REFUSED.
+    """Decode a frame; batch it if it is IP, else count it. Returns its status.
 
-    Unless it was refused, or is taken back, `note_time` follows, and whatever flushes a full batch, `finish_push` mostly.
+    Unless it is taken back, `note_time` follows, and whatever flushes a full batch, `finish_push` mostly.
     """
     cdef Packet packet
     cdef Entry* entry
@@ -303,8 +296,6 @@ cdef inline int add_frame(Engine* engine, uint32_t link_type, const uint8_t* dat
     else:
         status = engine.decode_any(engine, link_type, data, cap_len, wire_len, ts_ns, &packet)
         if status != IP:
-            if engine.needs_slow_decoder:
-                return REFUSED
             count(engine, status, wire_len)
             return status
         entry = push_addresses(engine, packet.src, packet.dst, wire_len, ts_ns)
@@ -316,8 +307,7 @@ cdef inline int add_frame(Engine* engine, uint32_t link_type, const uint8_t* dat
 cdef inline int push(Engine* engine, uint32_t link_type, const uint8_t* data, uint32_t cap_len, uint32_t wire_len,
                      int64_t ts_ns) noexcept nogil:
     """Decode a frame; batch it if it is IP, else count it."""
-    if add_frame(engine, link_type, data, cap_len, wire_len, ts_ns) == REFUSED:
-        return PUSH_REFUSED
+    add_frame(engine, link_type, data, cap_len, wire_len, ts_ns)
     note_time(engine, ts_ns)
     return finish_push(engine)
 

@@ -10,7 +10,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from fastmon.native.engine.entry cimport BATCH_FRAMES
 from fastmon.native.engine.engine cimport (
-    PUSH_DONE, PUSH_PAUSE, REFUSED, Engine, add_frame, finish_push, flush, forget_macs, forget_payloads, is_full, n_payloads,
+    PUSH_DONE, PUSH_PAUSE, Engine, add_frame, finish_push, flush, forget_macs, forget_payloads, is_full, n_payloads,
     note_time, take_back,
 )
 from fastmon.native.files.window cimport (
@@ -83,8 +83,6 @@ cdef inline int64_t drain_records_between(Engine* engine, const Interface* inter
         elif window != NULL:
             fetch_lines(pos + AHEAD_BYTES, 16 + cap_len)
         status = add_frame(engine, link_type, pos + 16, cap_len, wire_len, ts_ns)
-        if status == REFUSED:
-            break
         if window != NULL and unlikely(may_be_cut(window, following)):
             take_back(engine, status, wire_len)
             break
