@@ -1,4 +1,4 @@
-"""Builds the native engine; everything else about the package stands in pyproject.toml.
+"""Builds the native extensions; everything else about the package stands in pyproject.toml.
 
 FASTMON_DEBUG=1 builds it with bounds checks, the tables' self-checks and AddressSanitizer and
 UndefinedBehaviorSanitizer, to be run with libasan preloaded (`scripts/test --sanitize`).
@@ -19,19 +19,30 @@ SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 
 debug = os.environ.get("FASTMON_DEBUG", "0") not in {"", "0"}
 
-extension = Extension(
-    "fastmon._accounting",
-    sources=[str(SOURCE / "_accounting.pyx")],
-    depends=HEADERS,
-    include_dirs=[str(SOURCE / "native" / "live")],
-    libraries=["pcap"],
-    define_macros=[("FASTMON_DEBUG", "1")] if debug else [],
-    extra_compile_args=["-O1", "-g", "-fno-omit-frame-pointer", *SANITIZE] if debug else ["-O3", *INLINE],
-    extra_link_args=SANITIZE if debug else [],
-)
+
+def extension(name: str, *libraries: str) -> Extension:
+    """Return the extension `fastmon.NAME`, whose native headers are compiled into it."""
+    return Extension(
+        f"fastmon.{name}",
+        sources=[str(SOURCE / f"{name.replace('.', '/')}.pyx")],
+        depends=HEADERS,
+        include_dirs=[str(SOURCE / "native" / "live")],
+        libraries=list(libraries),
+        define_macros=[("FASTMON_DEBUG", "1")] if debug else [],
+        extra_compile_args=["-O1", "-g", "-fno-omit-frame-pointer", *SANITIZE] if debug else ["-O3", *INLINE],
+        extra_link_args=SANITIZE if debug else [],
+    )
+
 
 setup(
-    ext_modules=[extension],
+    ext_modules=[
+        extension("_accounting"),
+        extension("native.decoder", "pcap"),
+        extension("native.exclusive"),
+        extension("native.live_reader", "pcap"),
+        extension("native.packet_text"),
+        extension("native.readers", "pcap"),
+    ],
     cmdclass={"build_ext": build_ext},
     options={
         "build": {"build_base": "build/debug" if debug else "build/release"},

@@ -89,7 +89,7 @@ set_up() {
     extras=$({ printf '%s\n' "$@"; tail -n +2 "$stamp" 2>/dev/null || true; } | sed '/^$/d' | sort -u)
     mapfile -t native < <(find src/fastmon -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
     state=$(fingerprint pyproject.toml setup.py scripts/common.sh "${native[@]}" && echo "$extras")
-    if [[ -e $stamp && $(<"$stamp") == "$state" ]] && "$venv/bin/python" -c 'import pcap, fastmon._accounting' 2>/dev/null; then
+    if [[ -e $stamp && $(<"$stamp") == "$state" ]] && "$venv/bin/python" -c 'import pcap, fastmon._accounting, fastmon.capture.live' 2>/dev/null; then
         return
     fi
 

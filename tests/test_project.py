@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "fastmon"
 PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
+STUBS = {path.relative_to(PACKAGE).with_suffix(".pyi").as_posix() for path in PACKAGE.rglob("*.pyx")}
+"""One for each extension."""
 NATIVE_SOURCES = sorted(path.relative_to(PACKAGE).as_posix() for pattern in ("*.pyx", "*.pxd") for path in PACKAGE.rglob(pattern))
 
 
@@ -52,9 +54,69 @@ def test_import_contract_follows_the_architecture() -> None:
 @pytest.mark.parametrize("name", NATIVE_SOURCES)
 def test_native_sources_import_only_their_layer_and_lower(name: str) -> None:
     order = layers()
-    native = order.index("_accounting")
+    own = order.index(Path(name).parts[0].removesuffix(".pyx"))
     imported = set(fastmon_imports((PACKAGE / name).read_text()))
-    assert {module for module in imported if order.index(module) > native} == set()
+    assert {module for module in imported if order.index(module) > own} == set()
+
+
+def native_parts() -> list[list[str]]:
+    """The native parts from low to high, as ARCHITECTURE.md has them; those in one row are the two halves of one part."""
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    rows = re.findall(r"^\| (`[\w/]+\.p(?:xd|yx)`[^|]*)\|", text[text.index("## Native parts") :], re.MULTILINE)
+    return [re.findall(r"`([\w/]+\.p(?:xd|yx))`", row) for row in rows]
+
+
+def test_architecture_names_every_native_part() -> None:
+    named = [f"native/{part}" for row in native_parts() for part in row]
+    sources = {name for name in NATIVE_SOURCES if (PACKAGE / name).read_text()} - {"_accounting.pyx"}
+    assert sorted(named) == sorted(sources)
+
+
+@pytest.mark.parametrize("row", native_parts(), ids=lambda row: row[0])
+def test_native_parts_cimport_only_lower_ones(row: list[str]) -> None:
+    order = [part for parts in native_parts() for part in parts]
+    lower = {part.removesuffix(".pxd").replace("/", ".") for part in order[: order.index(row[0])] + row}
+    for part in row:
+        cimported = re.findall(r"^from fastmon\.native\.([\w.]+) cimport", (PACKAGE / "native" / part).read_text(), re.MULTILINE)
+        assert set(cimported) <= lower
+
+
+IMPORTERS = {
+    "_accounting": "accounting.py",
+    "native.readers": "capture",
+    "native.live_reader": "capture",
+    "native.decoder": "capture",
+    "native.packet_text": "sinks/packet_files.py",
+}
+"""The only place where each extension is imported, of all that is Python."""
+
+
+@pytest.mark.parametrize("extension", IMPORTERS)
+def test_extension_is_imported_in_one_place(extension: str) -> None:
+    package, _, name = f"fastmon.{extension}".rpartition(".")
+    pattern = rf"^\s*(from {package}\.{name} import|from {package} import .*\b{name}\b|import {package}\.{name}\b)"
+    sources = [path for path in PACKAGE.rglob("*.py") if re.search(pattern, path.read_text(), re.MULTILINE)]
+    assert sources
+    assert {path for path in sources if not path.is_relative_to(PACKAGE / IMPORTERS[extension])} == set()
+
+
+MOST_LINES = {".py": 400, ".pyx": 500, ".pxd": 500}
+TABLES = {"classify/applications.py"}
+"""Modules that are one long table."""
+
+TOO_LONG = {"cli.py", "run/monitor.py", "model/snapshot.py"}
+"""Modules that have yet to be cut."""
+
+
+def n_lines(name: str) -> int:
+    return len((PACKAGE / name).read_text().splitlines())
+
+
+def test_no_module_is_long() -> None:
+    lengths = {path.relative_to(PACKAGE).as_posix(): path.suffix for path in PACKAGE.rglob("*") if path.suffix in MOST_LINES}
+    long = {name for name, suffix in lengths.items() if n_lines(name) > MOST_LINES[suffix]}
+    assert long - TABLES - TOO_LONG == {"_accounting.pyx"}
+    assert n_lines("_accounting.pyx") <= 600
 
 
 def test_imports_of_cython_source_are_found() -> None:
@@ -86,6 +148,7 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     unwanted = shutil.ignore_patterns(".*", "build", "*.egg-info", "*.so", "__pycache__")
     tree = shutil.copytree(ROOT, folder / "tree", ignore=unwanted)
     (tree / "src" / "fastmon" / "_accounting.c").write_text("#error this file is stale\n")
+    (tree / "src" / "fastmon" / "native" / "readers.c").write_text("#error this file is stale\n")
     subprocess.run(["tar", "-xzf", build("sdist", tree, folder), "-C", folder], check=True)
     shutil.rmtree(tree)
     (unpacked,) = (path for path in folder.iterdir() if path.is_dir())
@@ -102,15 +165,15 @@ def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_sdist_carries_sources_and_nothing_generated(sdist: Path) -> None:
     files = {path.relative_to(sdist / "src" / "fastmon").as_posix() for path in (sdist / "src" / "fastmon").rglob("*")}
-    assert {*NATIVE_SOURCES, "_accounting.pyi", "py.typed"} <= files
+    assert {*NATIVE_SOURCES, *STUBS, "py.typed"} <= files
     assert [file for file in files if file.endswith((".c", ".so", ".pyc"))] == []
     assert (sdist / "LICENSE").exists()
 
 
-def test_wheel_carries_the_extension_and_no_sources(wheel: Path) -> None:
-    files = [path.name for path in (wheel / "fastmon").iterdir()]
-    assert [name.partition(".")[0] for name in files if name.endswith(".so")] == ["_accounting"]
-    assert {"_accounting.pyi", "py.typed"} <= set(files)
+def test_wheel_carries_the_extensions_and_no_sources(wheel: Path) -> None:
+    files = {path.relative_to(wheel / "fastmon").as_posix() for path in (wheel / "fastmon").rglob("*")}
+    assert {f"{name.partition('.')[0]}.pyi" for name in files if name.endswith(".so")} == STUBS
+    assert {*STUBS, "py.typed"} <= files
     assert [name for name in files if name.endswith((".c", ".pyx", ".pxd", ".h"))] == []
 
 

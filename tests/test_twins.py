@@ -11,6 +11,7 @@ import pytest
 import test_decode_payload as payload_catalogue
 import test_decode_reference as catalogue
 import test_decode_reference_ip as ip_catalogue
+from engines import native_decode
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -18,7 +19,6 @@ from snapshot_checks import assert_conserved, rows
 from strategies import LINKS, WIRE_LENGTHS, arbitrary_frames, damaged_frames, deep_frames, whole_frames
 
 from fastmon import decode as reference_decode
-from fastmon._accounting import decode as native_decode
 from fastmon.accounting import make_accountant
 from fastmon.decode import SUPPORTED_LINK_TYPES, decode
 from fastmon.decode.walk import Cursor, Rule, RuleFunction, Step

@@ -1,34 +1,57 @@
-"""What an accountant is: the typed face of the native one and of its pure-Python twin.
+"""What an accountant is; the native one, whose arrays become snapshots here; the choice between it and its pure-Python twin.
 
 What it does not do: read clocks, open sources, print.
 """
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from fastmon import _accounting
+from fastmon.bounds import MAX_CONVERSATIONS, MAX_HOSTS, check_choice, check_range
+from fastmon.model.addresses import parse_network
+from fastmon.model.conversations import (
+    APP_DTYPE,
+    APP_TOTAL_DTYPE,
+    CONVERSATION_DTYPE,
+    ENDED_REASONS,
+    ConversationCounts,
+    Payload,
+)
+from fastmon.model.frames import UNDECODED, FrameStatus
+from fastmon.model.packets import PACKET_DTYPE
+from fastmon.model.snapshot import HOST_DTYPE, Count, Counters, LimitCrossing, Overflow, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
     from typing_extensions import Self
 
     from fastmon.capture import Capture
-    from fastmon.model.conversations import AppTables, Payload
+    from fastmon.model.conversations import AppTables
     from fastmon.model.frames import Frame
-    from fastmon.model.snapshot import Interval, LimitCrossing, Snapshot
+    from fastmon.model.snapshot import Interval
 
-__all__ = ["Accountant", "make_accountant"]
+__all__ = ["Accountant", "NativeAccountant", "make_accountant"]
+
+ENGINES = ("native", "reference")
+MAX_LIMIT_BYTES = (1 << 63) - 1
+MAX_SEED = (1 << 64) - 1
 
 
 class Accountant(Protocol):
-    """Adds up frames per host and, if asked to, conversation. One owner drains, rotates and clears it.
+    """Adds up frames per host and, if asked to, per conversation. One owner drains, rotates and clears it.
 
-    No method is safe in two threads at once.
+    The native one refuses a call while another call is in it, from another thread or from a callback: RuntimeError. The times
+    and `packets_dropped` can be read at any time.
 
     payload_allowance: payloads that may still be put into the ring for a classifier. 0 at first: nobody looks at them.
-    pauses: let `drain` return early while the ring is nearly full, instead of letting payloads pass by.
+    pauses: let `drain` return early while the ring is nearly full, instead of skipping payloads.
     """
 
     payload_allowance: int
@@ -46,34 +69,38 @@ class Accountant(Protocol):
 
     @property
     def newest_ts_ns(self) -> int | None:
-        """The greatest timestamp since `begin_phase`; None at a phase's begin."""
+        """The greatest timestamp of the frames since the last `begin_phase`; None before the first.
+
+        Frames that were merged count, too.
+        """
         ...
 
     def begin_phase(self) -> None:
-        """Forget the newest timestamp."""
-        ...
-
-    def totals(self, interval: Interval) -> Snapshot:
-        """Copy all rows."""
+        """Begin a new phase of the frames' clock, which may have been set: `newest_ts_ns` is None again."""
         ...
 
     def drain(self, source: Capture, max_frames: int, until_ns: int | None = None, max_backstep_ns: int | None = None) -> int:
         """Account up to `max_frames` frames of `source`; return the number accounted.
 
-        Stops early, before the frame, at the first frame whose timestamp is >= `until_ns` (replay: `source.next_ts_ns`
-        then tells its time), and at the end of what can be read now (live: nothing more is buffered; replay: `source.exhausted`
-        is then true); also while fewer than 64 slots of the ring are free, if `pauses` is set and payloads are allowed.
+        Stops early, before a frame, at the first one whose timestamp is `until_ns` or later, and at the first one that is more
+        than `max_backstep_ns` older than `newest_ts_ns`, which each frame may move. `source.next_ts_ns` is that frame's time.
+
+        Also stops at the end of what can be read now (live: nothing more is buffered; replay: `source.exhausted` is then true),
+        and while fewer than 64 slots of the ring are free, if `pauses` is set and payloads are allowed.
 
         Raises CaptureError if reading failed; frames read before stay accounted.
         """
         ...
 
     def account(self, frame: Frame) -> None:
-        """Decode and account one frame (the way of frames that come from elsewhere)."""
+        """Decode and account one frame that comes from elsewhere. Raises OverflowError for a number out of range."""
         ...
 
     def merge(self, other: Self) -> None:
-        """Add what `other` accounted since its last rotation to this accountant's, and rotate `other` without a snapshot."""
+        """Add what `other` accounted since its last rotation to this accountant's, and rotate `other` without a snapshot.
+
+        Raises ValueError if `other` is this accountant, or if only one of them accounts conversations.
+        """
         ...
 
     def rotate(self, interval: Interval) -> Snapshot:
@@ -87,6 +114,13 @@ class Accountant(Protocol):
         """Rotate for the last time: return the last interval's snapshot and the summary of the whole run.
 
         The accountant hands its memory over to the snapshots instead of copying it, and cannot be used afterwards.
+        """
+        ...
+
+    def totals(self, interval: Interval) -> Snapshot:
+        """Return the rows of all hosts since the start, idle ones included, as a summary. Nothing is closed and nothing changes.
+
+        It has no applications, and no conversations (None).
         """
         ...
 
@@ -130,6 +164,120 @@ class Accountant(Protocol):
         ...
 
 
+class NativeAccountant(_accounting.Accountant):
+    """The native `Accountant`: makes snapshots and other values of the extension's arrays; made by `make_accountant`."""
+
+    def rotate(self, interval: Interval) -> Snapshot:
+        """See `Accountant`."""
+        return self.rotate_as(interval.end_ns - 1, lambda columns: _interval_snapshot(interval, columns))
+
+    def finish(self, interval: Interval, whole: Interval) -> tuple[Snapshot, Snapshot]:
+        """See `Accountant`."""
+
+        def make(last: dict[str, Any] | None, all_: dict[str, Any]) -> tuple[Snapshot, Snapshot]:
+            summary = _whole_snapshot(whole, all_)
+            if last is None:
+                return replace(summary, interval=interval, is_summary=False), summary
+            return _interval_snapshot(interval, last), summary
+
+        return self.finish_as(make)
+
+    def totals(self, interval: Interval) -> Snapshot:
+        """See `Accountant`."""
+        return self.totals_as(lambda columns: _whole_snapshot(interval, columns))
+
+    def take_limit_crossings(self) -> list[LimitCrossing]:
+        """See `Accountant`."""
+        return self.take_crossings_as(LimitCrossing)
+
+    def take_payloads(self) -> list[Payload]:
+        """See `Accountant`."""
+        return self.take_payloads_as(Payload)
+
+    def take_packets(self) -> NDArray[np.void]:
+        """See `Accountant`."""
+        return self.take_packets_as(PACKET_DTYPE)
+
+    def take_conversations(self) -> NDArray[np.void]:
+        """See `Accountant`."""
+        return self.take_conversations_as(CONVERSATION_DTYPE)
+
+
+def _interval_snapshot(interval: Interval, columns: dict[str, Any]) -> Snapshot:
+    totals = columns["totals"]
+    return _checked(Snapshot(interval, **_common(columns), total_bytes_in=totals[0], total_bytes_out=totals[1]))
+
+
+def _whole_snapshot(interval: Interval, columns: dict[str, Any]) -> Snapshot:
+    common = _common(columns)
+    hosts = common["hosts"]
+    whole = Snapshot(interval, **common, total_bytes_in=hosts["bytes_in"], total_bytes_out=hosts["bytes_out"], is_summary=True)
+    return _checked(whole)
+
+
+def _common(columns: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields that the columns of an interval and of the whole are alike made of."""
+    local, flagged = columns["marks"].view(np.bool_)
+    fields = {
+        "counters": _counters(columns["statuses"].tolist(), columns["overflow"]),
+        "hosts": columns["hosts"].view(HOST_DTYPE),
+        "local": local,
+        "flagged": flagged,
+        "macs": columns["macs"],
+    }
+    if columns.get("conversations") is not None:
+        opened, ended, running, n_skipped = columns["conversations"]
+        ended_by_reason = dict(zip(ENDED_REASONS, ended, strict=True))
+        fields |= {
+            "apps": _app_rows(columns["apps"]),
+            "app_totals": _app_totals(columns["app_totals"]),
+            "conversations": ConversationCounts(opened, ended_by_reason, running, n_skipped),
+        }
+    return fields
+
+
+def _counters(statuses: list[tuple[int, int]], overflow: tuple[int, int, int, int]) -> Counters:
+    counts = [Count(*pair) for pair in statuses]
+    return Counters(
+        frames=sum(counts, Count()),
+        ip=counts[FrameStatus.IP],
+        non_ip=counts[FrameStatus.NON_IP],
+        undecoded={status.name.lower(): counts[status] for status in UNDECODED},
+        overflow=Overflow(*overflow),
+    )
+
+
+def _app_rows(rows: NDArray[np.uint8]) -> NDArray[np.void]:
+    apps = rows.view(APP_DTYPE)
+    return apps[np.argsort(apps["host"].astype(np.uint64) << np.uint64(8) | apps["app"])]
+
+
+def _app_totals(totals: NDArray[np.uint64]) -> NDArray[np.void]:
+    numbers = np.flatnonzero(totals[:, 0])
+    rows = np.zeros(len(numbers), APP_TOTAL_DTYPE)
+    rows["app"], rows["frames"], rows["bytes"] = numbers, totals[numbers, 0], totals[numbers, 1]
+    return rows
+
+
+def _checked(snapshot: Snapshot) -> Snapshot:
+    """Return a snapshot whose arrays cannot be changed; in the debug build, check its sums."""
+    for array in (
+        snapshot.hosts,
+        snapshot.total_bytes_in,
+        snapshot.total_bytes_out,
+        snapshot.local,
+        snapshot.flagged,
+        snapshot.apps,
+        snapshot.app_totals,
+        snapshot.macs,
+    ):
+        if array is not None:
+            array.flags.writeable = False
+    if _accounting.DEBUG:
+        snapshot.check_conservation()
+    return snapshot
+
+
 def make_accountant(
     engine: str = "native",
     *,
@@ -155,25 +303,40 @@ def make_accountant(
     applications: what conversations' protocols and ports say of their applications.
     keep_conversations: keep those that have ended for `take_conversations`.
     packet_log: keep a record of each frame for `take_packets`.
+
+    Raises ConfigError for an argument out of its range.
     """
-    options: dict[str, Any] = {
-        "inner": inner,
-        "max_hosts": max_hosts,
-        "limit_bytes": limit_bytes,
-        "local_networks": local_networks,
-    }
-    if max_conversations:
-        options |= {
-            "max_conversations": max_conversations,
-            "applications": applications,
-            "keep_conversations": keep_conversations,
-        }
-    if packet_log:
-        options["packet_log"] = True
+    check_choice("engine", engine, ENGINES)
+    check_range("max_hosts", max_hosts, *MAX_HOSTS)
+    check_range("limit_bytes", limit_bytes, 0, MAX_LIMIT_BYTES)
+    check_range("max_conversations", max_conversations, *MAX_CONVERSATIONS)
+    check_range("seed", seed, 0, MAX_SEED)
     if engine == "reference":
         from fastmon.reference import ReferenceAccountant
 
-        return ReferenceAccountant(**options)
-    from fastmon._accounting import Accountant as NativeAccountant
+        return ReferenceAccountant(
+            inner=inner,
+            max_hosts=max_hosts,
+            limit_bytes=limit_bytes,
+            local_networks=local_networks,
+            max_conversations=max_conversations,
+            applications=applications,
+            keep_conversations=keep_conversations,
+            packet_log=packet_log,
+        )
+    return NativeAccountant(
+        seed=int.from_bytes(os.urandom(8), "little") if seed is None else seed,
+        inner=inner,
+        max_hosts=max_hosts,
+        limit_bytes=limit_bytes,
+        networks=[_prefix_and_mask(text) for text in local_networks],
+        max_conversations=max_conversations,
+        app_tables=None if applications is None else (applications.protocols, applications.tcp_ports, applications.udp_ports),
+        keep_conversations=keep_conversations,
+        packet_log=packet_log,
+    )
 
-    return NativeAccountant(**options, seed=seed)
+
+def _prefix_and_mask(text: str) -> tuple[bytes, bytes]:
+    network = parse_network(text)
+    return network.prefix, ((1 << 128) - (1 << (128 - network.length))).to_bytes(16, "big")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
+from engines import native_decode
 from host_model import HostModel
 from replays import assert_same, finish, traffic
 
-from fastmon._accounting import decode as native_decode
 from fastmon.accounting import make_accountant
 from fastmon.capture import open_offline
 from fastmon.decode import decode

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fastmon._accounting import decode
+from engines import native_decode as decode
+
 from fastmon.capture.linktypes import LINK_TYPES, describe, is_supported
 from fastmon.decode import SUPPORTED_LINK_TYPES
 from fastmon.model.frames import FrameStatus
@@ -23,7 +24,7 @@ def test_numbers_beyond_every_table_are_unsupported() -> None:
 
 
 def test_names_are_those_of_files() -> None:
-    """libpcap's functions take DLT_ numbers, of which a few are others."""
+    """Libpcap's functions take DLT_ numbers, of which a few are others."""
     assert [describe(number) for number in (1, 100, 101, 12, 65535)] == [
         "EN10MB (1)",
         "ATM_RFC1483 (100)",

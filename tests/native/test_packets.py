@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from packet_records import Row, expected_row, rows_of, time_text
 from strategies import damaged_frames
 
-from fastmon._accounting import format_addresses, format_packets
 from fastmon.accounting import make_accountant
 from fastmon.capture import open_offline
 from fastmon.model.frames import Frame, FrameStatus
 from fastmon.model.packets import MAX_RECORDS, PACKET_DTYPE
+from fastmon.native.packet_text import format_addresses, format_packets
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,11 +15,11 @@ import pytest
 from replays import replay
 from waiting import wait_until
 
-from fastmon._accounting import SavefileReader
 from fastmon.accounting import make_accountant
 from fastmon.capture import open_offline
 from fastmon.errors import CaptureError, TruncatedCaptureError
 from fastmon.model.frames import Frame
+from fastmon.native.readers import SavefileReader
 
 from .reading import FRAMES, PACKET, T0, read_file
 
@@ -82,10 +82,22 @@ class TestNoCapture:
         os.seteuid(user)
 
     def test_read_error(self, tmp_path: Path) -> None:
-        fd = os.open(tmp_path / "x", os.O_WRONLY | os.O_CREAT)
-        with pytest.raises(CaptureError, match=r"^x: Bad file descriptor$"):
+        fd = os.open(tmp_path, os.O_RDONLY)
+        with pytest.raises(CaptureError, match=r"^x: Is a directory$"):
             SavefileReader(fd, "x").open()
         os.close(fd)
+
+    def test_descriptor_that_is_not_open_for_reading(self, tmp_path: Path) -> None:
+        """Once a reader waited for it for ever."""
+        fd = os.open(tmp_path / "x", os.O_WRONLY | os.O_CREAT)
+        source, target = os.pipe()
+        os.close(source)
+        closed = source
+        for wrong in (fd, target, closed, -1, 1 << 30):
+            with pytest.raises(CaptureError, match=f"^x: descriptor {wrong} is not open for reading$"):
+                SavefileReader(wrong, "x")
+        os.close(fd)
+        os.close(target)
 
     def test_closed_standard_input(self) -> None:
         kept = os.dup(0)

@@ -20,11 +20,11 @@ from .reading import T0
 
 SCRIPT = """
 import json, os, sys
-from fastmon._accounting import SavefileReader
+from fastmon.native.readers import SavefileReader
 from fastmon.accounting import make_accountant
 from fastmon.errors import CaptureError
 
-reader = SavefileReader(os.open(sys.argv[1], os.O_RDONLY), "x", way=sys.argv[2] or None)
+reader = SavefileReader(os.open(sys.argv[1], os.O_RDONLY), "x", method=sys.argv[2] or None)
 error = ""
 try:
     reader.open()
@@ -57,11 +57,11 @@ def capture(tmp_path: Path) -> Path:
     return tmp_path / "x.pcap"
 
 
-def replay(library: Path, capture: Path, way: str, **variables: object) -> dict[str, Any]:
+def replay(library: Path, capture: Path, method: str, **variables: object) -> dict[str, Any]:
     preload = ":".join(filter(None, [os.environ.get("LD_PRELOAD"), str(library)]))
     environment = os.environ | {"LD_PRELOAD": preload, "TARGET": str(capture.resolve())}
     environment |= {name: str(value) for name, value in variables.items()}
-    command = [sys.executable, "-c", SCRIPT, str(capture), way]
+    command = [sys.executable, "-c", SCRIPT, str(capture), method]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     result: dict[str, Any] = json.loads(done.stdout)
     return result

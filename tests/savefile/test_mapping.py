@@ -19,10 +19,10 @@ from replays import finish
 from snapshot_checks import rows
 
 from fastmon import _accounting
-from fastmon._accounting import SavefileReader
 from fastmon.accounting import make_accountant
 from fastmon.errors import CaptureError, TruncatedCaptureError
 from fastmon.model.frames import Frame
+from fastmon.native.readers import SavefileReader
 
 from .reading import T0, pcapng_file
 
@@ -38,7 +38,7 @@ MIB = 1 << 20
 STRIDE = 2 * MIB
 WINDOW = 16 * STRIDE
 ALL = 1 << 40
-MAPPED = ("mapping", "scouting")
+MAPPED = ("mapping", "prefetching")
 WAS_CUT = "x: the file was cut while it was read, after {} records"
 
 
@@ -83,22 +83,24 @@ class Result(NamedTuple):
 
 
 @contextmanager
-def reading(path: Path, *, way: str | None = "mapping", filter: str | None = None, at: int = 0) -> Iterator[SavefileReader]:
+def reading(path: Path, *, method: str | None = "mapping", filter: str | None = None, at: int = 0) -> Iterator[SavefileReader]:
     """Open a file, from a position on."""
     fd = os.open(path, os.O_RDONLY)
     try:
         os.lseek(fd, at, os.SEEK_SET)
-        reader = SavefileReader(fd, "x", way=way, filter=filter)
+        reader = SavefileReader(fd, "x", method=method, filter=filter)
         reader.open()
         yield reader
     finally:
         os.close(fd)
 
 
-def account(path: Path, *, max_frames: int = ALL, way: str | None = "mapping", filter: str | None = None, at: int = 0) -> Result:
+def account(
+    path: Path, *, max_frames: int = ALL, method: str | None = "mapping", filter: str | None = None, at: int = 0
+) -> Result:
     """Account a whole file, looking at the next frame's time before each call."""
     target, error = make_accountant(), None
-    with reading(path, way=way, filter=filter, at=at) as reader:
+    with reading(path, method=method, filter=filter, at=at) as reader:
         try:
             while not reader.exhausted:
                 assert (reader.next_ts_ns is None) == reader.exhausted
@@ -130,31 +132,31 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "x"
 
 
-@pytest.mark.parametrize("way", MAPPED)
+@pytest.mark.parametrize("method", MAPPED)
 class TestSameAsRead:
     @pytest.mark.parametrize("nanoseconds", [False, True])
     @pytest.mark.parametrize("max_frames", [100, 500, 4001, ALL])
-    def test_frames_of_all_sizes(self, tmp_path: Path, max_frames: int, nanoseconds: bool, way: str) -> None:
+    def test_frames_of_all_sizes(self, tmp_path: Path, max_frames: int, nanoseconds: bool, method: str) -> None:
         (tmp_path / "x").write_bytes(records(FRAMES, nanoseconds=nanoseconds))
-        mapped = account(tmp_path / "x", max_frames=max_frames, way=way)
-        assert_same(mapped, account(tmp_path / "x", way="reading"))
+        mapped = account(tmp_path / "x", max_frames=max_frames, method=method)
+        assert_same(mapped, account(tmp_path / "x", method="reading"))
         assert mapped.summary.counters.ip.frames == len(FRAMES)
         assert mapped.n_mapped > (len(FRAMES) // 2 if max_frames > 4000 else 0)
 
-    def test_conversations(self, tmp_path: Path, way: str) -> None:
+    def test_conversations(self, tmp_path: Path, method: str) -> None:
         udp = [
             Frame(T0 + n, 900, 1, b.ethernet(b.IPV4, b.ipv4(f"10.0.{n % 7}.1", "192.0.2.1", b.udp(n % 300, 53, bytes(n % 900)))))
             for n in range(9000)
         ]
         (tmp_path / "x").write_bytes(records(udp))
         found = []
-        for taken in (way, "reading"):
+        for taken in (method, "reading"):
             target = make_accountant(max_conversations=5000, keep_conversations=True, seed=1)
             target.payload_allowance = 1000
-            with reading(tmp_path / "x", way=taken) as reader:
+            with reading(tmp_path / "x", method=taken) as reader:
                 while not reader.exhausted:
                     drain(target, reader, 4000)
-                assert (reader.n_mapped > 0) == (taken == way)
+                assert (reader.n_mapped > 0) == (taken == method)
             payloads = target.take_payloads()
             summary = finish(target)
             assert summary.macs is not None
@@ -163,42 +165,42 @@ class TestSameAsRead:
         assert found[0] == found[1]
         assert any(found[0][0])
 
-    def test_every_alignment_at_a_strides_end(self, tmp_path: Path, way: str) -> None:
+    def test_every_alignment_at_a_strides_end(self, tmp_path: Path, method: str) -> None:
         for shift in range(50):
             file = records([frame(1, shift), *SMALL[:9000]])
             (tmp_path / "x").write_bytes(file)
-            assert_same(mapped := account(tmp_path / "x", way=way), account(tmp_path / "x", way="reading"))
+            assert_same(mapped := account(tmp_path / "x", method=method), account(tmp_path / "x", method="reading"))
             assert mapped.n_mapped > 0
 
-    def test_alignments_at_a_windows_end(self, tmp_path: Path, way: str) -> None:
+    def test_alignments_at_a_windows_end(self, tmp_path: Path, method: str) -> None:
         """Of a record's header, of a record, and of the header behind it; and of a file that ends there."""
         filler = [frame(number, 262_000) for number in range(WINDOW // 262_100)]
         n_left = WINDOW - len(records(filler))
         for shift in range(-50, 50, 7):
             around = [frame(1, n_left - 50 + shift), *SMALL[:100], frame(2, 200_000)]
             (tmp_path / "x").write_bytes(file := records([*filler, *around]))
-            assert_same(mapped := account(tmp_path / "x", way=way), account(tmp_path / "x", way="reading"))
+            assert_same(mapped := account(tmp_path / "x", method=method), account(tmp_path / "x", method="reading"))
             assert mapped.n_mapped > len(filler)
             for end in (WINDOW, WINDOW + 16, WINDOW + 70_000):
                 (tmp_path / "x").write_bytes(file[:end])
-                assert_same(account(tmp_path / "x", way=way), account(tmp_path / "x", way="reading"))
+                assert_same(account(tmp_path / "x", method=method), account(tmp_path / "x", method="reading"))
 
-    def test_cut_and_damaged_files(self, path: Path, way: str) -> None:
+    def test_cut_and_damaged_files(self, path: Path, method: str) -> None:
         for end in (len(FILE) - 1, STRIDE, STRIDE + 1, STRIDE + 100_000, STRIDE + 100_007):
             path.write_bytes(FILE[:end])
-            assert_same(account(path, way=way), account(path, way="reading"))
+            assert_same(account(path, method=method), account(path, method="reading"))
         path.write_bytes(FILE[: STRIDE + 50_000] + b"\xff" * 5000 + FILE[STRIDE + 50_000 :])
-        assert_same(mapped := account(path, way=way), account(path, way="reading"))
+        assert_same(mapped := account(path, method=method), account(path, method="reading"))
         assert mapped.error is not None
 
-    def test_records_of_zeros_are_records(self, tmp_path: Path, way: str) -> None:
+    def test_records_of_zeros_are_records(self, tmp_path: Path, method: str) -> None:
         file = records(SMALL[:5000]) + bytes(16 * 3) + records(SMALL[5000:])[24:] + bytes(16)
         (tmp_path / "x").write_bytes(file)
-        assert_same(mapped := account(tmp_path / "x", way=way), account(tmp_path / "x", way="reading"))
+        assert_same(mapped := account(tmp_path / "x", method=method), account(tmp_path / "x", method="reading"))
         assert mapped.summary.counters.undecoded["truncated"].frames == 4
 
     @pytest.mark.parametrize("start", [0, T0])
-    def test_payloads_that_look_like_records(self, tmp_path: Path, start: int, way: str) -> None:
+    def test_payloads_that_look_like_records(self, tmp_path: Path, start: int, method: str) -> None:
         generator = random.Random(3)
         frames = []
         for number in range(6000):
@@ -209,41 +211,41 @@ class TestSameAsRead:
             data = b.ethernet(b.IPV4, b.ipv4(f"10.0.{number % 251}.1", "192.0.2.1", bytes(number % 16) + fake))
             frames.append(Frame(ts_ns, len(data) + number, 1, data))
         (tmp_path / "x").write_bytes(records(frames))
-        assert_same(mapped := account(tmp_path / "x", way=way), account(tmp_path / "x", way="reading"))
+        assert_same(mapped := account(tmp_path / "x", method=method), account(tmp_path / "x", method="reading"))
         assert mapped.summary.counters.ip.frames == len(frames)
         assert mapped.n_mapped > 0
 
-    def test_until_a_time(self, path: Path, way: str) -> None:
+    def test_until_a_time(self, path: Path, method: str) -> None:
         target = make_accountant()
-        with reading(path, way=way) as reader:
+        with reading(path, method=method) as reader:
             for until in range(0, len(SMALL), 1777):
                 drain(target, reader, ALL, T0 + until * 1000)
                 assert reader.n_records == until
                 assert reader.next_ts_ns == T0 + until * 1000
             assert reader.n_mapped > 0
 
-    def test_frames_read_singly_between(self, path: Path, way: str) -> None:
+    def test_frames_read_singly_between(self, path: Path, method: str) -> None:
         target = make_accountant()
-        with reading(path, way=way) as reader:
+        with reading(path, method=method) as reader:
             for at in range(0, len(SMALL), 4000):
-                assert reader.read(2) == SMALL[at : at + 2]
+                assert [Frame(*fields) for fields in reader.read(2)] == SMALL[at : at + 2]
                 assert drain(target, reader, 3998) == 3998
             assert reader.read(1) == []
             assert reader.n_input_bytes == len(FILE)
             assert reader.n_mapped > 0
 
-    def test_file_from_the_middle_on(self, tmp_path: Path, way: str) -> None:
+    def test_file_from_the_middle_on(self, tmp_path: Path, method: str) -> None:
         (tmp_path / "x").write_bytes(bytes(12_345) + FILE)
-        mapped = account(tmp_path / "x", at=12_345, way=way)
+        mapped = account(tmp_path / "x", at=12_345, method=method)
         assert mapped.summary.counters.ip.frames == len(SMALL)
         assert mapped.n_mapped > 0
 
-    def test_what_is_not_mapped(self, tmp_path: Path, way: str) -> None:
+    def test_what_is_not_mapped(self, tmp_path: Path, method: str) -> None:
         for file in (pcapng_file(SMALL), records(SMALL, byte_order=">")):
             (tmp_path / "x").write_bytes(file)
-            assert_same(account(tmp_path / "x", way=way), account(tmp_path / "x", way="reading"))
+            assert_same(account(tmp_path / "x", method=method), account(tmp_path / "x", method="reading"))
         (tmp_path / "x").write_bytes(FILE)
-        result = account(tmp_path / "x", filter="src 10.0.1.1", way=way)
+        result = account(tmp_path / "x", filter="src 10.0.1.1", method=method)
         assert result.summary.counters.ip.frames == 1
         assert result.n_mapped == 0
 
@@ -251,24 +253,24 @@ class TestSameAsRead:
 def test_all_ways_are_tried(path: Path) -> None:
     n_times = 5
     path.write_bytes(FILE + FILE[24:] * (n_times - 1))
-    read, target = account(path, way="reading"), make_accountant()
-    with reading(path, way=None) as reader:
+    read, target = account(path, method="reading"), make_accountant()
+    with reading(path, method=None) as reader:
         drain(target, reader, ALL)
         assert_same(Result(finish(target), times(target), None, reader.n_mapped), read)
-        assert 0 < reader.n_scouted < reader.n_mapped < n_times * len(SMALL)
+        assert 0 < reader.n_prefetched < reader.n_mapped < n_times * len(SMALL)
 
 
-@pytest.mark.parametrize("way", MAPPED)
-def test_memory_behind_the_reader_is_given_back(path: Path, way: str) -> None:
+@pytest.mark.parametrize("method", MAPPED)
+def test_memory_behind_the_reader_is_given_back(path: Path, method: str) -> None:
     path.write_bytes(FILE + FILE[24:] * (WINDOW // len(FILE)))
     script = f"""
 def peak():
     (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1]) << 10
 
-drain(8000, {way!r})
+drain(8000, {method!r})
 before = peak()
-drain(1 << 40, {way!r})
+drain(1 << 40, {method!r})
 print(peak() - before)
 """
     grown = int(run(script, path).stdout)
@@ -280,11 +282,11 @@ def test_proc_file_has_no_size() -> None:
         account("/proc/self/maps")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("way", MAPPED)
-def test_file_that_grows(tmp_path: Path, way: str) -> None:
+@pytest.mark.parametrize("method", MAPPED)
+def test_file_that_grows(tmp_path: Path, method: str) -> None:
     target, end = make_accountant(), len(FILE) // 2
     (tmp_path / "x").write_bytes(FILE[:end])
-    with reading(tmp_path / "x", way=way) as reader, (tmp_path / "x").open("ab") as file:
+    with reading(tmp_path / "x", method=method) as reader, (tmp_path / "x").open("ab") as file:
         drain(target, reader, 5000)
         while end < len(FILE):
             file.write(FILE[end : end + 1_000_003])
@@ -300,7 +302,7 @@ def test_file_that_grows(tmp_path: Path, way: str) -> None:
 def assert_first(target: Accountant, n_frames: int, whole: Path) -> None:
     """Check that exactly the first frames of a file are accounted."""
     other = make_accountant()
-    with reading(whole, way="reading") as reader:
+    with reading(whole, method="reading") as reader:
         assert drain(other, reader, n_frames) == n_frames
     assert times(target) == times(other)
     summary, expected = finish(target), finish(other)
@@ -324,36 +326,36 @@ def take_payloads(reader: SavefileReader, payloads: list[Payload]) -> None:
         payloads += target.take_payloads()
 
 
-@pytest.mark.parametrize("way", MAPPED)
+@pytest.mark.parametrize("method", MAPPED)
 class TestShrinking:
     @pytest.mark.parametrize("end", [0, 100, 4096 * 30, MIB, MIB + 4096])
-    def test_between_two_drains_to_before_the_position(self, path: Path, end: int, way: str) -> None:
+    def test_between_two_drains_to_before_the_position(self, path: Path, end: int, method: str) -> None:
         target = make_accountant()
-        with reading(path, way=way) as reader:
+        with reading(path, method=method) as reader:
             drain(target, reader, 6000)
             os.truncate(path, end)
             with pytest.raises(TruncatedCaptureError, match=WAS_CUT.format(6000)):
                 drain(target, reader, ALL)
         assert finish(target).counters.ip.frames == 6000
 
-    def test_between_two_drains_to_behind_the_position(self, path: Path, way: str) -> None:
+    def test_between_two_drains_to_behind_the_position(self, path: Path, method: str) -> None:
         shutil.copy(path, whole := path.with_name("whole"))
         for end in range(STRIDE + 1000, STRIDE + 8000, 379):
             shutil.copy(whole, path)
             target = make_accountant()
-            with reading(path, way=way) as reader:
+            with reading(path, method=method) as reader:
                 drain(target, reader, 3000)
                 os.truncate(path, end)
                 with pytest.raises(TruncatedCaptureError, match="the file was cut while it was read"):
                     drain(target, reader, ALL)
                 assert_first(target, reader.n_records, whole)
 
-    def test_while_it_is_drained(self, path: Path, way: str) -> None:
+    def test_while_it_is_drained(self, path: Path, method: str) -> None:
         """Until that happened in the middle several times; each time the first frames are accounted, and nothing else."""
         shutil.copy(path, whole := path.with_name("whole"))
         generator, n_caught = random.Random(1), 0
         # so that a pause of up to so long ends within the next one
-        longest_s = min(self.duration_s(path, way, drain_whole) for _ in range(5))
+        longest_s = min(self.duration_s(path, method, drain_whole) for _ in range(5))
         for _ in range(1000):
             if n_caught == 5:
                 break
@@ -363,7 +365,7 @@ class TestShrinking:
             pause_s = generator.random() * longest_s
             cutter = threading.Thread(target=self.cut_later, args=(path, end, go, pause_s))
             cutter.start()
-            with reading(path, way=way) as reader:
+            with reading(path, method=method) as reader:
                 go.set()
                 try:
                     while not reader.exhausted:
@@ -377,13 +379,13 @@ class TestShrinking:
                 assert_first(target, reader.n_records, whole)
         assert n_caught, "no drain was ever disturbed"
 
-    def test_payloads_while_it_is_drained(self, tmp_path: Path, way: str) -> None:
+    def test_payloads_while_it_is_drained(self, tmp_path: Path, method: str) -> None:
         """As above, by whole pages: what is offered to the classifier are the file's bytes, not the zeros in their place."""
         path, whole = tmp_path / "x", tmp_path / "whole"
         shouts = [Frame(T0 + n * 1000, 900, 1, shout(n)) for n in range(16_000)]
         whole.write_bytes(records(shouts))
         generator, n_caught = random.Random(2), 0
-        longest_s = min(self.duration_s(whole, way, lambda reader: take_payloads(reader, [])) for _ in range(5))
+        longest_s = min(self.duration_s(whole, method, lambda reader: take_payloads(reader, [])) for _ in range(5))
         for _ in range(1000):
             if n_caught == 5:
                 break
@@ -393,7 +395,7 @@ class TestShrinking:
             cutter = threading.Thread(target=self.cut_later, args=(path, end, go, generator.random() * longest_s))
             cutter.start()
             payloads: list[Payload] = []
-            with reading(path, way=way) as reader:
+            with reading(path, method=method) as reader:
                 go.set()
                 try:
                     take_payloads(reader, payloads)
@@ -407,8 +409,8 @@ class TestShrinking:
         assert n_caught, "no drain was ever disturbed"
 
     @staticmethod
-    def duration_s(path: Path, way: str, take: Callable[[SavefileReader], None]) -> float:
-        with reading(path, way=way) as reader:
+    def duration_s(path: Path, method: str, take: Callable[[SavefileReader], None]) -> float:
+        with reading(path, method=method) as reader:
             began = time.monotonic()
             take(reader)
             return time.monotonic() - began
@@ -419,12 +421,12 @@ class TestShrinking:
         time.sleep(pause_s)
         os.truncate(path, end)
 
-    def test_by_several_threads_at_once(self, path: Path, way: str) -> None:
+    def test_by_several_threads_at_once(self, path: Path, method: str) -> None:
         shutil.copy(path, whole := path.with_name("whole"))
         for _ in range(10):
             shutil.copy(whole, path)
             results: list[tuple[Accountant, int]] = []
-            threads = [threading.Thread(target=self.drain_all, args=(path, results, way)) for _ in range(4)]
+            threads = [threading.Thread(target=self.drain_all, args=(path, results, method)) for _ in range(4)]
             for thread in threads:
                 thread.start()
             time.sleep(0.001)
@@ -436,9 +438,9 @@ class TestShrinking:
                 assert_first(target, n_records, whole)
 
     @staticmethod
-    def drain_all(path: Path, results: list[tuple[Accountant, int]], way: str) -> None:
+    def drain_all(path: Path, results: list[tuple[Accountant, int]], method: str) -> None:
         target = make_accountant()
-        with reading(path, way=way) as reader:
+        with reading(path, method=method) as reader:
             try:
                 while not reader.exhausted:
                     drain(target, reader, 5000)
@@ -450,7 +452,7 @@ class TestShrinking:
 SCRIPT = """
 import faulthandler, mmap, os, signal, sys
 from pathlib import Path
-from fastmon._accounting import SavefileReader
+from fastmon.native.readers import SavefileReader
 from fastmon.accounting import make_accountant
 
 SIGBUS_BIT = 1 << signal.SIGBUS - 1
@@ -459,9 +461,9 @@ def is_caught():
     (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("SigCgt:"))
     return bool(int(line.split()[1], 16) & SIGBUS_BIT)
 
-def drain(max_frames=1 << 40, way="mapping"):
+def drain(max_frames=1 << 40, method="mapping"):
     fd = os.open(sys.argv[1], os.O_RDONLY)
-    reader = SavefileReader(fd, "x", way=way)
+    reader = SavefileReader(fd, "x", method=method)
     make_accountant().drain(reader, max_frames)
     assert reader.n_mapped
 

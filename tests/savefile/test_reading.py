@@ -218,9 +218,9 @@ class TestClosed:
         source = open_offline(str(tmp_path / "x"))
         source.close()
         source.close()
-        with pytest.raises(ClosedCaptureError, match="read on a closed capture"):
+        with pytest.raises(ClosedCaptureError, match="the capture is closed"):
             source.read(1)
-        with pytest.raises(ClosedCaptureError, match="drain on a closed capture"):
+        with pytest.raises(ClosedCaptureError, match="the capture is closed"):
             make_accountant().drain(source, 1)
         assert source.next_ts_ns is None
         assert source.exhausted

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from fastmon._accounting import LiveReader, SavefileReader
     from fastmon.model.frames import Frame
     from fastmon.model.snapshot import Dropped
+    from fastmon.native.readers import Reader
 
 __all__ = ["Capture", "Closing", "check_filter"]
 
@@ -35,7 +35,7 @@ class Capture(Protocol):
         ...
 
     @property
-    def reader(self) -> LiveReader | SavefileReader:
+    def reader(self) -> Reader:
         """What an accountant drains."""
         ...
 
@@ -51,7 +51,10 @@ class Capture(Protocol):
 
     @property
     def next_ts_ns(self) -> int | None:
-        """Timestamp of the next frame of a file; None at its end, while none is there yet, and for a live source."""
+        """Timestamp of the next frame; None at a file's end, and while none is there yet.
+
+        Live: of the frame that the last drain or read had to stop before, None if there was none.
+        """
         ...
 
     def times_ahead(self, n_frames: int) -> list[int]:
@@ -68,8 +71,11 @@ class Capture(Protocol):
         """The file's size; None if it has none."""
         ...
 
-    def read(self, max_frames: int, until_ns: int | None = None) -> list[Frame]:
-        """Return up to `max_frames` frames, the slow way, stopping before the first at or after `until_ns`."""
+    def read(self, max_frames: int, until_ns: int | None = None, from_ns: int | None = None) -> list[Frame]:
+        """Return up to `max_frames` frames, the slow way.
+
+        Stops before the first frame at or after `until_ns`, and before the first one that is older than `from_ns`.
+        """
         ...
 
     def dropped(self) -> Dropped:
@@ -77,11 +83,14 @@ class Capture(Protocol):
         ...
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait until frames can be read, or for `timeout_s`; return whether they can."""
+        """Wait until frames can be read, or for `timeout_s`; return whether they can.
+
+        At once if `next_ts_ns` is known: that frame need not be waited for.
+        """
         ...
 
     def close(self) -> None:
-        """Close the source; a second call does nothing."""
+        """Close the source; a second call does nothing. Raises RuntimeError while another thread reads it."""
         ...
 
     def __enter__(self) -> Self: ...

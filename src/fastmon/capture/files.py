@@ -7,17 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastmon._accounting import SavefileReader
 from fastmon.capture import linktypes
 from fastmon.capture.base import Closing, check_filter
 from fastmon.capture.inputs import open_input
 from fastmon.errors import UnsupportedLinkTypeError
+from fastmon.model.frames import Frame
 from fastmon.model.snapshot import Dropped
+from fastmon.native.readers import SavefileReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from fastmon.model.frames import Frame
 
 __all__ = ["FileCapture", "open_offline"]
 
@@ -31,9 +30,7 @@ class FileCapture(Closing):
         self.name = "standard input" if path == "-" else path
         self._input = open_input(path, self.name, is_stopped)
         try:
-            self.reader = SavefileReader(
-                self._input.fd, self.name, stream=self._input.stream, head=self._input.head, filter=filter
-            )
+            self.reader = SavefileReader(self._input, self.name, stream=self._input.stream, head=self._input.head, filter=filter)
             self.reader.open(is_stopped)
             self._refuse_unknown()
         except BaseException:
@@ -82,12 +79,12 @@ class FileCapture(Closing):
         """The file's size; None for a pipe."""
         return self._input.size_bytes
 
-    def read(self, max_frames: int, until_ns: int | None = None) -> list[Frame]:
-        """Return up to `max_frames` frames, stopping before the first at or after `until_ns`.
+    def read(self, max_frames: int, until_ns: int | None = None, from_ns: int | None = None) -> list[Frame]:
+        """Return up to `max_frames` frames. See `Capture`.
 
         Raises CaptureError when reading failed and no frame from before is left to return.
         """
-        return self.reader.read(max_frames, until_ns)
+        return [Frame(*fields) for fields in self.reader.read(max_frames, until_ns, from_ns)]
 
     def dropped(self) -> Dropped:
         """Return no losses: what the capturing program lost is not in the file."""
@@ -98,7 +95,7 @@ class FileCapture(Closing):
         return True
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file. Raises RuntimeError while another thread reads it."""
         self.reader.close()
         self._input.close()
 

@@ -1,6 +1,6 @@
 """Files, pipes and compressed files as one thing to read capture data from.
 
-No read waits for a pipe longer than `WAIT_MS`: whoever reads wants to look at the clock, and at the person who wants to stop.
+No read waits for a pipe longer than `WAIT_MS`: the reader has to look at the clock, and whether it should stop.
 
 What it does not do: understand capture formats.
 """
@@ -12,6 +12,7 @@ import select
 import stat
 import struct
 import sys
+import weakref
 import zlib
 from typing import TYPE_CHECKING, Protocol
 
@@ -27,42 +28,47 @@ WAIT_MS = 100
 
 _MAGIC_LENGTH = 4
 _CHUNK_BYTES = 1 << 16
-"""Read and decompressed at once; what comes out together with damage is lost."""
+"""Read and decompressed at once. What comes out together with damage is lost."""
 
 
 class Input:
-    """An open input.
+    """An open input. It owns its descriptor: what is dropped without `close` is closed, too.
 
-    fd: its descriptor, or -1 if `stream` must be read instead.
-    stream: decompresses what the descriptor gives; None if it is not compressed.
-    head: the bytes already taken from an uncompressed input.
+    stream: to be read instead of the descriptor, which it decompresses; None if the input is not compressed.
+    head: the bytes already read from an uncompressed input.
     size_bytes: the file's size; None for a pipe.
     """
 
     def __init__(self, fd: int, name: str, is_stopped: Callable[[], bool]) -> None:
         self._fd = fd
-        status = os.fstat(fd)
-        if stat.S_ISDIR(status.st_mode):
-            raise CaptureError(f"{name}: is a directory")
-        self.size_bytes = status.st_size if stat.S_ISREG(status.st_mode) else None
-        self._raw = _Raw(fd, may_wait=self.size_bytes is None)
-        self.head = _read_up_to(self._raw, _MAGIC_LENGTH, name, is_stopped)
-        made = _decompressor(self.head)
-        self.stream = None if made is None else _Decompressed(self._raw, self.head, made, name)
+        self._close = weakref.finalize(self, os.close, fd)
+        try:
+            status = os.fstat(fd)
+            if stat.S_ISDIR(status.st_mode):
+                raise CaptureError(f"{name}: is a directory")
+            self.size_bytes = status.st_size if stat.S_ISREG(status.st_mode) else None
+            self._raw = _Raw(fd, may_wait=self.size_bytes is None)
+            self.head = _read_up_to(self._raw, _MAGIC_LENGTH, name, is_stopped)
+        except BaseException:
+            self.close()
+            raise
+        make = _decompressor(self.head)
+        self.stream = None if make is None else _Decompressed(self._raw, self.head, make, name)
         if self.stream is not None:
             self.head = b""
-        self.fd = fd if self.stream is None else -1
 
     @property
     def n_bytes(self) -> int:
         """Bytes of a compressed input read so far."""
         return self._raw.n_bytes
 
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return self._fd
+
     def close(self) -> None:
         """Close the descriptor; a second call does nothing."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        self._close()
 
 
 class _Raw:
@@ -108,15 +114,15 @@ class _Decompressor(Protocol):
 class _Decompressed:
     """A decompressing stream: members or frames, one after the other, perhaps with zeros behind."""
 
-    def __init__(self, raw: _Raw, head: bytes, made: Callable[[], _Decompressor], name: str) -> None:
+    def __init__(self, raw: _Raw, head: bytes, make: Callable[[], _Decompressor], name: str) -> None:
         self._raw = raw
-        self._made = made
+        self._make = make
         self._name = name
         self._pending = head
-        self._decompressor: _Decompressor | None = made()
+        self._decompressor: _Decompressor | None = make()
 
-    def readinto(self, target: memoryview) -> int | None:
-        """Return the number of bytes put into `target`, 0 at the end; None if there are none yet."""
+    def read(self, n_bytes: int) -> bytes | None:
+        """Return up to `n_bytes` bytes, b"" at the end; None if there are none yet."""
         while True:
             data: bytes | None = self._pending
             if not data and (self._decompressor is None or self._decompressor.needs_input):
@@ -130,11 +136,10 @@ class _Decompressed:
                 data = (data or b"").lstrip(b"\0")  # the padding of tapes
                 if not data:
                     continue
-                self._decompressor = self._made()
-            decompressed = self._decompress(self._decompressor, data or b"", min(len(target), _CHUNK_BYTES))
+                self._decompressor = self._make()
+            decompressed = self._decompress(self._decompressor, data or b"", min(n_bytes, _CHUNK_BYTES))
             if decompressed:
-                target[: len(decompressed)] = decompressed
-                return len(decompressed)
+                return decompressed
 
     def _decompress(self, decompressor: _Decompressor, data: bytes, max_length: int) -> bytes:
         try:
@@ -145,10 +150,10 @@ class _Decompressed:
             self._pending, self._decompressor = decompressor.unused_data, None
         return decompressed
 
-    def _end(self) -> int:
+    def _end(self) -> bytes:
         if self._decompressor is not None:
             raise TruncatedCaptureError(f"{self._name}: the compressed data end too early")
-        return 0
+        return b""
 
 
 class _Gunzip:
@@ -211,7 +216,7 @@ def _gzip_header_length(data: bytes) -> int | None:
     return length if length <= len(data) else None
 
 
-def _made_zstd() -> _Decompressor:
+def _make_zstd() -> _Decompressor:
     if sys.version_info >= (3, 14):
         from compression import zstd
     else:
@@ -222,12 +227,12 @@ def _made_zstd() -> _Decompressor:
 
 _DECOMPRESSORS: dict[bytes, Callable[[], _Decompressor]] = {
     b"\x1f\x8b": _Gunzip,
-    b"\x28\xb5\x2f\xfd": _made_zstd,
+    b"\x28\xb5\x2f\xfd": _make_zstd,
 }
 
 
 def _decompressor(head: bytes) -> Callable[[], _Decompressor] | None:
-    return next((made for magic, made in _DECOMPRESSORS.items() if head.startswith(magic)), None)
+    return next((make for magic, make in _DECOMPRESSORS.items() if head.startswith(magic)), None)
 
 
 def _read_up_to(raw: _Raw, n_bytes: int, name: str, is_stopped: Callable[[], bool]) -> bytes:
@@ -247,18 +252,13 @@ def open_input(path: str, name: str, is_stopped: Callable[[], bool] = lambda: Fa
 
     Raises CaptureError, saying `name`, or StoppedError.
     """
-    fd = -1
     try:
-        # Without waiting for whoever writes into a named pipe: that could not be stopped.
+        # Without waiting for the writer of a named pipe: nothing could stop that.
         fd = os.dup(0) if path == "-" else os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         return Input(fd, name, is_stopped)
-    except BaseException as error:
-        if fd >= 0:
-            os.close(fd)
-        if isinstance(error, (OSError, ValueError)):
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-            raise CaptureError(f"{name}: {str(reason).lower()}") from error
-        raise
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise CaptureError(f"{name}: {str(reason).lower()}") from error
 
 
 def read_file(path: str, n_bytes: int, is_stopped: Callable[[], bool] = lambda: False) -> bytes:

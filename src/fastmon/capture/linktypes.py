@@ -5,11 +5,11 @@ What it does not do: decode. Numbers are LINKTYPE_ values (https://www.tcpdump.o
 
 from __future__ import annotations
 
-from fastmon import _accounting
+from fastmon.native import decoder
 
 __all__ = ["LINK_TYPES", "describe", "is_supported"]
 
-LINK_TYPES: frozenset[int] = _accounting.LINK_TYPES
+LINK_TYPES: frozenset[int] = decoder.LINK_TYPES
 """The link types that both decoders know."""
 
 
@@ -20,5 +20,5 @@ def is_supported(link_type: int) -> bool:
 
 def describe(link_type: int) -> str:
     """Return a link type's name and number for a message, like "BLUETOOTH_HCI_H4 (187)"."""
-    name = _accounting.link_type_name(link_type)
+    name = decoder.link_type_name(link_type)
     return f"{name} ({link_type})" if name else f"unknown ({link_type})"

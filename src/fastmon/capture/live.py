@@ -1,4 +1,4 @@
-"""Live interfaces, through pypcap: it opens and configures a handle, which `_accounting` drains.
+"""Live interfaces, through pypcap: it opens and configures a handle, which a native reader drains.
 
 pypcap's traps are guarded here, and only here: it takes a file of the interface's name for the interface, fails on libpcap's
 warnings, and crashes after `close()`.
@@ -12,24 +12,24 @@ import re
 import select
 import socket
 import struct
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastmon._accounting import LiveReader
 from fastmon.bounds import BUFFER_BYTES, DIRECTIONS, FANOUT_GROUPS, SNAPLENS, check_choice, check_range
 from fastmon.capture import linktypes
 from fastmon.capture.base import Closing, check_filter
 from fastmon.errors import CaptureError, ClosedCaptureError, ConfigError, UnsupportedLinkTypeError
+from fastmon.model.frames import Frame
 from fastmon.model.snapshot import Dropped
+from fastmon.native.live_reader import LiveReader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pcap
-
-    from fastmon.model.frames import Frame
 
 __all__ = ["InterfaceInfo", "LiveCapture", "interfaces", "open_live"]
 
@@ -52,11 +52,10 @@ _SOFTNET_STAT = Path("/proc/net/softnet_stat")
 
 
 class LiveCapture(Closing):
-    """An interface; made by `open_live`. Frames are drained in non-blocking mode; `wait` waits for them."""
+    """An interface; made by `open_live`. Draining does not wait for frames; `wait` does."""
 
     is_live = True
     exhausted = False
-    next_ts_ns = None
     position_bytes = 0
     size_bytes = None
 
@@ -65,6 +64,7 @@ class LiveCapture(Closing):
         self.warnings: list[str] = []
         self.reader = LiveReader(source, interface)
         self._source: pcap.pcap | None = source
+        self._source_lock = threading.Lock()  # pypcap crashes where one thread asks it while another one closes it
         self._poll = select.poll()
         self._poll.register(source.fd, select.POLLIN)
         self._has_been_down = False
@@ -82,30 +82,38 @@ class LiveCapture(Closing):
         self.reader.start_ns = start_ns
         self._dropped_before = self._all_dropped()
 
-    def read(self, max_frames: int, until_ns: int | None = None) -> list[Frame]:  # noqa: ARG002 - an interface does not need it
-        """Return up to `max_frames` frames that are buffered; `until_ns` means nothing here."""
-        return self.reader.read(max_frames)
+    @property
+    def next_ts_ns(self) -> int | None:
+        """Timestamp of the frame that the last drain or read had to stop before; None if there was none."""
+        return self.reader.next_ts_ns
+
+    def read(self, max_frames: int, until_ns: int | None = None, from_ns: int | None = None) -> list[Frame]:
+        """Return up to `max_frames` frames that are buffered. See `Capture`."""
+        return [Frame(*fields) for fields in self.reader.read(max_frames, until_ns, from_ns)]
 
     def dropped(self) -> Dropped:
         """Return the frames lost since the interface was opened, or since `begin`; after `close`, those lost until then."""
         return self._all_dropped() - self._dropped_before
 
     def _all_dropped(self) -> Dropped:
-        if self._source is not None:
-            with suppress(OSError):  # the interface has gone: what was known last stays
-                _, kernel, interface = self._source.stats()
-                self._dropped = Dropped(
-                    self._kernel_dropped.extend(kernel),
-                    self._interface_dropped.extend(interface),
-                    _backlog_dropped() - self._backlog_before,
-                )
-        return self._dropped
+        with self._source_lock:
+            if self._source is not None:
+                with suppress(OSError):  # the interface has gone: what was known last stays
+                    _, kernel, interface = self._source.stats()
+                    self._dropped = Dropped(
+                        self._kernel_dropped.extend(kernel),
+                        self._interface_dropped.extend(interface),
+                        _backlog_dropped() - self._backlog_before,
+                    )
+            return self._dropped
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait until frames can be read, or for `timeout_s`; return whether to try it."""
+        """Wait until frames can be read, or for `timeout_s`; return whether to try it. At once if `next_ts_ns` is known."""
         if self._source is None:
             raise ClosedCaptureError(f"{self.name}: the capture is closed")
-        events = self._poll.poll(timeout_s * 1000)
+        if self.next_ts_ns is not None:
+            return True
+        events = self._poll.poll(max(timeout_s, 0) * 1000)  # below 0 it would wait for ever
         if any(event & select.POLLERR for _, event in events) and self.name in _interface_names():
             self.warnings.append(f"{self.name}: the interface went down; capture goes on when it is up again")
             self._has_been_down = True
@@ -113,12 +121,13 @@ class LiveCapture(Closing):
         return bool(events) or self._has_been_down
 
     def close(self) -> None:
-        """Close the handle; a second call does nothing."""
-        if self._source is not None:
-            self.dropped()
-            self.reader.close()
-            self._source.close()
-            self._source = None
+        """Close the handle; a second call does nothing. Raises RuntimeError while another thread reads from it."""
+        self.dropped()
+        self.reader.close()
+        with self._source_lock:
+            if self._source is not None:
+                self._source.close()
+                self._source = None
 
 
 class _Wrapping32:
@@ -229,7 +238,6 @@ def _configure(source: pcap.pcap, interface: str, filter: str | None, direction:
     if not linktypes.is_supported(source.datalink()):
         described = linktypes.describe(source.datalink())
         raise UnsupportedLinkTypeError(f"{interface}: link type {described} is not supported")
-    source.setnonblock(True)
     try:
         # An empty one too: only a filter makes the kernel cut frames to the snaplen, not let them take room in the ring whole.
         source.setfilter(filter or "")

@@ -1,6 +1,6 @@
-"""Memory: address space, which is reserved at once and used as it is touched, and arrays that grow.
+"""Memory: reserved address space, whose pages are used when they are touched, and arrays that grow.
 
-What it does not do: raise; NULL says that there is none.
+What it does not do: raise. NULL means that there is no memory.
 """
 
 from libc.stddef cimport size_t
@@ -25,13 +25,13 @@ cdef extern from *:
     void release "fm_release"(void* p, size_t n_bytes) noexcept nogil
 
 cdef enum:
-    LEAST_ROOM_ADDED = 256  # to an array that grows
+    MIN_ROWS_ADDED = 256  # to an array that grows
 
 
-cdef inline void* grown(void* rows, uint32_t* room, size_t row_bytes) noexcept nogil:
-    """An array with room for more than twice as many; NULL, and nothing done, without memory for it."""
-    cdef uint32_t n_rows = room[0] * 2 + LEAST_ROOM_ADDED
+cdef inline void* grow_array(void* rows, uint32_t* n_allocated, size_t row_bytes) noexcept nogil:
+    """Return the array `rows` with more than twice the rows allocated; NULL, and nothing changed, without memory for it."""
+    cdef uint32_t n_rows = n_allocated[0] * 2 + MIN_ROWS_ADDED
     cdef void* moved = realloc(rows, n_rows * row_bytes)
     if moved != NULL:
-        room[0] = n_rows
+        n_allocated[0] = n_rows
     return moved

@@ -1,6 +1,6 @@
-"""Loads from captured bytes: unaligned, of a stated byte order; fetching them ahead; and host keys.
+"""Loads from captured bytes, unaligned and of a stated byte order; prefetches; host keys.
 
-What it does not do: check bounds. Whoever loads has checked that the bytes were captured.
+What it does not do: check bounds. The caller has checked that the bytes were captured.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -65,8 +65,9 @@ cdef enum:
     LINE_BYTES = 64
 
 
-cdef struct Key:
-    uint64_t high  # a host: 16 bytes in network order as they stand in memory; IPv4 is v4-mapped
+cdef struct Key:  # of a host
+    # 16 bytes in network order, as they are in memory; an IPv4 address is v4-mapped
+    uint64_t high
     uint64_t low
 
 
@@ -84,8 +85,11 @@ cdef inline Key v6_key(const uint8_t* address) noexcept nogil:
     return key
 
 
-cdef inline void fetch_lines(const uint8_t* at, uint32_t n_bytes) noexcept nogil:
-    """Fetch bytes, if what follows them is fetched too; for records of about one size, no branch is hard to foretell."""
+cdef inline void prefetch_lines(const uint8_t* at, uint32_t n_bytes) noexcept nogil:
+    """Prefetch `n_bytes` from `at`.
+
+    A last partial line is left to the next call, so the trip count is predictable when records have similar sizes.
+    """
     cdef const uint8_t* end = at + n_bytes
     while at < end:
         prefetch_early(at)

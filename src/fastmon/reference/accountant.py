@@ -43,7 +43,7 @@ MIN_FREE_RING_SLOTS = 64
 class ReferenceAccountant:
     """`accounting.Accountant` in plain Python; arguments as those of `accounting.make_accountant`.
 
-    first_ts_ns, last_ts_ns: least and greatest timestamp accounted, None before the first frame.
+    first_ts_ns, last_ts_ns, newest_ts_ns: see `accounting.Accountant`.
 
     Raises ConfigError for an argument out of its range.
     """
@@ -65,6 +65,7 @@ class ReferenceAccountant:
         check_range("max_conversations", max_conversations, *MAX_CONVERSATIONS)
         self.first_ts_ns: int | None = None
         self.last_ts_ns: int | None = None
+        self.newest_ts_ns: int | None = None
         self.pauses = False
         self.packets_dropped = 0
         self._packets: list[tuple[object, ...]] | None = [] if packet_log else None
@@ -75,6 +76,11 @@ class ReferenceAccountant:
         self._counts: defaultdict[FrameStatus, Count] = defaultdict(Count)
         self._counts_before: defaultdict[FrameStatus, Count] = defaultdict(Count)
         self._has_rotated = False
+        self._has_finished = False
+
+    def _check_usable(self) -> None:
+        if self._has_finished:
+            raise RuntimeError("the accountant has finished")
 
     @property
     def payload_allowance(self) -> int:
@@ -85,31 +91,21 @@ class ReferenceAccountant:
     def payload_allowance(self, n_payloads: int) -> None:
         self._conversations.payload_allowance = n_payloads
 
-    @property
-    def newest_ts_ns(self) -> int | None:
-        """The greatest timestamp so far."""
-        return self.last_ts_ns
-
     def begin_phase(self) -> None:
-        """Begin a phase."""
+        """Begin a new phase of the frames' clock."""
+        self._check_usable()
+        self.newest_ts_ns = None
 
-    def totals(self, interval: Interval) -> Snapshot:
-        """Return all hosts."""
-        raise NotImplementedError
-
-    def drain(
-        self,
-        source: Capture,
-        max_frames: int,
-        until_ns: int | None = None,
-        max_backstep_ns: int | None = None,  # noqa: ARG002
-    ) -> int:
+    def drain(self, source: Capture, max_frames: int, until_ns: int | None = None, max_backstep_ns: int | None = None) -> int:
         """Account up to `max_frames` frames of `source`; return the number accounted. See `accounting.Accountant`."""
+        self._check_usable()
+        if max_backstep_ns is not None and max_backstep_ns < 0:
+            raise ValueError(f"max_backstep_ns must be 0 or more, not {max_backstep_ns}")
         n_accounted = 0
         if self._packets is not None:
             max_frames = min(max_frames, MAX_RECORDS - len(self._packets))
         while n_accounted < max_frames:
-            frames = source.read(min(self._n_before_pause(), max_frames - n_accounted), until_ns)
+            frames = self._read(source, min(self._n_before_pause(), max_frames - n_accounted), until_ns, max_backstep_ns)
             if not frames:
                 break
             for frame in frames:
@@ -117,12 +113,22 @@ class ReferenceAccountant:
             n_accounted += len(frames)
         return n_accounted
 
+    def _read(self, source: Capture, max_frames: int, until_ns: int | None, max_backstep_ns: int | None) -> list[Frame]:
+        """Read frames that are not too old: one, where each may move the bound for the next."""
+        if max_backstep_ns is None:
+            return source.read(max_frames, until_ns)
+        from_ns = None if self.newest_ts_ns is None else self.newest_ts_ns - max_backstep_ns
+        return source.read(min(max_frames, 1), until_ns, from_ns)
+
     def account(self, frame: Frame) -> None:
         """Decode and account one frame."""
+        self._check_usable()
+        _check_numbers(frame)
         summary = decode(frame, inner=self._inner)
         self._log(frame, summary)
         self._counts[summary.status] += Count(1, frame.wire_len)
         self._see(frame.ts_ns)
+        self.newest_ts_ns = _greatest(self.newest_ts_ns, frame.ts_ns)
         if summary.status is FrameStatus.IP:
             moved = Count(1, frame.wire_len)
             n_following = frame.wire_len if summary.src == summary.dst else 0
@@ -138,16 +144,24 @@ class ReferenceAccountant:
         """
         if not isinstance(other, ReferenceAccountant):
             raise TypeError(f"a ReferenceAccountant cannot merge a {type(other).__name__}")
-        other._conversations.settle()  # noqa: SLF001 - of this class
+        if other is self:
+            raise ValueError("an accountant cannot be merged into itself")
+        self._check_usable()
+        other._check_usable()  # noqa: SLF001 - of this class
+        if self._has_conversations != other._has_conversations:  # noqa: SLF001
+            raise ValueError("accountants with and without conversations cannot be merged")
+        other._conversations.settle()  # noqa: SLF001
         self._hosts.absorb_interval(other._hosts)  # noqa: SLF001
         self._conversations.absorb_interval(other._conversations)  # noqa: SLF001
         for status, count in other._counts.items():  # noqa: SLF001
             self._counts[status] += count
         self._see(other.first_ts_ns, other.last_ts_ns)
+        self.newest_ts_ns = _greatest(self.newest_ts_ns, other.newest_ts_ns)
         other._begin_interval()  # noqa: SLF001
 
     def rotate(self, interval: Interval) -> Snapshot:
         """Return the snapshot of `interval`: what was accounted since the last rotation. Begin anew."""
+        self._check_usable()
         self._conversations.expire(interval.end_ns)
         self._conversations.settle()
         snapshot = self._interval_snapshot(interval)
@@ -156,6 +170,8 @@ class ReferenceAccountant:
 
     def finish(self, interval: Interval, whole: Interval) -> tuple[Snapshot, Snapshot]:
         """Return the last interval's snapshot and the summary of the whole run."""
+        self._check_usable()
+        self._has_finished = True
         self._conversations.end_all()
         last = self._interval_snapshot(interval)
         self._remember_counts()
@@ -164,8 +180,19 @@ class ReferenceAccountant:
         # An interval that is the whole run has the labels that came late, too.
         return last if self._has_rotated else replace(summary, interval=interval, is_summary=False), summary
 
+    def totals(self, interval: Interval) -> Snapshot:
+        """Return the rows of all hosts since the start. See `accounting.Accountant`."""
+        self._check_usable()
+        period = Period(interval, is_summary=True)
+        counts = defaultdict(Count, self._counts_before)
+        for status, count in self._counts.items():
+            counts[status] += count
+        snapshot = period.snapshot(counters_of(counts, self._hosts.overflow.total), self._hosts.rows)
+        return replace(snapshot, macs=period.macs(self._hosts.rows)) if self._has_conversations else snapshot
+
     def end_conversations(self) -> None:
         """End all conversations."""
+        self._check_usable()
         self._conversations.end_all()
 
     def take_limit_crossings(self) -> list[LimitCrossing]:
@@ -237,3 +264,16 @@ class ReferenceAccountant:
         for status, count in self._counts.items():
             self._counts_before[status] += count
         self._counts.clear()
+
+
+def _greatest(*timestamps_ns: int | None) -> int | None:
+    return max((ts_ns for ts_ns in timestamps_ns if ts_ns is not None), default=None)
+
+
+def _check_numbers(frame: Frame) -> None:
+    """Raise OverflowError for a frame whose numbers no capture can have."""
+    for name, value, bits in (("link_type", frame.link_type, 32), ("wire_len", frame.wire_len, 32)):
+        if not 0 <= value < 1 << bits:
+            raise OverflowError(f"{name} is {value}; it has {bits} bits")
+    if not -(1 << 63) < frame.ts_ns < (1 << 63) - 1:
+        raise OverflowError(f"the time {frame.ts_ns} is out of range")

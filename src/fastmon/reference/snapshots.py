@@ -71,9 +71,14 @@ class Period:
         return {
             "apps": _read_only(apps, APP_DTYPE),
             "app_totals": _read_only([(app, sums.frames, sums.bytes) for app, sums in totals if sums.frames], APP_TOTAL_DTYPE),
-            "macs": _read_only([row.mac for row in rows], np.uint64),
+            "macs": self.macs(rows),
             "conversations": counts,
         }
+
+    @staticmethod
+    def macs(rows: list[Row]) -> NDArray[np.uint64]:
+        """Return the hosts' Ethernet addresses as numbers, 0 where they are not known."""
+        return _read_only([row.mac for row in rows], np.uint64)
 
     def _of(self, account: Account[Sums]) -> Sums:
         return account.total if self._is_summary else account.interval

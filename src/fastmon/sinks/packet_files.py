@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastmon._accounting import format_addresses, format_packets
 from fastmon.errors import ConfigError
 from fastmon.model.frames import FrameStatus
 from fastmon.model.packets import KNOWN_PORTS, KNOWN_PROTOCOL, KNOWN_TCP_FLAGS
+from fastmon.native.packet_text import format_addresses, format_packets
 from fastmon.sinks.output import Writing, open_output
 
 if TYPE_CHECKING:

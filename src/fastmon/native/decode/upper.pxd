@@ -15,6 +15,13 @@ cdef enum:
     PROTOCOL_NOT_CAPTURED = -1
     MAX_EXTENSION_HEADERS = 32
 
+cdef enum:  # IP protocols that have ports
+    TCP = 6
+    UDP = 17
+    DCCP = 33
+    SCTP = 132
+    UDP_LITE = 136
+
 cdef struct Upper:
     int32_t protocol  # behind extension headers; PROTOCOL_NOT_CAPTURED if it was cut off
     bint is_fragment
@@ -81,7 +88,7 @@ cdef inline void decode_upper(const uint8_t* ip, uint32_t avail, Upper* upper) n
         skip_extensions(upper)
     if upper.is_later_fragment or upper.avail < 4:
         return
-    if upper.protocol in (6, 17, 33, 132, 136):
+    if upper.protocol in (TCP, UDP, DCCP, SCTP, UDP_LITE):
         upper.has_ports = True
         upper.src_port = be16_at(upper.at)
         upper.dst_port = be16_at(upper.at + 2)
@@ -182,7 +189,7 @@ cdef inline int tunnel(int32_t protocol, Cursor* cursor) noexcept nogil:
         return TO_IP
     if protocol == 137:
         return TO_MPLS
-    if protocol == 17:
+    if protocol == UDP:
         return udp_tunnel(cursor)
     if (protocol != 47 and protocol != 97) or cursor.headers == MAX_HEADERS:
         return NON_IP

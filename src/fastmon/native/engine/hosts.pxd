@@ -10,7 +10,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from fastmon.native.tables.applications cimport AppTable, apps_forget
 from fastmon.native.tables.index cimport NO_ROW
-from fastmon.native.memory cimport grown
+from fastmon.native.memory cimport grow_array
 from fastmon.native.tables.hosts cimport (
     HostRow, HostTable, Traffic, bytes_in, likely_row, passes, set_flag, table_displace, table_find, table_insert,
 )
@@ -61,7 +61,7 @@ cdef inline void record_crossing(Hosts* hosts, HostRow* host, int64_t ts_ns, uin
     """Flag a host whose total has passed its limit, once; `n_following` bytes of what passed it are still to be added."""
     cdef Crossing* crossings
     if hosts.n_crossings == hosts.max_crossings:
-        crossings = <Crossing*>grown(hosts.crossings, &hosts.max_crossings, sizeof(Crossing))
+        crossings = <Crossing*>grow_array(hosts.crossings, &hosts.max_crossings, sizeof(Crossing))
         if crossings == NULL:
             hosts.crossing_lost = True
             return
@@ -110,6 +110,11 @@ cdef inline HostRow* admit(Hosts* hosts, const Key* key, uint32_t hashed) noexce
 cdef inline HostRow* find_or_admit(Hosts* hosts, const Key* key, uint32_t hashed) noexcept nogil:
     cdef uint32_t row = table_find(&hosts.table, key, hashed)
     return &hosts.table.rows[row] if row != NO_ROW else admit(hosts, key, hashed)
+
+
+cdef inline uint32_t row_index(const Hosts* hosts, const HostRow* host, uint32_t otherwise) noexcept nogil:
+    """Return the index of a host's row; `otherwise` if it has none (NULL)."""
+    return <uint32_t>(host - hosts.table.rows) if likely(host != NULL) else otherwise
 
 
 cdef inline HostRow* locate(Hosts* hosts, const Key* key, uint32_t hashed, uint32_t row) noexcept nogil:

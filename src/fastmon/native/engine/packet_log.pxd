@@ -1,7 +1,7 @@
-"""The packet log's records on their way out: a bounded store that is filled while frames are decoded, and emptied between.
+"""The packet log's records: a bounded store, filled while frames are decoded, and emptied between two drains.
 
-One record a frame, in the order of the frames, whatever decoding them came to. What it does not do: wait, drop what a drain
-may read (`drain` reads no more frames than there is room for), format (`native/packet_text.pxd`).
+It holds one record for each frame, in the order of the frames, whatever their status. `drain` reads no more frames than there is
+room for. What it does not do: wait, format (`native/packet_rows.pxd`).
 """
 
 from libc.stddef cimport size_t
@@ -10,12 +10,12 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from fastmon.native.decode.headers cimport IP, Packet
-from fastmon.native.tables.hosts cimport release, reserve
-from fastmon.native.decode.upper cimport PROTOCOL_NOT_CAPTURED, Upper, decode_upper
+from fastmon.native.memory cimport release, reserve
+from fastmon.native.decode.upper cimport PROTOCOL_NOT_CAPTURED, TCP, Upper, decode_upper
 from fastmon.native.wire cimport Key
 
 cdef enum:
-    LOG_RECORDS = 1 << 16  # as many frames as the drivers drain at a time
+    LOG_RECORDS = 1 << 16  # packets.MAX_RECORDS
 
 cdef enum:  # of a record's `known`: packets.KNOWN_*
     KNOWN_PROTOCOL = 1
@@ -38,7 +38,7 @@ cdef struct PacketRecord:  # packets.PACKET_DTYPE
 cdef struct PacketLog:
     PacketRecord* records
     uint32_t n_filled
-    uint64_t dropped  # frames accounted one by one that nobody made room for
+    uint64_t dropped  # frames accounted one by one for which there was no room
 
 
 cdef inline PacketLog* log_new() except NULL:
@@ -73,7 +73,7 @@ cdef inline PacketRecord* log_frame(PacketLog* log, int status, uint32_t wire_le
 
 
 cdef inline void log_decoded(PacketLog* log, int status, const Packet* packet, uint32_t wire_len, int64_t ts_ns) noexcept nogil:
-    """Keep the record of a frame that the native decoder has seen; `packet` is set if `status` is IP."""
+    """Keep the record of a decoded frame; `packet` is set if `status` is IP."""
     cdef PacketRecord* record = log_frame(log, status, wire_len, ts_ns)
     cdef Upper upper
     if record == NULL or status != IP:
@@ -90,6 +90,6 @@ cdef inline void log_decoded(PacketLog* log, int status, const Packet* packet, u
     record.known |= KNOWN_PORTS
     record.src_port = upper.src_port
     record.dst_port = upper.dst_port
-    if upper.protocol == 6 and upper.avail >= 14:
+    if upper.protocol == TCP and upper.avail >= 14:
         record.known |= KNOWN_TCP_FLAGS
         record.tcp_flags = upper.at[13]

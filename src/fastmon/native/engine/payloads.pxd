@@ -7,7 +7,7 @@ from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from fastmon.native.engine.entry cimport BATCH_FRAMES, MAX_PAYLOAD
+from fastmon.native.decode.entry cimport BATCH_FRAMES, MAX_PAYLOAD
 from fastmon.native.memory cimport release, reserve
 from fastmon.native.wire cimport Key
 
@@ -31,8 +31,8 @@ cdef struct Payloads:
     uint32_t n_filled
     bint pauses  # the source can wait for the classifier
     int64_t allowance  # further payloads that the classifier has time for
-    uint64_t passed_by  # frames that it would have liked to see
-    uint64_t passed_by_base  # at the last rotation
+    uint64_t n_skipped  # frames that it would have liked to see
+    uint64_t n_skipped_base  # at the last rotation
 
 
 cdef inline int payloads_init(Payloads* payloads) except -1 nogil:
@@ -56,7 +56,7 @@ cdef inline bint must_pause(const Payloads* payloads) noexcept nogil:
 cdef inline Payload* payload_slot(Payloads* payloads) noexcept nogil:
     """A slot for one more; NULL if it must pass by."""
     if payloads.allowance <= 0 or payloads.n_filled == N_PAYLOADS:
-        payloads.passed_by += 1
+        payloads.n_skipped += 1
         return NULL
     payloads.allowance -= 1
     payloads.n_filled += 1

@@ -1,6 +1,6 @@
-"""What happens between intervals: everything is settled, shards are merged, a full table makes room, a new interval begins.
+"""Between intervals: settle conversations, merge shards, prune a full table, begin a new interval.
 
-What it does not do: make snapshots; `_accounting.pyx` does, after settling and before the new interval.
+What it does not do: make snapshots. `_accounting.pyx` does, after settling and before the new interval.
 """
 
 from libc.stdint cimport int64_t, uint32_t
@@ -11,9 +11,11 @@ from fastmon.native.tables.conversations cimport (
     ENDED_END, ENDED_FULL, N_REASONS, RUNNING, UNCREDITED_A, UNCREDITED_B, Conversation, ConversationRecord, closing_reason,
 )
 from fastmon.native.decode.headers cimport N_STATUSES
-from fastmon.native.engine.engine cimport Engine, row_number
-from fastmon.native.engine.conversations cimport Conversations, end, end_idle, move_host_totals, move_network_totals, settle
-from fastmon.native.engine.hosts cimport Hosts, add_in, add_out, evict, find_or_admit, is_local
+from fastmon.native.engine.engine cimport Engine, last_time
+from fastmon.native.engine.conversations cimport Conversations
+from fastmon.native.engine.credits cimport move_host_totals, move_network_totals, settle
+from fastmon.native.engine.hosts cimport Hosts, add_in, add_out, evict, find_or_admit, is_local, row_index
+from fastmon.native.engine.lives cimport end, end_idle
 from fastmon.native.tables.index cimport NO_ROW
 from fastmon.native.tables.hosts cimport (
     HostRow, HostTable, Traffic, bytes_in, table_find, table_hash, table_move, table_reserve, table_truncate,
@@ -122,7 +124,7 @@ cdef inline void begin_interval(Engine* engine) noexcept nogil:
         apps_begin_interval(&engine.hosts.apps)
     if engine.conversations != NULL:
         engine.conversations.counts_base = engine.conversations.counts
-        engine.conversations.payloads.passed_by_base = engine.conversations.payloads.passed_by
+        engine.conversations.payloads.n_skipped_base = engine.conversations.payloads.n_skipped
         engine.conversations.n_relabellings = 0
         if has_pruned:
             follow_hosts(engine)
@@ -138,7 +140,8 @@ cdef inline void merge_tallies(Engine* engine, const Engine* other) noexcept nog
     engine.hosts.overflow.frames_out += other.hosts.overflow.frames_out - other.hosts.overflow_base.frames_out
     engine.hosts.overflow.bytes_out += other.hosts.overflow.bytes_out - other.hosts.overflow_base.bytes_out
     engine.first_ts_ns = min(engine.first_ts_ns, other.first_ts_ns)
-    engine.last_ts_ns = max(engine.last_ts_ns, other.last_ts_ns)
+    engine.last_ts_ns = max(engine.last_ts_ns, last_time(other))
+    engine.newest_ts_ns = max(engine.newest_ts_ns, other.newest_ts_ns)
 
 
 cdef inline void merge_counts(Conversations* conversations, const Conversations* other) noexcept nogil:
@@ -146,7 +149,7 @@ cdef inline void merge_counts(Conversations* conversations, const Conversations*
     conversations.counts.opened += other.counts.opened - other.counts_base.opened
     for reason in range(N_REASONS):
         conversations.counts.ended[reason] += other.counts.ended[reason] - other.counts_base.ended[reason]
-    conversations.payloads.passed_by += other.payloads.passed_by - other.payloads.passed_by_base
+    conversations.payloads.n_skipped += other.payloads.n_skipped - other.payloads.n_skipped_base
 
 
 cdef inline void merge_relabellings(Engine* engine, const Conversations* other) noexcept nogil:
@@ -187,7 +190,7 @@ cdef inline void merge(Engine* engine, Engine* other) noexcept nogil:
             add_in(&engine.hosts, row, bytes_in(host) - base.bytes_in,
                    host.packets_in - base.packets_in, host.first_seen_ns, host.last_seen_ns)
         if engine.hosts.has_apps and row != NULL:
-            apps_merge(&engine.hosts.apps, row_number(engine, row, NO_ROW), &other.hosts.apps, i)
+            apps_merge(&engine.hosts.apps, row_index(&engine.hosts, row, NO_ROW), &other.hosts.apps, i)
     merge_tallies(engine, other)
     if engine.conversations != NULL:
         apps_merge_tallies(&engine.hosts.apps, &other.hosts.apps)

@@ -1,4 +1,4 @@
-"""Blocks of pcapng files (draft-ietf-opsawg-pcapng): sections, interfaces, packets; others are passed over.
+"""Blocks of pcapng files (draft-ietf-opsawg-pcapng): sections, interfaces, packets. Other blocks are skipped.
 
 What it does not do: read comments, name resolution, statistics or secrets.
 """
@@ -9,8 +9,8 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from fastmon.native.files.savefile cimport (
     BLOCK_ENHANCED_PACKET, BLOCK_INTERFACE, BLOCK_PACKET, BLOCK_SECTION, BLOCK_SIMPLE_PACKET, FAULT_BLOCK_LENGTH,
     FAULT_BYTE_ORDER, FAULT_CAP_LEN, FAULT_INTERFACE, FAULT_MEMORY, FAULT_OPTION, FAULT_RESOLUTION, FAULT_ROOM,
-    FAULT_TRAILER, FAULT_VERSION, FORMAT_PCAP, FORMAT_PCAPNG, MAX_BLOCK_LENGTH, MAX_CAP_LEN, RECORD, Interface, Record,
-    Savefile, add_interface, available, damaged, drop_checksum, need, next_pcap, next_snoop, swap64, to_ns, u16, u32,
+    FAULT_TRAILER, FAULT_VERSION, MAX_BLOCK_LENGTH, MAX_CAP_LEN, RECORD, Interface, Record,
+    Savefile, add_interface, available, damaged, drop_checksum, need, swap64, to_ns, u16, u32,
 )
 from fastmon.native.wire cimport load32, load64, swap32
 
@@ -130,7 +130,7 @@ cdef inline int read_packet(Savefile* file, Record* record, uint32_t block_type,
         record.wire_len = record.cap_len = u32(file, body)
         if file.n_interfaces and 0 < file.interfaces[0].snaplen < record.cap_len:
             record.cap_len = file.interfaces[0].snaplen
-        # without options: what is behind the data is not looked at
+        # it has no options: ignore what is behind the data
         status = fill_packet(file, record, body + 4, min(length - 4, (record.cap_len + 3) & ~<uint32_t>3), 0)
         record.ts_ns = file.last_ts_ns
         return status
@@ -207,12 +207,3 @@ cdef inline int next_pcapng(Savefile* file, Record* record) noexcept nogil:
         elif block_type != BLOCK_SECTION:
             return read_packet(file, record, block_type, body, total_length - 12)
         file.pos += total_length
-
-
-cdef inline int next_record(Savefile* file, Record* record) noexcept nogil:
-    """Parse the record at `pos` without consuming it; the caller adds `record.length` to `pos`."""
-    if file.format == FORMAT_PCAP:
-        return next_pcap(file, record)
-    if file.format == FORMAT_PCAPNG:
-        return next_pcapng(file, record)
-    return next_snoop(file, record)

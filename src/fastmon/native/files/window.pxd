@@ -1,12 +1,12 @@
-"""A window on a regular file, mapped instead of read, and the guard that lets the file shrink meanwhile.
+"""A window on a regular file, which is mapped instead of read, and a guard that lets the file shrink meanwhile.
 
-A window is mapped at once, and has the memory of a few strides: those that whoever reads it has passed are given back.
+A window is mapped at once, but holds the memory of a few strides only: the reader gives back those that it has passed.
 
 Reading a mapped page that the file no longer has, or that the disk cannot give, raises SIGBUS. While a window is open, a
-handler puts pages of zeros in the place of what is gone and marks the window: whoever reads it asks `was_cut` afterwards, and
-drops what it took. Any other SIGBUS goes to the handler before, or kills as ever.
+handler replaces the missing pages by zeros and marks the window. The reader asks `was_cut` afterwards, and drops what it read.
+Any other SIGBUS goes to the handler that was there before, or kills the process as usual.
 
-What it does not do: parse, know the file's end (a page that holds it is zero behind it, without any signal).
+What it does not do: parse, know the file's end (the page that holds it is zero behind it, without any signal).
 """
 
 from libc.stdint cimport int64_t, uint8_t
@@ -24,11 +24,11 @@ cdef extern from *:
     /* As long as a huge page and aligned like one, in the file and in memory, so that one fault maps all of it. */
     #define FM_STRIDE_BYTES ((size_t)2 << 20)
     #define FM_WINDOW_BYTES (16 * FM_STRIDE_BYTES)
-    /* Behind it, so that a record which begins in the window is whole, and the header after it too. */
+    /* With room behind the window, so that a record that begins in it is whole, and the next header too. */
     #define FM_SPAN_BYTES (FM_WINDOW_BYTES + FM_STRIDE_BYTES)
     #define FM_MAX_WINDOWS 64  /* open at once, in all threads */
 
-    /* One word tells a span, so that the handler never sees half of a change that another thread makes. */
+    /* One word gives a span, so that the handler never sees half of another thread's change. */
     typedef struct {
         uintptr_t base;
         volatile sig_atomic_t was_cut;
@@ -92,7 +92,7 @@ cdef extern from *:
             guard.sa_flags = SA_SIGINFO | SA_ONSTACK;
             fm_page_bytes = (uintptr_t)sysconf(_SC_PAGESIZE);
             if (sigaction(SIGBUS, NULL, &present) != 0) return 0;
-            /* It is ours where whoever set his handler in the meantime put back what he had found. */
+            /* Already ours if another component replaced our handler and later restored it. */
             if (!fm_is_guard(&present)) {
                 fm_previous = present;
                 if (sigaction(SIGBUS, &guard, NULL) != 0) return 0;
@@ -137,7 +137,7 @@ cdef extern from *:
         window->base = NULL;
     }
 
-    /* `offset` is a multiple of FM_STRIDE_BYTES. What lies behind the file's end must not be touched. */
+    /* `offset` is a multiple of FM_STRIDE_BYTES. What is behind the file's end must not be touched. */
     static int fm_window_move(FmWindow* window, int fd, int64_t offset) {
         void* mapped;
         fm_window_unmap(window);
@@ -150,7 +150,7 @@ cdef extern from *:
     }
 
     /* Give back the memory of whole strides before `at`. */
-    static void fm_window_pass(FmWindow* window, const uint8_t* at) {
+    static void fm_window_release(FmWindow* window, const uint8_t* at) {
         size_t n_bytes = (size_t)(at - window->kept) & ~(FM_STRIDE_BYTES - 1);
         if (n_bytes != 0) madvise((void*)window->kept, n_bytes, MADV_DONTNEED);
         window->kept += n_bytes;
@@ -179,6 +179,6 @@ cdef extern from *:
 
     bint window_open "fm_window_open"(Window* window) noexcept nogil
     bint window_move "fm_window_move"(Window* window, int fd, int64_t offset) noexcept nogil
-    void window_pass "fm_window_pass"(Window* window, const uint8_t* at) noexcept nogil
+    void window_release "fm_window_release"(Window* window, const uint8_t* at) noexcept nogil
     void window_close "fm_window_close"(Window* window) noexcept nogil
     bint was_cut "fm_was_cut"(const Window* window) noexcept nogil

@@ -1,7 +1,7 @@
 /* The layout of pypcap 1.3's `pcap.pcap` object, which keeps its pcap_t to itself.
  *
- * Cython declares attributes in source order (pcap.pyx, `cdef class pcap`). Its size is checked when `_accounting` is
- * imported, and pinned by a test. */
+ * Cython declares attributes in source order (pcap.pyx, `cdef class pcap`). Its size is checked when
+ * `native.readers` is imported, and pinned by a test. */
 #ifndef FASTMON_PYPCAP_ABI_H
 #define FASTMON_PYPCAP_ABI_H
 

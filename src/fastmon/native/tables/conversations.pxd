@@ -13,9 +13,10 @@ from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from fastmon.native.engine.entry cimport Entry
+from fastmon.native.decode.entry cimport Entry
+from fastmon.native.decode.upper cimport TCP
 from fastmon.native.tables.index cimport (
-    NO_ROW, Bucket, Index, index_allocate, index_distance, index_fetch, index_free, index_has_room, index_init, index_insert,
+    NO_ROW, Bucket, Index, index_allocate, index_distance, index_prefetch, index_free, index_has_room, index_init, index_insert,
     index_passed, index_remove, row_in, slots_of,
 )
 from fastmon.native.memory cimport release, reserve
@@ -48,8 +49,6 @@ cdef enum:  # who says the application: the numbers of conversations.LABELLED_BY
 
 cdef enum:
     N_CANDIDATES = 8  # looked at for one that is ended by force
-    TCP = 6
-    UDP = 17
 
 cdef extern from *:
     """
@@ -228,8 +227,8 @@ cdef inline uint32_t most_silent(ConversationTable* table) noexcept nogil:
     return chosen
 
 
-cdef inline void fetch_slot(const ConversationTable* table, uint32_t row) noexcept nogil:
-    index_fetch(&table.index, table.records[row].hash)
+cdef inline void prefetch_slot(const ConversationTable* table, uint32_t row) noexcept nogil:
+    index_prefetch(&table.index, table.records[row].hash)
 
 
 cdef inline bint conversations_are_sound(const ConversationTable* table) noexcept nogil:

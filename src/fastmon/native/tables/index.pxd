@@ -102,7 +102,7 @@ cdef inline bint index_has_room(const Index* index, uint32_t n_rows) noexcept no
     return n_rows <= (<uint64_t>index.bucket_mask + 1) * MOST_ROWS_PER_BUCKET
 
 
-cdef inline void index_fetch(const Index* index, uint32_t hashed) noexcept nogil:
+cdef inline void index_prefetch(const Index* index, uint32_t hashed) noexcept nogil:
     prefetch_read(&index.buckets[hashed & index.bucket_mask])
 
 

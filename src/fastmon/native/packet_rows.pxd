@@ -1,6 +1,6 @@
 """The packet log's records as text: times, addresses, rows of CSV.
 
-Whoever calls has MAX_ROW bytes of room. What it does not do: allocate, know files.
+The caller has MAX_ROW bytes of room. What it does not do: allocate, know files.
 """
 
 from libc.stdint cimport INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t

@@ -1,19 +1,19 @@
-"""What accounting needs of a frame: its hosts and, where conversations are accounted, what `describe` finds behind them.
+"""A frame as accounting needs it: its hosts and, where conversations are accounted, what `describe` finds behind the IP header.
 
-What it does not do: own the frame's bytes; `captured` points into them until it is accounted.
+What it does not do: own the frame's bytes. `captured` points into them until the frame is accounted.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 
-from fastmon.native.decode.upper cimport PROTOCOL_NOT_CAPTURED, Upper, decode_upper
+from fastmon.native.decode.upper cimport PROTOCOL_NOT_CAPTURED, TCP, UDP, Upper, decode_upper
 from fastmon.native.wire cimport Key, be16_at, be32_at, likely
 
 cdef enum:
-    BATCH_FRAMES = 64  # that are accounted together
+    BATCH_FRAMES = 64  # accounted together
     MAX_PAYLOAD = 1500  # bytes of one frame that the classifier sees
 
 cdef enum:
-    TCP_OR_UDP = 1 << 6 | 1 << 17  # a bit for each protocol
+    TCP_OR_UDP = 1 << TCP | 1 << UDP  # a bit for each protocol
 
 cdef enum:
     TCP_FIN = 0x01
@@ -36,11 +36,11 @@ cdef struct Entry:
     uint32_t ports  # source << 16 | destination, 0 where there are none
     uint8_t protocol
     uint8_t tcp_flags  # 0 if they were not captured
-    bint has_packet  # what was captured are the packet's bytes from the IP header on; else its payload's, which may be none
+    bint has_packet  # `captured` is the packet from the IP header on, else its payload, which may be empty
     uint32_t n_captured
     uint32_t upper_at  # where the upper layer begins in the packet
     const uint8_t* captured
-    const uint8_t* macs  # destination and source, as Ethernet has them; NULL if it is another link
+    const uint8_t* macs  # destination, then source; NULL if the link is not Ethernet
 
 
 cdef inline void set_payload(Entry* entry, const uint8_t* payload, uint32_t n_bytes) noexcept nogil:
@@ -50,13 +50,13 @@ cdef inline void set_payload(Entry* entry, const uint8_t* payload, uint32_t n_by
 
 
 cdef inline void find_payload(Entry* entry) noexcept nogil:
-    """Leave only the payload of what was captured: up to what the IP header claims, if it claims anything."""
+    """Leave only the payload in `captured`, up to the length that the IP header claims, if it claims one."""
     cdef const uint8_t* ip = entry.captured
     cdef uint32_t claimed, start, end = entry.n_captured
     if not entry.has_packet:
         return
     start = entry.upper_at + 8
-    if entry.protocol == 6:
+    if entry.protocol == TCP:
         start = end
         if end - entry.upper_at >= 14 and ip[entry.upper_at + 12] >> 4 >= 5:
             start = entry.upper_at + (ip[entry.upper_at + 12] >> 4) * 4
@@ -76,24 +76,24 @@ cdef inline bint describe(Entry* entry, const uint8_t* ip, uint32_t avail) noexc
     entry.has_packet = True
     entry.captured = ip
     entry.n_captured = avail
-    # What most packets are: the general way comes to the same. Which protocol it is cannot be foretold, so no branch asks.
+    # Most packets are like this; the general way gives the same. The protocol is unpredictable, so no branch depends on it.
     if likely(ip[0] == 0x45 and avail >= 34 and not be16_at(ip + 6) & 0x3FFF
-              and ip[9] <= 17 and TCP_OR_UDP >> ip[9] & 1):
+              and ip[9] <= UDP and TCP_OR_UDP >> ip[9] & 1):
         entry.is_conversational = True
         entry.protocol = ip[9]
         entry.ports = be32_at(ip + 20)
-        entry.tcp_flags = ip[33] & <uint8_t>(0 - <uint32_t>(ip[9] == 6))
+        entry.tcp_flags = ip[33] & <uint8_t>(0 - <uint32_t>(ip[9] == TCP))
         entry.upper_at = 20
-        return ip[9] == 6
+        return ip[9] == TCP
     decode_upper(ip, avail, &upper)
     entry.is_conversational = upper.protocol != PROTOCOL_NOT_CAPTURED
     entry.protocol = <uint8_t>upper.protocol
     entry.ports = <uint32_t>upper.src_port << 16 | upper.dst_port
     entry.tcp_flags = 0
     entry.upper_at = avail - upper.avail
-    if not upper.has_ports or (entry.protocol != 6 and entry.protocol != 17):
+    if not upper.has_ports or (entry.protocol != TCP and entry.protocol != UDP):
         set_payload(entry, ip, 0)
-    elif entry.protocol == 6 and upper.avail >= 14:
+    elif entry.protocol == TCP and upper.avail >= 14:
         entry.tcp_flags = upper.at[13]
         return True
     return False

@@ -1,0 +1,32 @@
+"""Arguments from Python that native code takes: numbers of any size, and bytes.
+
+What it does not do: know what an argument is for.
+"""
+
+from libc.stdint cimport INT64_MAX, INT64_MIN, UINT32_MAX, UINT64_MAX, int64_t, uint8_t, uint64_t
+
+
+cdef inline int64_t time_or(value, int64_t default) except? -1:
+    """Return a time in nanoseconds, the nearest one if it is out of range; `default` for None."""
+    if value is None:
+        return default
+    return <int64_t>min(max(value, INT64_MIN), INT64_MAX)
+
+
+cdef inline uint64_t duration_or(value, uint64_t default) except? 1:
+    """Return a duration in nanoseconds, the longest one if it is out of range; `default` for None. Raises ValueError below 0."""
+    if value is None:
+        return default
+    if value < 0:
+        raise ValueError(f"max_backstep_ns must be 0 or more, not {value}")
+    return <uint64_t>min(value, UINT64_MAX)
+
+
+cdef inline const uint8_t[::1] bytes_of(data) except *:
+    """Return the bytes of an object; unlike Cython, refuse None. Raises TypeError, ValueError for 4 GiB and more."""
+    cdef const uint8_t[::1] view = data
+    if view is None:
+        raise TypeError("bytes are needed, not None")
+    if view.shape[0] > <Py_ssize_t>UINT32_MAX:
+        raise ValueError(f"at most {UINT32_MAX} bytes are allowed, not {view.shape[0]}")
+    return view

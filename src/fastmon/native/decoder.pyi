@@ -1,0 +1,6 @@
+from typing import Any
+
+LINK_TYPES: frozenset[int]
+
+def link_type_name(link_type: int) -> str | None: ...
+def decode(link_type: int, data: bytes, inner: bool = ...) -> tuple[Any, ...]: ...

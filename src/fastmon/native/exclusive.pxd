@@ -1,0 +1,3 @@
+cdef class Exclusive:
+    cdef str what
+    cdef bint is_held

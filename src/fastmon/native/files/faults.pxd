@@ -1,0 +1,33 @@
+"""What is wrong with a capture file, in words.
+
+What it does not do: find it; the parsers do.
+"""
+
+from fastmon.native.files.savefile cimport (
+    FAULT_BLOCK_LENGTH, FAULT_BYTE_ORDER, FAULT_CAP_LEN, FAULT_CUT, FAULT_INTERFACE, FAULT_MAGIC, FAULT_MEMORY, FAULT_OPTION,
+    FAULT_RECORD_LENGTH, FAULT_RESERVED, FAULT_RESOLUTION, FAULT_ROOM, FAULT_SHRUNK, FAULT_SNOOP_LINK, FAULT_TRAILER,
+    FAULT_VERSION, MAX_BLOCK_LENGTH, MAX_CAP_LEN, Savefile,
+)
+
+
+cdef inline str fault_text(const Savefile* file):
+    a, b = file.fault_a, file.fault_b
+    return {
+        FAULT_MAGIC: f"not a capture file: it begins with 0x{a:08x}, which is no pcap, pcapng or snoop magic number",
+        FAULT_BYTE_ORDER: f"a section's byte-order magic number is 0x{a:08x}, and should be 0x1a2b3c4d",
+        FAULT_VERSION: f"format version {a}.{b} is not supported",
+        FAULT_RESERVED: f"reserved bits of the link-type field 0x{a:08x} are set",
+        FAULT_SNOOP_LINK: f"snoop link type {a} is not supported",
+        FAULT_CAP_LEN: f"a record claims {a} captured bytes; at most {MAX_CAP_LEN} are allowed",
+        FAULT_ROOM: f"a record claims {a} captured bytes; its block holds {b}",
+        FAULT_RECORD_LENGTH: f"a record claims a length of {a} bytes; at least {b} and at most {MAX_BLOCK_LENGTH} are allowed",
+        FAULT_BLOCK_LENGTH: f"a block of type 0x{b:08x} claims a length of {a} bytes; at least its header and at most "
+                            f"{MAX_BLOCK_LENGTH} are allowed",
+        FAULT_TRAILER: f"a block's two lengths differ: {a} in front, {b} behind",
+        FAULT_INTERFACE: f"a packet names interface {a}, but {b} are described",
+        FAULT_RESOLUTION: f"timestamp resolution 0x{a:02x} is not supported",
+        FAULT_OPTION: f"an option claims {a} bytes, but its block has {b} left",
+        FAULT_MEMORY: "too many interfaces",
+        FAULT_CUT: "the file ends in the middle of a record",
+        FAULT_SHRUNK: "the file was cut while it was read",
+    }[file.fault]

@@ -1,0 +1,123 @@
+"""Records of pcap files (pcap-savefile(5)) and of snoop files (RFC 1761).
+
+What it does not do: recognise the format (`native/files/records.pxd`), read files.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
+
+from fastmon.native.files.savefile cimport (
+    FAULT_CAP_LEN, FAULT_MAGIC, FAULT_MEMORY, FAULT_RECORD_LENGTH, FAULT_RESERVED, FAULT_SNOOP_LINK, FAULT_VERSION, FORMAT_PCAP,
+    KUZNETZOV_MAGIC, MAX_BLOCK_LENGTH, MAX_CAP_LEN, NANOSECOND_MAGIC, RECORD, Interface, Record, Savefile, add_interface,
+    available, damaged, drop_checksum, need, u16, u32,
+)
+from fastmon.native.wire cimport be32_at, load32, unlikely
+
+cdef enum:
+    FCS_IS_KNOWN = 0x04000000  # in a pcap file's link-type field: its top 4 bits count the checksum's 16-bit words
+
+
+cdef inline int read_pcap_header(Savefile* file) noexcept nogil:
+    cdef const uint8_t* header = file.pos
+    cdef uint32_t magic, link_field
+    cdef uint16_t major, minor
+    cdef Interface* interface
+    if available(file) < 24:
+        return need(file, 24)
+    magic = u32(file, header)
+    major = u16(file, header + 4)
+    minor = u16(file, header + 6)
+    if major != 2 and not (major == 543 and minor == 0):  # 543.0 is what AIX's tcpdump wrote
+        return damaged(file, FAULT_VERSION, major, minor)
+    link_field = u32(file, header + 20)
+    if link_field & 0x03FF0000:
+        return damaged(file, FAULT_RESERVED, link_field, 0)
+    file.header_length = 24 if magic == KUZNETZOV_MAGIC else 16
+    file.lengths_swapped = major == 2 and minor < 3
+    file.lengths_maybe_swapped = (major == 2 and minor == 3) or major == 543
+    interface = add_interface(file, link_field & 0xFFFF)
+    if interface == NULL:
+        return damaged(file, FAULT_MEMORY, 0, 0)
+    interface.snaplen = u32(file, header + 16)
+    interface.exponent = 9 if magic == NANOSECOND_MAGIC else 6
+    if link_field & FCS_IS_KNOWN:
+        interface.fcs_bytes = (link_field >> 28) * 2
+    file.pos += 24
+    return RECORD
+
+
+cdef inline int read_snoop_header(Savefile* file) noexcept nogil:
+    cdef const uint8_t* header = file.pos
+    cdef uint32_t link_type, version
+    if available(file) < 16:
+        return need(file, 16)
+    if be32_at(header + 4) != 0x70000000:
+        return damaged(file, FAULT_MAGIC, be32_at(header), 0)
+    version = be32_at(header + 8)
+    link_type = be32_at(header + 12)
+    if version != 2:
+        return damaged(file, FAULT_VERSION, version, 0)
+    if link_type == 0 or link_type == 4:
+        link_type = 1
+    elif link_type == 2:
+        link_type = 6
+    elif link_type == 8:
+        link_type = 10
+    else:
+        return damaged(file, FAULT_SNOOP_LINK, link_type, 0)
+    if add_interface(file, link_type) == NULL:
+        return damaged(file, FAULT_MEMORY, 0, 0)
+    file.swapped = load32(header) != be32_at(header)  # snoop is big-endian
+    file.pos += 16
+    return RECORD
+
+
+cdef inline int next_pcap(Savefile* file, Record* record) noexcept nogil:
+    cdef const uint8_t* header = file.pos
+    cdef uint32_t seconds, fraction, cap_len, wire_len, swapped_len
+    if unlikely(available(file) < file.header_length):
+        return need(file, file.header_length)
+    seconds = u32(file, header)
+    fraction = u32(file, header + 4)
+    cap_len = u32(file, header + 8)
+    wire_len = u32(file, header + 12)
+    if unlikely(file.lengths_swapped or (file.lengths_maybe_swapped and cap_len > wire_len)):
+        swapped_len = cap_len
+        cap_len = wire_len
+        wire_len = swapped_len
+    if unlikely(cap_len > MAX_CAP_LEN):
+        return damaged(file, FAULT_CAP_LEN, cap_len, 0)
+    record.length = file.header_length + cap_len
+    if unlikely(available(file) < record.length):
+        return need(file, record.length)
+    record.ts_ns = <int64_t>seconds * 1000000000 + <int64_t>fraction * (1 if file.interfaces[0].exponent == 9 else 1000)
+    record.cap_len = cap_len
+    record.wire_len = wire_len
+    record.data = header + file.header_length
+    record.interface = 0
+    drop_checksum(record, file.interfaces[0].fcs_bytes)
+    return RECORD
+
+
+cdef inline bint is_plain_pcap(const Savefile* file) noexcept nogil:
+    """Whether the records have 16-byte headers in this machine's byte order, with the lengths as they are in most files."""
+    return (file.format == FORMAT_PCAP and not file.swapped and file.header_length == 16
+            and not file.lengths_swapped and not file.lengths_maybe_swapped and file.interfaces[0].fcs_bytes == 0)
+
+
+cdef inline int next_snoop(Savefile* file, Record* record) noexcept nogil:
+    cdef const uint8_t* header = file.pos
+    if available(file) < 24:
+        return need(file, 24)
+    record.wire_len = u32(file, header)
+    record.cap_len = u32(file, header + 4)
+    record.length = u32(file, header + 8)
+    if record.cap_len > MAX_CAP_LEN:
+        return damaged(file, FAULT_CAP_LEN, record.cap_len, 0)
+    if record.length < 24 + record.cap_len or record.length > MAX_BLOCK_LENGTH:
+        return damaged(file, FAULT_RECORD_LENGTH, record.length, 24 + record.cap_len)
+    if available(file) < record.length:
+        return need(file, record.length)
+    record.ts_ns = <int64_t>u32(file, header + 16) * 1000000000 + <int64_t>u32(file, header + 20) * 1000
+    record.data = header + 24
+    record.interface = 0
+    return RECORD

@@ -1,0 +1,50 @@
+"""Any capture file: recognise its format, and parse its next record.
+
+What it does not do: read files, decompress, decode frames.
+"""
+
+from libc.stdint cimport uint32_t
+
+from fastmon.native.files.pcap cimport next_pcap, next_snoop, read_pcap_header, read_snoop_header
+from fastmon.native.files.pcapng cimport next_pcapng
+from fastmon.native.files.savefile cimport (
+    BLOCK_SECTION, FAULT_MAGIC, FORMAT_PCAP, FORMAT_PCAPNG, FORMAT_SNOOP, KUZNETZOV_MAGIC, MICROSECOND_MAGIC, NANOSECOND_MAGIC,
+    RECORD, Record, Savefile, available, damaged, need,
+)
+from fastmon.native.wire cimport be32_at, load32, swap32
+
+
+cdef inline bint is_pcap_magic(uint32_t magic) noexcept nogil:
+    return magic == MICROSECOND_MAGIC or magic == NANOSECOND_MAGIC or magic == KUZNETZOV_MAGIC
+
+
+cdef inline int read_header(Savefile* file) noexcept nogil:
+    """Recognise the format and read its header; RECORD means that records may follow."""
+    cdef uint32_t magic
+    cdef int status, format = FORMAT_PCAP
+    if available(file) < 4:
+        return need(file, 4)
+    magic = load32(file.pos)
+    if magic == BLOCK_SECTION:  # the same in either byte order
+        format = FORMAT_PCAPNG
+        status = RECORD
+    elif be32_at(file.pos) == 0x736E6F6F:  # "snoo"
+        format = FORMAT_SNOOP
+        status = read_snoop_header(file)
+    elif is_pcap_magic(magic) or is_pcap_magic(swap32(magic)):
+        file.swapped = not is_pcap_magic(magic)
+        status = read_pcap_header(file)
+    else:
+        return damaged(file, FAULT_MAGIC, be32_at(file.pos), 0)
+    if status == RECORD:
+        file.format = format
+    return status
+
+
+cdef inline int next_record(Savefile* file, Record* record) noexcept nogil:
+    """Parse the record at `pos` without consuming it; the caller adds `record.length` to `pos`."""
+    if file.format == FORMAT_PCAP:
+        return next_pcap(file, record)
+    if file.format == FORMAT_PCAPNG:
+        return next_pcapng(file, record)
+    return next_snoop(file, record)

@@ -1,0 +1,9 @@
+import pcap
+
+from fastmon.native.readers import Reader
+
+class LiveReader(Reader):
+    start_ns: int
+    @property
+    def link_type(self) -> int: ...
+    def __init__(self, source: pcap.pcap, name: str) -> None: ...
