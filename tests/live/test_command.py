@@ -201,6 +201,34 @@ def test_silent_interface_has_its_intervals_too(command: Start, options: tuple[s
     assert are_on_the_grid.count(False) <= 2  # the report that `command` asked for, and the last
 
 
+@pytest.mark.parametrize("options", [(), ("--workers", "2")], ids=["alone", "two workers"])
+def test_frame_counts_in_the_interval_of_its_timestamp(
+    sender: Sender, command: Start, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    """So a replay of the same frames gives the same snapshots. The packet log has the timestamps."""
+    path = tmp_path / "packets.csv"
+    run = command("-i", "50ms", "--packet-log", str(path), *options)
+    n_sent = 0
+
+    def are_enough() -> bool:
+        nonlocal n_sent
+        sender.send(conversations(50))
+        n_sent += 50
+        return len(run.snapshots) >= 20
+
+    run.wait_until(are_enough, "twenty intervals")
+    result = run.end(signal.SIGINT)
+    assert_seamless(result.records)
+    with path.open(newline="") as lines:
+        times = [datetime.fromisoformat(row["time"][:26] + "+00:00") for row in csv.DictReader(lines)]
+    assert len(times) == result.summary["frames"] == n_sent
+    inner = [record for record in result.records[:-1] if all(moment.microsecond % 50_000 == 0 for moment in period(record))]
+    assert len(inner) >= 15
+    for record in inner:
+        start, end = period(record)
+        assert record["frames"] == sum(start <= moment < end for moment in times)
+
+
 def test_intervals_are_on_the_wall_clock(sender: Sender, command: Start) -> None:
     before = time.time()
     run = command("-i", "300ms")

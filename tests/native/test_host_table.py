@@ -136,12 +136,12 @@ def test_each_host_crosses_the_limit_once_at_the_frame_that_passes_it(tmp_path: 
 class TestBounds:
     @pytest.mark.parametrize("max_hosts", [0, -1, MOST_HOSTS + 1])
     def test_max_hosts_out_of_range_is_refused(self, max_hosts: int) -> None:
-        with pytest.raises(ConfigError, match=f"max_hosts is {max_hosts}; 1 to {MOST_HOSTS} are allowed"):
+        with pytest.raises(ConfigError, match=f"max_hosts must be between 1 and {MOST_HOSTS}, not {max_hosts}"):
             make_accountant(max_hosts=max_hosts)
 
     @pytest.mark.parametrize("seed", [-1, 2**64])
     def test_seed_out_of_range_is_refused(self, seed: int) -> None:
-        with pytest.raises(ConfigError, match=f"seed is {seed}; 0 to {2**64 - 1} are allowed"):
+        with pytest.raises(ConfigError, match=f"seed must be between 0 and {2**64 - 1}, not {seed}"):
             make_accountant(seed=seed)
 
     def test_as_many_local_networks_as_one_likes(self) -> None:

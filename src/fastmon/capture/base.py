@@ -58,7 +58,7 @@ class Capture(Protocol):
         ...
 
     def times_ahead(self, n_frames: int) -> list[int]:
-        """Return the timestamps of up to `n_frames` next frames of a file, as far as they are buffered."""
+        """Return the timestamps of up to `n_frames` next frames of a file, as far as they are there; none of them is read."""
         ...
 
     @property

@@ -65,9 +65,9 @@ class FileCapture(Closing):
         """Timestamp of the next frame; None at the end, and while none is there yet."""
         return self.reader.next_ts_ns
 
-    def times_ahead(self, n_frames: int) -> list[int]:  # noqa: ARG002
-        """Return the timestamps of up to `n_frames` next frames, as far as they are buffered."""
-        return []
+    def times_ahead(self, n_frames: int) -> list[int]:
+        """Return the timestamps of up to `n_frames` next frames, whether they match a filter or not; none of them is read."""
+        return self.reader.times_ahead(n_frames)
 
     @property
     def position_bytes(self) -> int:

@@ -27,7 +27,7 @@ from fastmon.native.files.pcap cimport is_plain_pcap
 from fastmon.native.files.read_method cimport (
     PREFETCHING, READING, ReadMethod, method_bytes_left, method_fix, method_init, method_note,
 )
-from fastmon.native.files.records cimport next_record, read_header
+from fastmon.native.files.records cimport next_record, read_header, record_ahead
 from fastmon.native.files.replay cimport drain_buffer, drain_file
 from fastmon.native.files.savefile cimport (
     FAULT_CUT, FAULT_NONE, FAULT_SHRUNK, FORMAT_UNKNOWN, NEED_INPUT, RECORD, Interface, Record, Savefile, available, damaged,
@@ -447,6 +447,37 @@ cdef class SavefileReader(Reader):
             with nogil:
                 is_found = self.next(&record)
             return record.ts_ns if is_found else None
+
+    def times_ahead(self, int64_t n_records):
+        """Return the timestamps of up to `n_records` next records, and read none of them.
+
+        Fewer at the end, where a pipe has no more yet, and where the file describes something else than packets.
+        """
+        cdef Record record
+        cdef size_t offset = 0
+        cdef int status
+        times = []
+        with self.use:
+            if self.closed or n_records <= 0:
+                return times
+            with nogil:
+                status = self.next(&record)
+            while status and len(times) < n_records:
+                status = record_ahead(&self.file, offset, &record)
+                if status == RECORD:
+                    times.append(record.ts_ns)
+                    offset += record.length
+                    status = 1
+                elif status == NEED_INPUT and self.has_refilled(record.length):
+                    status = 1
+                else:
+                    status = 0
+        return times
+
+    cdef bint has_refilled(self, size_t n_needed) except -1:
+        """Try to have so many bytes in the buffer; return whether there are more than before."""
+        self.file.need = n_needed
+        return self.refill() == REFILL_DONE
 
     def read(self, int64_t max_frames, until_ns=None, from_ns=None):
         """Return up to `max_frames` frames, each as (ts_ns, wire_len, link_type, data).

@@ -8,8 +8,9 @@ from libc.stdint cimport uint32_t
 from fastmon.native.files.pcap cimport next_pcap, next_snoop, read_pcap_header, read_snoop_header
 from fastmon.native.files.pcapng cimport next_pcapng
 from fastmon.native.files.savefile cimport (
-    BLOCK_SECTION, FAULT_MAGIC, FORMAT_PCAP, FORMAT_PCAPNG, FORMAT_SNOOP, KUZNETZOV_MAGIC, MICROSECOND_MAGIC, NANOSECOND_MAGIC,
-    RECORD, Record, Savefile, available, damaged, need,
+    BLOCK_ENHANCED_PACKET, BLOCK_PACKET, BLOCK_SECTION, BLOCK_SIMPLE_PACKET, DAMAGED, FAULT_MAGIC, FORMAT_PCAP, FORMAT_PCAPNG,
+    FORMAT_SNOOP, KUZNETZOV_MAGIC, MICROSECOND_MAGIC, NANOSECOND_MAGIC, NEED_INPUT, RECORD, Record, Savefile, available, damaged,
+    need, u32,
 )
 from fastmon.native.wire cimport be32_at, load32, swap32
 
@@ -48,3 +49,33 @@ cdef inline int next_record(Savefile* file, Record* record) noexcept nogil:
     if file.format == FORMAT_PCAPNG:
         return next_pcapng(file, record)
     return next_snoop(file, record)
+
+
+cdef inline bint is_packet_next(const Savefile* file) noexcept nogil:
+    """Whether a packet's record begins at `pos`: parsing it changes nothing but `record`."""
+    cdef uint32_t block_type
+    if file.format != FORMAT_PCAPNG:
+        return True
+    if file.skip or available(file) < 12:
+        return False
+    block_type = u32(file, file.pos)
+    return block_type == BLOCK_PACKET or block_type == BLOCK_SIMPLE_PACKET or block_type == BLOCK_ENHANCED_PACKET
+
+
+cdef inline int record_ahead(const Savefile* file, size_t offset, Record* record) noexcept nogil:
+    """Parse the record at `pos + offset`, as `next_record` would, without a trace in `file`.
+
+    NEED_INPUT: `record.length` is how many bytes must be there at `pos`. DAMAGED also where something else than a packet begins.
+    """
+    cdef Savefile ahead = file[0]
+    cdef int status
+    ahead.pos += offset
+    if available(&ahead) < 12:
+        record.length = offset + 12
+        return NEED_INPUT
+    if not is_packet_next(&ahead):
+        return DAMAGED
+    status = next_record(&ahead, record)
+    if status == NEED_INPUT:
+        record.length = offset + ahead.need
+    return status
