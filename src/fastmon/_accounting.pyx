@@ -283,6 +283,8 @@ cdef class Accountant:
 
     @payload_allowance.setter
     def payload_allowance(self, int64_t n_payloads):
+        if n_payloads < 0:
+            raise ValueError(f"payload_allowance must be 0 or more, not {n_payloads}")
         with self.use:
             if self.engine.conversations != NULL:
                 self.engine.conversations.payloads.allowance = n_payloads
@@ -448,11 +450,9 @@ cdef class Accountant:
         overflow: (frames_in, bytes_in, frames_out, bytes_out).
         """
         cdef HostTable* table = &self.engine.hosts.table
-        cdef uint32_t row, at = 0, n_hosts = table.n_rows
+        cdef uint32_t row, at = 0, n_hosts = self.n_active() if since_rotation else table.n_rows
         cdef uint8_t[:, ::1] mark
         cdef uint64_t[::1] mac
-        if since_rotation:
-            n_hosts = self.n_active()
         marks = np.empty((2, n_hosts), np.uint8)
         macs = np.empty(n_hosts, np.uint64) if self.engine.hosts.has_apps else None
         mark = marks

@@ -19,6 +19,7 @@ from fastmon.model.conversations import (
     APP_TOTAL_DTYPE,
     CONVERSATION_DTYPE,
     ENDED_REASONS,
+    AppTables,
     ConversationCounts,
     Payload,
 )
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from fastmon.capture import Capture
-    from fastmon.model.conversations import AppTables
     from fastmon.model.frames import Frame
     from fastmon.model.snapshot import Interval
 
@@ -311,6 +311,8 @@ def make_accountant(
     check_range("limit_bytes", limit_bytes, 0, MAX_LIMIT_BYTES)
     check_range("max_conversations", max_conversations, *MAX_CONVERSATIONS)
     check_range("seed", seed, 0, MAX_SEED)
+    if applications is not None:
+        applications = AppTables(applications.protocols, applications.tcp_ports, applications.udp_ports)
     if engine == "reference":
         from fastmon.reference import ReferenceAccountant
 

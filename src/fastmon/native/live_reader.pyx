@@ -5,6 +5,7 @@ What it does not do: open, configure or close handles; `fastmon.capture.live` do
 
 from fastmon.errors import CaptureError, ClosedCaptureError
 
+cimport cython
 from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint8_t, uint32_t
 
 from fastmon.native.arguments cimport time_or
@@ -24,6 +25,9 @@ cdef enum:
     AHEAD_BYTES = 4096  # in the ring, where another core has just written them: reading them takes long
     RING_HEADER_BYTES = 96  # at most, before each frame (Linux's TPACKET_V3)
     MAX_DISPATCHED = 1 << 30  # libpcap counts in int
+
+cdef set sources_with_readers = set()
+"""The identities of pypcap's objects that an open reader has: two readers could drain one handle at once."""
 
 
 cdef struct LiveContext:
@@ -70,6 +74,7 @@ cdef void on_frame(uint8_t* user, const pcap_pkthdr* header, const uint8_t* data
     account_live(context, data, header.caplen, header.len, ts_ns)
 
 
+@cython.no_gc_clear  # `__dealloc__` needs `source`
 cdef class LiveReader(Reader):
     """Drains an open pypcap handle, which it makes non-blocking. pypcap's own Python methods do not show the wire length.
 
@@ -84,15 +89,23 @@ cdef class LiveReader(Reader):
 
     def __cinit__(self, pcap source not None, str name not None):
         cdef char[PCAP_ERRBUF_SIZE] message
-        self.source = source
         self.name = name
         self.start_ns = INT64_MIN
+        if id(source) in sources_with_readers:
+            raise ClosedCaptureError(f"{name}: the handle has a reader that is not closed")
+        self.source = source
+        sources_with_readers.add(id(source))
         if (source.handle != NULL and pcap_file(source.handle) == NULL
                 and pcap_setnonblock(source.handle, 1, message) == PCAP_ERROR):
             raise CaptureError(f"{name}: {message.decode('utf-8', 'replace')}")
 
     def __dealloc__(self):
+        self.release_source()
         held_free(&self.held)
+
+    cdef void release_source(self) noexcept:
+        if self.source is not None and not self.closed:
+            sources_with_readers.discard(id(self.source))
 
     cdef pcap_t* handle(self) except NULL:
         self.check_open()
@@ -190,5 +203,6 @@ cdef class LiveReader(Reader):
     def close(self):
         """Read no more; a second call does nothing. Frames that are held are dropped."""
         with self.use:
+            self.release_source()
             self.closed = True
             held_free(&self.held)

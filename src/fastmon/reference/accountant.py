@@ -89,6 +89,8 @@ class ReferenceAccountant:
 
     @payload_allowance.setter
     def payload_allowance(self, n_payloads: int) -> None:
+        if n_payloads < 0:
+            raise ValueError(f"payload_allowance must be 0 or more, not {n_payloads}")
         self._conversations.payload_allowance = n_payloads
 
     def begin_phase(self) -> None:
