@@ -114,8 +114,10 @@ def times(target: Accountant) -> tuple[int | None, int | None]:
     return target.first_ts_ns, target.last_ts_ns
 
 
-def drain(target: Accountant, reader: SavefileReader, max_frames: int, until_ns: int | None = None) -> int:
-    return target.drain(reader, max_frames, until_ns)  # type: ignore[arg-type]  # accountants take a capture's reader too
+def drain(
+    target: Accountant, reader: SavefileReader, max_frames: int, until_ns: int | None = None, max_backstep_ns: int | None = None
+) -> int:
+    return target.drain(reader, max_frames, until_ns, max_backstep_ns)  # type: ignore[arg-type]  # they take a reader, too
 
 
 def assert_same(mapped: Result, read: Result) -> None:
@@ -223,6 +225,24 @@ class TestSameAsRead:
                 assert reader.n_records == until
                 assert reader.next_ts_ns == T0 + until * 1000
             assert reader.n_mapped > 0
+
+    def test_backward_steps(self, tmp_path: Path, method: str) -> None:
+        """Of the frames' clock, each further than allowed; and of more frames that are a little older than the newest."""
+        step = 3000
+        frames = [
+            one if number // step % 2 else Frame(one.ts_ns + 10**12 - number % 3 * 2000, one.wire_len, 1, one.data)
+            for number, one in enumerate(SMALL)
+        ]
+        (tmp_path / "x").write_bytes(records(frames))
+        target, stops = make_accountant(), []
+        with reading(tmp_path / "x", method=method) as reader:
+            while not reader.exhausted:
+                target.begin_phase()
+                drain(target, reader, ALL, None, 10**11)
+                stops.append(reader.n_records)
+            assert reader.n_mapped > 0
+        assert stops == [step, 3 * step, 5 * step, len(frames)]
+        assert finish(target).counters.ip.frames == len(frames)
 
     def test_frames_read_singly_between(self, path: Path, method: str) -> None:
         target = make_accountant()

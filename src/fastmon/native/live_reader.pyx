@@ -185,18 +185,22 @@ cdef class LiveReader(Reader):
         cdef int64_t since = time_or(from_ns, INT64_MIN)
         cdef const HeldFrame* frame
         cdef LiveContext context
+        cdef bint has_dispatched = False
         frames = []
         with self.use:
             link_type = pcap_datalink(self.handle())
             context.engine = NULL
             context.has_stopped = context.has_lost = False
-            if max_frames > 0 and held_first(&self.held) == NULL:
-                self.dispatch(&context, max_frames)
-            frame = held_first(&self.held)
-            while frame != NULL and len(frames) < max_frames and since <= frame.ts_ns < until:
+            while len(frames) < max_frames:
+                frame = held_first(&self.held)
+                if frame == NULL and not has_dispatched:
+                    self.dispatch(&context, max_frames - len(frames))
+                    has_dispatched = True
+                    frame = held_first(&self.held)
+                if frame == NULL or not since <= frame.ts_ns < until:
+                    break
                 frames.append((frame.ts_ns, frame.wire_len, link_type, held_data(frame)[:frame.cap_len]))
                 held_drop(&self.held)
-                frame = held_first(&self.held)
             held_trim(&self.held)
         return frames
 
