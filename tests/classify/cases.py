@@ -147,6 +147,7 @@ LDAP_BIND = ber(0x30, ber(2, b"\1") + ber(0x60, ber(2, b"\3") + ber(4, b"") + be
 KERBEROS_AS_REQ = ber(0x6A, ber(0x30, ber(0xA1, ber(2, b"\5")) + ber(0xA2, ber(2, b"\x0a")) + ber(0xA4, ber(0x30, b""))))
 RADIUS_REQUEST = b"\1\7\0\x26" + bytes(range(16)) + b"\1\6user" + b"\4\6\xc0\0\2\1" + b"\5\6\0\0\0\1"
 RPC_CALL = struct.pack(">10I", 0x12345678, 0, 2, 100000, 2, 3, 0, 0, 0, 0)
+RPC_REPLY = struct.pack(">7I", 0x12345678, 1, 0, 0, 0, 0, 635)
 NFS_CALL = struct.pack(">10I", 0x12345679, 0, 2, 100003, 3, 0, 0, 0, 0, 0)
 SMB2 = b"\xfeSMB\x40\0" + bytes(58)
 SMB1 = b"\xffSMB\x72" + bytes(28)
@@ -198,6 +199,7 @@ CASES = (
         label="datagram",
     ),
     tcp("netbios", b"\x81\0\0\x44" + netbios_name("SERVER", 0x20) + netbios_name("WORKPC"), b"\x82\0\0\0", label="session"),
+    tcp("netbios", b"\x82\0\0\0", label="an answer alone", port=139),
     udp("dhcp", dhcp(1, name=b"phone"), name="phone"),
     udp("dhcp", dhcp(1)[:44], label="cut"),
     udp("dhcp", dhcp(5, op=2, yours=b"\xc0\0\2\7")[:82], label="an answer, cut"),
@@ -212,6 +214,8 @@ CASES = (
     tcp("ftp", b"220 example FTP server ready\r\n"),
     tcp("ftp", b"220 ready\r\n", b"USER anonymous\r\n", label="by two lines"),
     udp("tftp", b"\0\1boot.img\0octet\0", name="boot.img"),
+    udp("tftp", b"\0\3\0\1" + bytes(512), b"\0\4\0\1", b"\0\3\0\2" + bytes(512), label="a block and its acknowledgement"),
+    Case("tftp", UDP, ((True, b"\0\3\xff\xff" + bytes(512)), (True, b"\0\3\0\0" + bytes(512))), label="one side's blocks"),
     tcp("smtp", b"220 mail.example.org ESMTP\r\n"),
     tcp("smtp", b"EHLO client.example.org\r\n", label="command"),
     tcp("imap", b"* OK [CAPABILITY IMAP4rev1] ready\r\n"),
@@ -225,6 +229,8 @@ CASES = (
     tcp("smb", b"\0\0\0\x40" + SMB2, label="2"),
     tcp("smb", b"\0\0\0\x21" + SMB1, label="1"),
     udp("rpc", RPC_CALL),
+    udp("rpc", RPC_REPLY, label="a reply alone", port=111),
+    tcp("rpc", struct.pack(">I", 0x80000000 + len(RPC_REPLY)) + RPC_REPLY, label="a reply of its length"),
     tcp("nfs", struct.pack(">I", 0x80000000 + len(NFS_CALL)) + NFS_CALL),
     tcp("ldap", LDAP_BIND),
     udp("ldap", ber(0x30, ber(2, b"\1") + ber(0x63, ber(4, b"") + ber(0x0A, b"\0") + bytes(20))), label="over UDP"),
@@ -266,13 +272,14 @@ CASES = (
         label="uTP",
     ),
     Case("bittorrent", UDP, ((True, utp(2, 7, 1000, 5, 90)), (True, utp(0, 7, 1500, 6, 90) + b"data")), label="uTP, one side"),
-    udp("wireguard", b"\1\0\0\0" + bytes(144)),
+    udp("wireguard", b"\1\0\0\0" + bytes(range(144))),
     udp("openvpn", OPENVPN_CLIENT, OPENVPN_SERVER),
     tcp("openvpn", struct.pack(">H", 14) + OPENVPN_CLIENT, label="over TCP"),
     udp("ipsec", IKE_INIT),
     udp("ipsec", bytes(4) + IKE_INIT, label="through NAT"),
     udp("ipsec", b"\1\2\3\4\0\0\0\1" + bytes(range(200, 255)), label="ESP through NAT", port=4500),
     tcp("modbus", MODBUS_READ, MODBUS_ANSWER),
+    Case("modbus", TCP, ((True, MODBUS_READ), (True, b"\0\2" + MODBUS_READ[2:])), label="one side's requests"),
     udp("bacnet", bytes.fromhex("810b000c0120ffff00ff1008")),
     tcp("dnp3", dnp3_header() + crc_dnp(dnp3_header())),
     tcp("ethernet-ip", struct.pack("<HHII8sI", 0x65, 4, 0, 0, bytes(8), 0) + b"\1\0\0\0"),
@@ -284,6 +291,7 @@ CASES = (
     tcp("irc", b"NICK someone\r\nUSER a b c :d\r\n"),
     tcp("nntp", b"200 news.example.org InterNetNews ready\r\n"),
     tcp("dcerpc", bytes.fromhex("05000b0310000000") + struct.pack("<HHI", 32, 0, 1) + bytes(16)),
+    tcp("dcerpc", bytes.fromhex("05000b0300000000") + struct.pack(">HHI", 32, 0, 1) + bytes(16), label="big-endian", port=135),
     udp(
         "dcerpc",
         bytes.fromhex("0400200010000000") + bytes(52) + struct.pack("<I", 1) + bytes(10) + struct.pack("<H", 20) + bytes(4 + 20),
@@ -303,5 +311,8 @@ CASES = (
     udp("l2tp", bytes.fromhex("c80200140000000000000000800800000000 0001".replace(" ", ""))),
     tcp("pptp", bytes.fromhex("009c00011a2b3c4d00010000") + bytes(144)),
     udp("vxlan", b"\x08\0\0\0\0\0\x2a\0" + bytes(12) + b"\x08\0" + b"\x45" + bytes(30)),
+    udp("vxlan", b"\x08\0\0\0\0\0\x2a\0" + bytes(12) + b"\x08\6\0\1\x08\0" + bytes(24), label="ARP"),
+    udp("vxlan", b"\x08\0\0\0\0\0\x2a\0" + bytes(12) + b"\x81\0\0\5\x86\xdd\x60" + bytes(39), label="a VLAN"),
+    udp("vxlan", b"\x08\0\0\0\0\0\x2a\0" + bytes(12) + b"\x88\xcc" + bytes(30), label="anything else", port=4789),
     udp("gtp", b"\x30\xff\0\x18\0\0\0\1" + b"\x45" + bytes(23)),
 )

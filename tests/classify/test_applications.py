@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fastmon.classify import APPLICATIONS, BY_NAME, Classifier, Conversation, Endpoint, Finding, by_port, by_protocol
 from fastmon.classify.applications import MAX_APPLICATIONS
-from fastmon.classify.classifier import _DISPATCH, MAX_MATCHERS
+from fastmon.classify.classifier import _DISPATCH, MAX_MATCHERS, MAX_PAYLOAD
 from fastmon.classify.document import document
 
 from . import cases
-from .cases import CASES, Case
+from .cases import CASES, TCP, Case
 
 A, B = bytes(10) + b"\xff\xff\xc0\0\2\1", bytes(10) + b"\xff\xff\xc0\0\2\2"
 NAMES_OF_THE_CONTRACT = [
@@ -82,41 +84,67 @@ NEITHER_BY_PAYLOAD = {"mdns", "llmnr", "ftp-data"}
 """Those whose payloads are another's, told apart by address, port or announcement: tested in test_names and test_announced."""
 
 
-def inspect_all(case: Case, *, use_ports: bool, cut: int | None = None) -> tuple[Finding | None, str | None]:
-    """Return the last finding of a case's payloads, and the name that any of them had."""
+Payloads = Sequence[tuple[bool, bytes]]
+
+
+def findings(case: Case, payloads: Payloads, *, use_ports: bool) -> list[Finding]:
+    """Return what the classifier finds in payloads of a case's conversation, as long as it wants more."""
     classifier = Classifier(use_ports=use_ports)
     conversation = Conversation(1, case.protocol, Endpoint(A, case.ports[0]), Endpoint(B, case.ports[1]))
-    found, name = None, None
-    for from_a, payload in case.payloads:
-        news = classifier.inspect(conversation, payload[:cut], from_a, 0)
-        if news is not None:
-            found, name = news, news.name or name
-            if not news.wants_more:
+    found = []
+    for from_a, payload in payloads:
+        finding = classifier.inspect(conversation, payload, from_a, 0)
+        if finding is not None:
+            found.append(finding)
+            if not finding.wants_more:
                 break
     assert classifier.n_failed == 0
-    return found, name
+    return found
+
+
+def names_in(found: list[Finding]) -> set[str | None]:
+    return {finding.name for finding in found} | {fact.name for finding in found for fact in finding.facts}
+
+
+def cut_payloads(case: Case, length: int) -> Iterator[Payloads]:
+    """Yield a case's payloads cut to a length: all of them, as a snaplen does, and each alone; from either side."""
+    sizes = [[length] * len(case.payloads)]
+    sizes += [
+        [length if place == cut else MAX_PAYLOAD for place in range(len(case.payloads))] for cut in range(len(case.payloads))
+    ]
+    for is_turned in (False, True):
+        for kept in sizes:
+            yield [(from_a != is_turned, data[:size]) for (from_a, data), size in zip(case.payloads, kept, strict=True)]
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_is_recognised(case: Case) -> None:
-    found, name = inspect_all(case, use_ports=case.by_port)
-    assert found is not None
-    assert APPLICATIONS[found.app].name == case.app
-    assert name == case.name or case.name is None
+    found = findings(case, case.payloads, use_ports=case.by_port)
+    assert [APPLICATIONS[finding.app].name for finding in found][-1:] == [case.app]
+    assert case.name in {finding.name for finding in found} or case.name is None
 
 
+@pytest.mark.parametrize("use_ports", [False, True], ids=["ports hidden", "ports known"])
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_cut_at_every_length_is_it_or_nothing_certain_else(case: Case) -> None:
+def test_cut_at_every_length_is_it_or_nothing_certain_else(case: Case, use_ports: bool) -> None:
+    """What is within TLS is known by the end of its hello only. Part of a name is no name."""
+    apps = {case.app, "tls"} if case.payloads[0][1].startswith(b"\x16\3") else {case.app}
+    names = {None} | names_in(findings(case, case.payloads, use_ports=use_ports))
     for length in range(1, max(len(payload) for _, payload in case.payloads)):
-        inspect_all(case, use_ports=False, cut=length)
+        for payloads in cut_payloads(case, length):
+            found = findings(case, payloads, use_ports=use_ports)
+            assert {APPLICATIONS[finding.app].name for finding in found} <= apps, length
+            assert names_in(found) <= names, length
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if len(case.payloads[0][1]) > 42 and len(case.payloads) == 1], ids=str)
 def test_42_bytes_are_enough_or_the_port_is(case: Case) -> None:
     """A snaplen of 96 leaves 42 bytes of a TCP payload with options, and 54 of a UDP one."""
-    found, _ = inspect_all(case, use_ports=case.by_port, cut=42)
-    if found is not None:
-        assert APPLICATIONS[found.app].name in {case.app, "tls"}
+    apps = set()
+    for port in (BY_NAME[case.app].tcp if case.protocol == TCP else BY_NAME[case.app].udp) or case.ports[1:]:
+        found = findings(replace(case, ports=(50000, port)), [(True, case.payloads[0][1][:42])], use_ports=True)
+        apps.add(APPLICATIONS[found[-1].app if found else by_port(case.protocol)[port]].name)
+    assert case.app in apps or str(case) == "dcerpc PROFINET's"  # of whose header 42 bytes are but half
 
 
 def test_every_application_with_matchers_has_a_case() -> None:

@@ -11,7 +11,7 @@ import pytest
 from fastmon.classify import APPLICATIONS, Classifier, Conversation, Endpoint
 from fastmon.classify.classifier import EXPECTED_FOR_NS, MAX_EXPECTED, MAX_PENDING
 
-from . import cases
+from . import cases, noise
 
 V4 = bytes(10) + b"\xff\xff"
 CLIENT, SERVER = V4 + bytes([192, 0, 2, 1]), V4 + bytes([192, 0, 2, 2])
@@ -120,6 +120,16 @@ def test_stun_that_leads_to_media_is_rtp() -> None:
 
 
 UNRELATED = {
+    "DNS with TFTP's block, cut": [b"\0\3" + flags + b"\0\1\0\0" for flags in (b"\1\0", b"\x81\x80")],
+    "DNS with DHCPv6's options, cut": [cases.dns_query("example.org")[:8], b"\x12" + cases.dns_query("example.org")[1:9]],
+    "DNS with CoAP's token, cut": [b"G\4" + flags + b"\0\1\0\0" for flags in (b"\1\0", b"\x81\x80")],
+    "DNS's header, which is NetBIOS's too": [bytes([7, number, 1, 0x10]) + b"\0\1\0\0\0\0\0\0" for number in range(3)],
+    "NetBIOS's name, cut": [bytes([7, number, 1, 0x10]) + b"\0\1\0\0\0\0\0\0 FHEPFC" for number in range(3)],
+    "BACnet with RTP's numbers, cut": [b"\x81\x0a\0" + bytes([number]) + b"\1\x08\0\x0d\1\x3d\x10\1" for number in (32, 33)],
+    "TFTP's errors": [b"\0\5\0\1not found\0", b"\0\5\0\2no access\0"],
+    "TFTP's blocks far apart": [b"\0\3\0" + bytes([number]) + bytes(512) for number in (1, 5)],
+    "reports that count more than they hold": [b"\x9f\xc9\0\1" + bytes([0, 0, 0, number]) for number in range(3)],
+    "VXLAN's header and no frame that is known": [b"\x08\0\0\0\0\0" + bytes([number]) + bytes(23) for number in range(3)],
     "RADIUS without authenticators": [b"\1%c\0\x4d" % number + bytes(16) + b"\1\x0banonymous\4\6" for number in range(3)],
     "DHCP with its end cut": [b"\1\1\6\0" + bytes([number, 1, 2, 3]) + bytes(20) for number in range(3)],
     "uTP of different connections": [cases.utp(2, number * 100 + 1, number * 1000 + 1, number, 9) for number in range(3)],
@@ -130,7 +140,7 @@ UNRELATED = {
 
 
 @pytest.mark.parametrize("kind", UNRELATED)
-def test_what_only_looks_like_utp_is_not_it(kind: str) -> None:
+def test_what_only_looks_like_something_is_nothing(kind: str) -> None:
     classifier = Classifier(use_ports=False)
     sides = (True,) if kind.startswith("uTP") else (True, False)
     for payload in UNRELATED[kind]:
@@ -161,6 +171,32 @@ def test_port_decides_what_two_greet_alike() -> None:
     assert label(Classifier(), conversation(1, TCP, server_port=21), b"220 ready\r\n") == "ftp"
     assert label(Classifier(), conversation(1, TCP, server_port=25), b"220 ready\r\n") == "smtp"
     assert label(Classifier(), conversation(1, TCP), b"220 ready\r\n") is None
+
+
+def test_what_two_say_twice_alike_stays_open() -> None:
+    classifier = Classifier()
+    for payload in (b"220 ready\r\n", b"500 what?\r\n", b"221 bye\r\n"):
+        assert label(classifier, conversation(1, TCP), payload, from_a=False) is None
+    assert label(classifier, conversation(1, TCP), b"331 password?\r\n", from_a=False) == "ftp"
+
+
+def test_port_decides_before_another_payload_does() -> None:
+    classifier = Classifier()
+    assert label(classifier, conversation(1, TCP, server_port=110), b"USER someone\r\n") == "pop3"
+    assert label(classifier, conversation(2, TCP), b"PASS secret\r\n") is None
+    which = conversation(2, TCP, server_port=110)
+    assert label(classifier, which, b"USER someone\r\n") == "pop3"
+
+
+@pytest.mark.parametrize(
+    ("greeting", "answer", "app"),
+    [(b"\5\1\0", b"\5\0", "socks"), (b"\5\2\0\2", b"\5\2", "socks"), (b"\5\1\0", b"\5\2", None), (b"\5\1\0", b"\5\xff", None)],
+)
+def test_socks_answers_with_a_method_that_was_offered(greeting: bytes, answer: bytes, app: str | None) -> None:
+    classifier = Classifier()
+    assert label(classifier, conversation(1, TCP), greeting) is None
+    assert label(classifier, conversation(1, TCP), answer, from_a=True) is None
+    assert label(classifier, conversation(1, TCP), answer, from_a=False) == app
 
 
 def test_hidden_ports_are_hidden() -> None:
@@ -226,6 +262,22 @@ def test_random_conversations_hardly_ever_match(protocol: int) -> None:
                 n_found += 1
                 break
     assert n_found <= 2
+
+
+@pytest.mark.parametrize("protocol", [TCP, UDP])
+def test_zeros_and_small_numbers_hardly_ever_match(protocol: int) -> None:
+    """One payload of fields that mean nothing, then another that resembles it: what has little of itself needs more."""
+    source = random.Random(protocol)
+    classifier = Classifier(use_ports=False)
+    n_found = 0
+    for token in range(20_000):
+        first = noise.payload(source, source.choice((*range(1, 33), 40, 48, 54, 64, 92, 148)))
+        for from_a, payload in ((True, first), (source.random() < 0.5, noise.changed(source, first))):
+            if classifier.inspect(conversation(token, protocol), payload, from_a, 0) is not None:
+                n_found += 1
+                break
+    assert n_found <= 20
+    assert classifier.n_failed == 0
 
 
 def test_importing_needs_no_cryptography() -> None:

@@ -102,6 +102,23 @@ def test_server_name_in_the_hellos_second_segment() -> None:
             assert (APPLICATIONS[last.app].name, last.name, last.wants_more) == ("https", "example.org", False)
 
 
+@pytest.mark.parametrize("following", ["records", "the hello again", "another segment"])
+def test_hello_that_was_cut_is_not_joined_with_what_follows_it(following: str) -> None:
+    record = cases.tls_record(cases.client_hello("name.example.org", ("x" * 60, "h2")))
+    more = {
+        "records": b"\x14\3\3\0\1\1" + cases.tls_record(bytes(40)),
+        "the hello again": record,
+        "another segment": bytes(range(128, 256)) * 3,
+    }[following]
+    for cut in range(6, len(record)):
+        classifier = Classifier()
+        conversation = Conversation(1, 6, Endpoint(CLIENT, 50000), Endpoint(SERVER, 443))
+        findings = [classifier.inspect(conversation, part, True, 0) for part in (record[:cut], more)]
+        assert {finding.name for finding in findings if finding} <= {None, "name.example.org"}, cut
+        assert {APPLICATIONS[finding.app].name for finding in findings if finding} == {"https"}
+        assert classifier.n_failed == 0
+
+
 HOSTILE = b"\x1b[2J\x07<script>\xff\xfe"
 
 

@@ -83,7 +83,17 @@ def _port_apps() -> dict[tuple[int, int], frozenset[str]]:
     return found
 
 
+def _least() -> dict[MatcherFunction, int]:
+    """Return the fewest bytes that each matcher of the table needs; others read payloads of any size."""
+    least: dict[MatcherFunction, int] = {}
+    for application in APPLICATIONS:
+        for matcher in application.matchers:
+            least[matcher.function] = max(matcher.least, least.get(matcher.function, 1))
+    return least
+
+
 _DISPATCH = _dispatch()
+_LEAST = _least()
 _PORT_APPS = _port_apps()
 _NONE: frozenset[str] = frozenset()
 
@@ -138,7 +148,7 @@ class Classifier:
             state = _State()
         context = self._context(conversation, from_a, state)
         if state.follow is not None:
-            match = state.follow(payload, context)
+            match = state.follow(payload, context) if len(payload) >= _LEAST.get(state.follow, 1) else None
             if match is not None and match.certain:
                 return self._found(match, match.apps[0], conversation, state, ts_ns)
             return None
@@ -198,12 +208,14 @@ class Classifier:
     def _weigh(
         self, unsure: list[Match], hints: frozenset[str], conversation: Conversation, state: _State, ts_ns: int, digest: int
     ) -> Finding | None:
-        """Take what the port agrees with, else what another payload said too; else keep it as evidence."""
-        for match in unsure:
-            for app in match.apps:
-                if app in hints or self._said_before(app, match.tag, digest, state):
-                    return self._found(match, app, conversation, state, ts_ns)
-        votes = [(app, match.tag, digest) for match in unsure for app in match.apps if match.tag is not NEVER]
+        """Take what the port agrees with, else the one application that another payload said too; else keep it as evidence."""
+        said = [(app, match) for match in unsure for app in match.apps]
+        agreed = [one for one in said if one[0] in hints][:1]
+        agreed = agreed or [(app, match) for app, match in said if self._said_before(app, match.tag, digest, state)]
+        if len({app for app, _ in agreed}) == 1:
+            app, match = agreed[0]
+            return self._found(match, app, conversation, state, ts_ns)
+        votes = [(app, match.tag, digest) for app, match in said if match.tag is not NEVER]
         state.votes = (state.votes + votes)[-MAX_VOTES:]
         self._keep(conversation.token, state)
         return None

@@ -34,6 +34,7 @@ __all__ = [
     "certain",
     "hinted",
     "likely",
+    "looks_random",
     "parsed",
     "reply_expected",
     "tcp",
@@ -154,6 +155,11 @@ def hinted(app: str) -> Match:
 def text(raw: bytes) -> str:
     r"""Return bytes from the wire as text, whatever they are; what is no UTF-8 as \xNN. Of much, only the beginning."""
     return raw[:MAX_TEXT].decode("utf-8", "backslashreplace")
+
+
+def looks_random(data: bytes) -> bool:
+    """Return whether bytes may be a random number, a key or ciphertext: hardly any of them repeat, as counts and padding do."""
+    return 4 * len(set(data)) >= 3 * len(data) > 0
 
 
 def parsed(parser: Callable[[bytes], Parsed], data: bytes) -> Parsed | None:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 
-from fastmon.classify.matching import Context, Match, certain, likely
+from fastmon.classify.matching import Context, Match, certain, hinted, likely
 
 __all__ = ["cassandra", "memcached", "mongodb", "mssql", "mysql", "oracle", "postgresql", "redis"]
 
-MYSQL_VERSION = re.compile(rb"[0-9][0-9a-zA-Z.+~_:-]{2,80}\0")
+MYSQL_VERSION = re.compile(rb"[0-9]{1,2}\.[0-9][0-9a-zA-Z.+~_:-]{0,80}\0")
 SQL = re.compile(
     rb"\s{0,8}(?:select|show|set|insert|update|delete|create|drop|begin|commit|rollback|use|alter|call|with|/\*)", re.IGNORECASE
 )
 POSTGRES_STARTS = {b"\x04\xd2\x16\x2f", b"\x04\xd2\x16\x30", b"\x04\xd2\x16\x2e"}
 POSTGRES_TYPES = frozenset(b"QPBEDSCXHpRKZTN123nstAGHWVIcdf")
+POSTGRES_EMPTY = frozenset(b"123nsIX")
 REDIS_COMMAND = re.compile(rb"\*\d{1,6}\r\n(?:\$\d{1,8}\r\n|$|\*\d{1,6}\r\n|:\d)")
 REDIS_REPLY = re.compile(
     rb"(?:\+(?:OK|PONG|QUEUED)|:-?\d{1,19}|\$-?\d{1,9}|-(?:ERR|NOAUTH|WRONGTYPE|DENIED|LOADING|MOVED) [^\r\n]*)\r\n"
@@ -21,6 +22,7 @@ REDIS_REPLY = re.compile(
 REDIS_INLINE = re.compile(rb"(?:PING|INFO|QUIT|(?:GET|DEL|EXISTS|AUTH|SELECT|CONFIG GET) [^\s]+|SET \S+ \S+)\r\n", re.IGNORECASE)
 MONGO_OPCODES = {1, 2001, 2002, 2004, 2005, 2006, 2007, 2010, 2011, 2012, 2013}
 MONGO_BYTES = {opcode.to_bytes(4, "little") for opcode in MONGO_OPCODES}
+TDS_VERSIONS = {b"\x70", b"\x71", b"\x72", b"\x73", b"\x74"}
 MEMCACHED = re.compile(
     rb"(?:(?:gets?|delete|incr|decr|touch|gat) [!-~]{1,250}(?: [!-~]+)*\r\n|"
     rb"(?:set|add|replace|append|prepend|cas) [!-~]{1,250} \d+ -?\d+ \d+|stats(?: [a-z]+)?\r\n|STAT [a-z_:0-9]+ |"
@@ -35,7 +37,7 @@ def mysql(data: bytes, context: Context) -> Match | None:
         return certain("mysql") if length + 4 == len(data) or len(data) < 70 else None
     if length + 4 != len(data):
         return None
-    if number == 0 and data[4] == 0xFF and data[6] in {4, 5}:
+    if number == 0 and data[4] == 0xFF and data[6:7] in {b"\4", b"\5"}:
         return certain("mysql") if len(data) > 12 and (data[7:11] == b"Host" or data[7:8] == b"#") else likely("mysql")
     if number == 0 and data[4] in {3, 0x16}:
         return certain("mysql") if SQL.match(data[5:40]) else None
@@ -57,7 +59,7 @@ def postgresql(data: bytes, context: Context) -> Match | None:
     at = n_messages = 0
     while at + 5 <= len(data) and n_messages < 64:
         length = int.from_bytes(data[at + 1 : at + 5], "big")
-        if data[at] not in POSTGRES_TYPES or not 4 <= length <= 1 << 20:
+        if data[at] not in POSTGRES_TYPES or not 4 <= length <= (4 if data[at] in POSTGRES_EMPTY else 1 << 20):
             return None
         at += 1 + length
         n_messages += 1
@@ -78,7 +80,12 @@ def mongodb(data: bytes, context: Context) -> Match | None:
     if data[12:16] not in MONGO_BYTES:
         return None
     length = int.from_bytes(data[:4], "little")
-    return certain("mongodb") if 16 <= length <= 48_000_000 and (length == len(data) or length > len(data)) else None
+    if not max(16, len(data)) <= length <= 48_000_000:
+        return None
+    if data[12:14] != b"\1\0":
+        return certain("mongodb")
+    is_reply = length == len(data) >= 36 and any(data[8:12]) and data[16] < 16 and not any(data[17:20])
+    return certain("mongodb") if is_reply else hinted("mongodb")
 
 
 def mssql(data: bytes, context: Context) -> Match | None:
@@ -88,9 +95,11 @@ def mssql(data: bytes, context: Context) -> Match | None:
     length = data[2] << 8 | data[3]
     if length != len(data) and not (length > len(data) and data[1] == 0):
         return None
-    if data[0] == 18:
-        return certain("mssql") if len(data) > 20 and data[8] == 0 and data[9] == 0 else likely("mssql")
-    return certain("mssql") if data[0] == 16 and length > 40 else likely("mssql")
+    is_prelogin = data[0] == 18 and data[8:10] == b"\0\0" and data[11:13] == b"\0\6"  # the version, of 6 bytes, comes first
+    is_login = data[0] == 16 and int.from_bytes(data[8:12], "little") >= length - 8 and data[15:16] in TDS_VERSIONS
+    if is_prelogin or is_login:
+        return certain("mssql")
+    return likely("mssql") if length == len(data) else hinted("mssql")
 
 
 def oracle(data: bytes, context: Context) -> Match | None:

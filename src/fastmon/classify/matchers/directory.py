@@ -175,4 +175,5 @@ def _has_ntp_times(data: bytes) -> bool:
         return False
     seconds = [int.from_bytes(data[at : at + 4], "big") for at in (16, 40)]
     plausible = all(not value or value > 0x80000000 or value < 0x20000000 for value in seconds)
-    return plausible and (len(data) == 48 or len(data) >= 52)
+    has_clock = seconds[1] > (0 if data[3] else 0xC0000000)
+    return plausible and has_clock and (len(data) == 48 or len(data) >= 52)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastmon.classify.matching import Context, Match, certain, likely
+from fastmon.classify.matching import Context, Match, certain, hinted, likely
 
 __all__ = ["bacnet", "cip_io", "dnp3", "ethernet_ip", "iec104", "modbus", "opcua", "s7"]
 
@@ -13,7 +13,7 @@ OPCUA_TYPES = {b"HELF", b"ACKF", b"ERRF", b"RHEF", b"OPNF", b"CLOF", b"MSGF", b"
 
 
 def modbus(data: bytes, context: Context) -> Match | None:
-    """The MBAP header of Modbus/TCP: protocol 0, its length, a public function. A second message must agree."""
+    """The MBAP header of Modbus/TCP: protocol 0, its length, a public function; another message must answer it or follow it."""
     if data[2] or data[3] or data[4] or len(data) < 8 or (data[7] & 0x7F) not in MODBUS_FUNCTIONS:
         return None
     length = data[4] << 8 | data[5]
@@ -21,7 +21,14 @@ def modbus(data: bytes, context: Context) -> Match | None:
         return None
     if 6 + length < len(data) and (data[6 + length + 2 : 6 + length + 4] or b"\0\0") != b"\0\0":
         return None
-    return likely("modbus") if data[7] < 0x80 or length == 3 else None
+    if data[7] >= 0x80 and length != 3:
+        return None
+    number, unit, function = data[:2], data[6], data[7] & 0x7F
+    is_answer = context.memory.get(("modbus", not context.from_a)) == (number, unit, function)
+    earlier = context.memory.get(("modbus", context.from_a))
+    is_next = earlier is not None and earlier[0] != number and earlier[1] == unit
+    context.memory["modbus", context.from_a] = number, unit, function
+    return certain("modbus") if is_answer or is_next else hinted("modbus")
 
 
 def bacnet(data: bytes, context: Context) -> Match | None:
@@ -60,7 +67,12 @@ def ethernet_ip(data: bytes, context: Context) -> Match | None:
     length = data[2] | data[3] << 8
     if 24 + length != len(data) and not (24 + length > len(data) and len(data) < 100 and data[0] >= 0x63):
         return None
-    return certain("ethernet-ip") if data[0] >= 0x63 else likely("ethernet-ip")
+    has_session = data[4:8] != b"\0\0\0\0"
+    if data[0] in {0x6F, 0x70}:
+        return certain("ethernet-ip") if has_session and length >= 16 else None
+    if data[0] == 0x65:
+        return certain("ethernet-ip") if length == 4 else None
+    return certain("ethernet-ip") if data[0] > 0x65 or (data[0] >= 0x63 and not has_session) else hinted("ethernet-ip")
 
 
 def cip_io(data: bytes, context: Context) -> Match | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from fastmon.classify.matching import Context, Match, certain, hinted, likely, reply_expected, text
+from fastmon.classify.matching import Context, Match, certain, hinted, likely, text
 
 __all__ = ["amqp", "coap", "mqtt", "xmpp"]
 
@@ -55,7 +55,14 @@ def mqtt(data: bytes, context: Context) -> Match | None:
         return likely("mqtt") if is_answer else None
     if kind in {12, 13, 14}:
         return hinted("mqtt") if length == 0 and not data[0] & 0x0F and len(data) == 2 else None
-    return likely("mqtt") if kind in {8, 9, 10} and length > 2 and (data[0] & 0x0F) == (0 if kind == 9 else 2) else None
+    if kind == 9:
+        return (
+            likely("mqtt")
+            if length > 2 and not data[0] & 0x0F and {0, 1, 2, 0x80}.issuperset(data[at + 2 : at + length])
+            else None
+        )
+    n_topic = data[at + 2] << 8 | data[at + 3] if kind in {8, 10} and length > 4 else 0
+    return likely("mqtt") if 0 < n_topic <= length - 4 and data[0] & 0x0F == 2 else None
 
 
 def _mqtt_publish(data: bytes, at: int, length: int, context: Context) -> Match | None:
@@ -108,8 +115,17 @@ def coap(data: bytes, context: Context) -> Match | None:
         match = _coap_draft(data, token) or match
     if match is None or match.certain:
         return match
-    key = data[4 : 4 + token] or data[2:4]
-    return reply_expected(certain("coap"), context, "coap", key) or match
+    return certain("coap") if _is_answered(data, token, context) else match
+
+
+def _is_answered(data: bytes, n_token: int, context: Context) -> bool:
+    """Tell whether a request and an answer of both sides share their token, or their number where they have none."""
+    is_request = data[1] < 32
+    if len(data) < 4 + n_token or data[0] >= (0x60 if is_request else 0x70):
+        return False
+    key = data[4 : 4 + n_token] or data[2:4]
+    context.memory["coap", context.from_a, is_request] = key
+    return context.memory.get(("coap", not context.from_a, not is_request)) == key
 
 
 def _coap_draft(data: bytes, n_options: int) -> Match | None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dpkt.dhcp import DHCP
-
-from fastmon.classify.matching import V4_MAPPED, Context, Match, certain, hinted, parsed, text
+from fastmon.classify.matching import V4_MAPPED, Context, Match, certain, hinted, text
 from fastmon.classify.model import NameFact
 
 __all__ = ["dhcp", "dhcpv6"]
 
 MAGIC = b"\x63\x82\x53\x63"
+PAD, END = 0, 255
 HOST_NAME, REQUESTED_ADDRESS, CLIENT_FQDN = 12, 50, 81
 V6_CLIENT_ID, V6_SERVER_ID, V6_IA_NA, V6_ADDRESS, V6_RELAY, V6_FQDN = 1, 2, 3, 5, 9, 39
 MAX_OPTIONS = 64
@@ -24,13 +23,10 @@ def dhcp(data: bytes, context: Context) -> Match | None:
         return certain("dhcp", follow=dhcp) if is_ethernet and any(data[4:8]) else hinted("dhcp") if data[2] == 6 else None
     if data[236:240] != MAGIC:
         return hinted("dhcp")  # BOOTP
-    message = parsed(DHCP, data)
-    if message is None:
-        return certain("dhcp", follow=dhcp)
-    options = dict(message.opts)
+    options = _options(data)
     name = options.get(HOST_NAME, b"").rstrip(b"\0") or options.get(CLIENT_FQDN, b"")[3:]
-    address = message.yiaddr or message.ciaddr
-    key = address.to_bytes(4, "big") if address else options.get(REQUESTED_ADDRESS, b"")
+    yours, own = data[16:20], data[12:16]
+    key = yours if any(yours) else own if any(own) else options.get(REQUESTED_ADDRESS, b"")
     memory = context.memory
     if name and data[0] == 1:
         memory["dhcp", data[4:8]] = name  # the server's answer, with the address, seldom repeats the name
@@ -39,8 +35,20 @@ def dhcp(data: bytes, context: Context) -> Match | None:
     return Match(("dhcp",), name=text(name) or None, facts=facts, follow=dhcp)
 
 
+def _options(data: bytes) -> dict[int, bytes]:
+    """Return the options behind the cookie that are there as a whole, by number; of two of a number, the last."""
+    options = {}
+    at = 240
+    while at + 1 < len(data) and data[at] != END:
+        end = at + 1 if data[at] == PAD else at + 2 + data[at + 1]
+        if data[at] != PAD and end <= len(data):
+            options[data[at]] = data[at + 2 : end]
+        at = end
+    return options
+
+
 def dhcpv6(data: bytes, context: Context) -> Match | None:
-    """A message whose options fill it exactly, with a client's or server's identifier, or a relayed message.
+    """A message that is filled by two options or more, a client's or server's identifier among them, or by a relayed message.
 
     Of what is cut, a whole identifier of a known form must be there.
     """
@@ -56,10 +64,13 @@ def dhcpv6(data: bytes, context: Context) -> Match | None:
         at += 4 + length
     if not {V6_CLIENT_ID, V6_SERVER_ID, V6_RELAY} & options.keys():
         return None
-    is_cut = at > len(data) and any(_is_identifier(options.get(kind, b"")) for kind in (V6_CLIENT_ID, V6_SERVER_ID))
-    if at != len(data) and not is_cut:
+    identifiers = [options.get(kind, b"") for kind in (V6_CLIENT_ID, V6_SERVER_ID)]
+    is_cut = at > len(data) and any(map(_is_identifier, identifiers))
+    is_relayed = len(options.get(V6_RELAY, b"")) >= 4
+    is_filled = at == len(data) and (is_relayed or (len(options) > 1 and any(len(one) > 2 for one in identifiers)))
+    if not is_cut and not is_filled:
         return hinted("dhcpv6")
-    # A last name may lack its final empty label, but nothing else: part of a name is another's name.
+    # A name may lack its final empty label, but nothing else: part of a name is another's name.
     name = _fqdn(options.get(V6_FQDN, b"")) if at <= len(data) + 1 or kind != V6_FQDN else ""
     name = name or context.memory.get("dhcpv6", "")
     context.memory["dhcpv6"] = name
@@ -79,10 +90,10 @@ def _is_identifier(option: bytes) -> bool:
 
 
 def _fqdn(option: bytes) -> str:
-    """Return the name in a client FQDN option (RFC 4704): labels, perhaps without the final empty one."""
+    """Return the name in a client FQDN option (RFC 4704): whole labels, perhaps without the final empty one."""
     labels = []
     at = 1
     while at < len(option) and option[at]:
         labels.append(option[at + 1 : at + 1 + option[at]])
         at += 1 + option[at]
-    return text(b".".join(labels))
+    return text(b".".join(labels)) if at <= len(option) else ""

@@ -7,7 +7,19 @@ import re
 
 from dpkt.rtp import RTP
 
-from fastmon.classify.matching import UDP, V4_MAPPED, Context, Expectation, Match, certain, hinted, likely, parsed, text
+from fastmon.classify.matching import (
+    UDP,
+    V4_MAPPED,
+    Context,
+    Expectation,
+    Match,
+    certain,
+    hinted,
+    likely,
+    looks_random,
+    parsed,
+    text,
+)
 from fastmon.classify.model import Endpoint
 
 __all__ = ["h323", "rtcp", "rtp", "sip", "stun", "stun_stream"]
@@ -23,6 +35,10 @@ SDP_ADDRESS = re.compile(rb"\nc=IN IP[46] ([0-9a-fA-F:.]{2,45})")
 SDP_MEDIA = re.compile(rb"\nm=(?:audio|video|text|application) (\d{1,5})(?:/\d+)? RTP/")
 MAX_MEDIA = 8
 MAX_GAP = 100  # packets lost between two
+MIN_RTP = 20
+"""Of a shorter packet, or one cut to less, two are no evidence: other headers have a count and a constant in these places."""
+RTCP_SIZES = {200: (28, 24), 201: (8, 24), 202: (4, 8), 203: (4, 4), 204: (12, 0), 205: (12, 0), 206: (12, 0), 207: (8, 0)}
+"""The fewest bytes of a report by type, and of each source that it counts (RFC 3550, section 6; RFC 4585, RFC 3611)."""
 COOKIE = b"\x21\x12\xa4\x42"
 OLD_STUN_TYPES = {0x0001, 0x0101, 0x0111, 0x0002, 0x0102, 0x0112, 0x0003, 0x0103, 0x0113, 0x0004, 0x0104, 0x0115, 0x0114}
 STATIC_PAYLOADS = frozenset(range(19)) | {25, 26, 28, 31, 32, 33, 34} | frozenset(range(96, 128))
@@ -35,7 +51,8 @@ def sip(data: bytes, context: Context) -> Match | None:
             return certain("sip", follow=sip)  # a damaged line, or one of a method that is not known
         return hinted("sip") if data in {b"\r\n\r\n", b"\r\n\r\n\0"} else None
     called = SIP_HOST.search(data)
-    name = text(called[1]) if called else None
+    is_whole = called is not None and data.find(b"\n", called.end()) > 0  # else it may be the beginning of a user's name
+    name = text(called[1]) if called and is_whole else None
     return Match(("sip",), name=name, expects=tuple(_announced(data)), follow=sip)
 
 
@@ -64,6 +81,8 @@ def rtp(data: bytes, context: Context) -> Match | None:
     packet = parsed(RTP, data)
     if packet is None or not packet.ssrc or (packet.p and not 0 < data[-1] <= len(data) - 12):
         return None
+    if len(data) < MIN_RTP:
+        return hinted("rtp")
     key = ("rtp", context.from_a, packet.ssrc)
     earlier = context.memory.get(key)
     context.memory[key] = packet.seq
@@ -79,13 +98,16 @@ def rtcp(data: bytes, context: Context) -> Match | None:
         if not at and data[1] > 207:
             return None
         length = 4 + 4 * (data[at + 2] << 8 | data[at + 3])
+        least, each = RTCP_SIZES[data[at + 1]]
+        if length < least + (data[at] & 0x1F) * each:
+            return None
         if at + length > len(data):
             break
         at += length
         n_reports += 1
     if not n_reports:
         return likely("rtcp") if 200 <= data[1] <= 201 and data[0] >> 6 == 2 and data[2] == 0 else None
-    if at == len(data) and (n_reports > 1 or at >= 28 or data[1] in {203, 205, 206}):
+    if at == len(data) and (n_reports > 1 or at >= 28 or (data[1] in {203, 205, 206} and at >= 8)):
         return certain("rtcp")
     return likely("rtcp")
 
@@ -100,7 +122,7 @@ def stun(data: bytes, context: Context) -> Match | None:
     if data[4:8] == COOKIE:
         is_there = length + 20 <= len(data) or len(data) < 100 or context.protocol != UDP
         return certain("stun", follow=_after_stun if context.protocol == UDP else None) if is_there else None
-    if (data[0] << 8 | data[1]) not in OLD_STUN_TYPES or length + 20 != len(data):
+    if (data[0] << 8 | data[1]) not in OLD_STUN_TYPES or length + 20 != len(data) or not looks_random(data[4:20]):
         return None
     at = 20
     while at + 4 <= len(data):
@@ -129,7 +151,7 @@ def stun_stream(data: bytes, context: Context) -> Match | None:
 
 def h323(data: bytes, context: Context) -> Match | None:
     """H.225.0 call signalling: Q.931's messages behind a TPKT header (RFC 1006), with a user-user element of H.225.0."""
-    if data[1] or len(data) < 10 or data[4] != 8 or data[5] > 2:
+    if data[1] or len(data) < 10 or (data[2] << 8 | data[3]) < len(data) or data[4] != 8 or data[5] > 2:
         return None
     return (
         certain("h323") if data[5 + 1 + data[5] : 7 + data[5]] in {b"\5", b"\1", b"\2", b"\3", b"\7", b"\x5a", b"\x62"} else None

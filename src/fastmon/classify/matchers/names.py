@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastmon.classify.matching import TCP, V4_MAPPED, Context, Match, text
+from fastmon.classify.matching import TCP, V4_MAPPED, Context, Match, hinted, text
 from fastmon.classify.model import NameFact
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ LLMNR_GROUPS = {V4_MAPPED + bytes([224, 0, 0, 252]), bytes.fromhex("ff0200000000
 TYPES = {*range(1, 66), *range(99, 110), *range(128, 136), *range(249, 263), 32768, 32769, 65281, 65305}
 A, AAAA, OPT = 1, 28, 41
 CLASSES = {1, 3, 4, 254, 255}
+NETBIOS_LETTERS = frozenset(b"ABCDEFGHIJKLMNOP")
 HOST_LETTERS = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_%")
 MAX_RECORDS = 150
 MAX_LABELS = 40  # followed in one name
@@ -73,6 +74,8 @@ def dns(data: bytes, context: Context) -> Match | None:
     asked, at, known = _questions(data, n_questions)
     if not known:
         return _damaged(data, app, n_questions)
+    if app == "dns" and known == 1 and _may_be_netbios(data):
+        return hinted("dns")
     cut = at < 0
     facts: tuple[NameFact, ...] = ()
     if not cut and n_records:
@@ -123,6 +126,11 @@ def _cut_name(data: bytes, at: int) -> int:
     if at + 5 <= len(data):
         return 0
     return 2 if n_labels > 1 else 1
+
+
+def _may_be_netbios(data: bytes) -> bool:
+    """Tell whether the first name may be one of NetBIOS, whose service has DNS's header: a label of 32 letters from A to P."""
+    return len(data) < 13 or (data[12] == 32 and NETBIOS_LETTERS.issuperset(data[13:45]))
 
 
 def _damaged(data: bytes, app: str, n_questions: int) -> Match | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastmon.classify.matching import V4_MAPPED, Context, Match, certain, text
+from fastmon.classify.matching import V4_MAPPED, Context, Match, certain, likely, text
 from fastmon.classify.model import NameFact
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def session(data: bytes, context: Context) -> Match | None:
     if data[0] == 0x81:
         return certain("netbios", follow=_after_session) if data[1:4] == b"\0\0\x44" and _is_encoded(data, 4) else None
     if data == b"\x82\0\0\0" or (len(data) == 5 and data[:4] == b"\x83\0\0\1" and data[4] in {0x80, 0x81, 0x82, 0x83, 0x8F}):
-        return certain("netbios", follow=_after_session)
+        return likely("netbios", follow=_after_session)
     return None
 
 

@@ -20,6 +20,8 @@ __all__ = ["gquic", "quic"]
 V1, V2, NEGOTIATION = 1, 0x6B3343CF, 0
 GOOGLE = re.compile(rb"[QT]0\d\d")
 MAX_INITIALS = 4
+MIN_NUMBERS = 4
+"""Bytes of both connection IDs: a client's first packet has at least 8, and few servers choose none (RFC 9000, section 7.2)."""
 MAX_CRYPTO = 16384
 MAX_FRAMES = 256
 
@@ -64,6 +66,8 @@ def quic(data: bytes, context: Context) -> Match | None:
     header = quic_initial.read_header(data)
     if header is None:
         return None
+    if header.payload_at < 7 + MIN_NUMBERS:
+        return None
     if not header.is_initial:
         return certain("quic")
     flight = context.memory.get(("quic", context.from_a))
@@ -78,6 +82,8 @@ def _negotiation(data: bytes) -> Match | None:
         return None
     at = 6 + data[5]
     at += 1 + (data[at] if at < len(data) else 255)
+    if at < 7 + 8:
+        return None  # it has the client's first number, of 8 bytes at least
     versions = [int.from_bytes(data[i : i + 4], "big") for i in range(at, min(len(data), at + 128), 4)]
     return certain("quic") if any(_is_known(v) or GOOGLE.match(v.to_bytes(4, "big")) for v in versions if v) else None
 
@@ -187,6 +193,6 @@ def _google_name(data: bytes) -> str | None:
         entry = at + 8 + 8 * index
         end = int.from_bytes(data[entry + 4 : entry + 8], "little")
         if data[entry : entry + 4] == b"SNI\0":
-            return text(data[values + start : values + end]) if start <= end <= len(data) else None
+            return text(data[values + start : values + end]) if start <= end and values + end <= len(data) else None
         start = end
     return None

@@ -8,6 +8,7 @@ What it does not do: read certificates, or anything after the ClientHello.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from fastmon.classify.matching import Context, Match, certain, likely, text
@@ -62,6 +63,7 @@ APPS_BY_PORT = {
 HANDSHAKE, APPLICATION_DATA = 22, 23
 MAX_RECORD = 16384 + 2048
 MAX_HELLO = 8192
+HOST_NAME = re.compile(r"[A-Za-z0-9._-]+")
 HANDSHAKE_TYPES = {0, 1, 2, 3, 4, 5, 6, 8, 11, 12, 13, 14, 15, 16, 20, 21, 22, 23, 24, 25, 67}
 SERVER_NAME, ALPN = 0, 16
 
@@ -162,17 +164,31 @@ def _more_of_hello(data: bytes, context: Context) -> Match | None:
     earlier = context.memory.get(key)
     if not isinstance(earlier, bytes) or len(earlier) > MAX_HELLO:
         return None
+    if _lacks_bytes(earlier) and 20 <= data[0] <= 23 and data[1:2] == b"\3" and data[2:3] <= b"\4":
+        # A record where the rest of another should be: the capture cut that one.
+        return certain(_app(read_client_hello(_handshake_bytes(earlier)).alpn, context))
     joined = earlier + data
     context.memory[key] = joined
-    return _hello_match(joined, context)
+    return _hello_match(joined, context, is_joined=True)
 
 
-def _hello_match(stream: bytes, context: Context) -> Match:
+def _lacks_bytes(stream: bytes) -> bool:
+    """Tell whether the last record of a stream is longer than what is there of it."""
+    at = 0
+    while at + 5 <= len(stream):
+        at += 5 + (stream[at + 3] << 8 | stream[at + 4])
+    return at != len(stream)
+
+
+def _hello_match(stream: bytes, context: Context, *, is_joined: bool = False) -> Match:
     hello = read_client_hello(_handshake_bytes(stream))
+    name = hello.server_name
+    if is_joined and name and not HOST_NAME.fullmatch(name):
+        name = None  # bytes may be missing where segments were joined
     return Match(
         (_app(hello.alpn, context),),
-        name=hello.server_name,
-        facts=server_name_facts(hello.server_name, context),
+        name=name,
+        facts=server_name_facts(name, context),
         follow=None if hello.whole else _more_of_hello,
     )
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from fastmon.classify.matching import TCP, Context, Match, certain, hinted, likely
+from fastmon.classify.matching import TCP, Context, Match, certain, hinted, likely, looks_random
 
 __all__ = ["esp_in_udp", "gtp", "ike", "ike_natt", "l2tp", "openvpn", "openvpn_stream", "pptp", "socks", "vxlan", "wireguard"]
 
 WIREGUARD_SIZES = {1: 148, 2: 92, 3: 64}
+WIREGUARD_KEYS = {1: slice(8, 40), 2: slice(12, 44), 3: slice(8, 32), 4: slice(16, 48)}
+"""Where the sender's key is, the nonce of a cookie, the ciphertext of data."""
 EXCHANGES = {2, 4, 5, 6, 32, 33, 34, 35, 36, 37, 38, 43}
 OPENVPN_CLIENT_RESETS, SERVER_RESET = {1, 7, 10}, 8
 
 
 def wireguard(data: bytes, context: Context) -> Match | None:
-    """Handshakes by type and size; transport data, padded to 16 bytes, when two are for the same receiver."""
-    if data[1] or data[2] or data[3]:
+    """Handshakes by type, size and a key; transport data, padded to 16 bytes, when two are for the same receiver."""
+    if data[1] or data[2] or data[3] or not looks_random(data[WIREGUARD_KEYS[data[0]]]):
         return None
     if WIREGUARD_SIZES.get(data[0]) == len(data):
         return certain("wireguard")
@@ -30,11 +32,14 @@ def openvpn(data: bytes, context: Context) -> Match | None:
     if data[0] & 7 or len(data) < 14:
         return None
     if opcode in OPENVPN_CLIENT_RESETS:
+        if not looks_random(data[1:9]):
+            return hinted("openvpn")
         context.memory["openvpn", context.from_a] = data[1:9], len(data)
         if len(data) == 14 and not any(data[9:14]):
             return certain("openvpn")
         n_digest = len(data) - 22  # of tls-auth: a digest, a packet's number, a time, then no acknowledgements and number 0
         is_keyed = n_digest in {16, 20, 28, 32, 48, 64} and not any(data[-5:]) and data[9 + n_digest : 12 + n_digest] == b"\0\0\0"
+        is_keyed = is_keyed and looks_random(data[9 : 9 + n_digest])
         return certain("openvpn") if is_keyed else hinted("openvpn")
     session, size = context.memory.get(("openvpn", not context.from_a), (None, 0))
     if session is not None and opcode in {2, 4, 5, 8} and session in data[9:120]:
@@ -98,7 +103,11 @@ def vxlan(data: bytes, context: Context) -> Match | None:
     """VXLAN (RFC 7348) around an Ethernet frame with IP, ARP or a VLAN."""
     if data[1] or data[2] or data[3] or data[7]:
         return None
-    return certain("vxlan") if data[20:22] in {b"\x08\0", b"\x08\6", b"\x86\xdd", b"\x81\0"} else likely("vxlan")
+    ethertype, inner = data[20:22], data[22:24]
+    if ethertype in {b"\x08\0", b"\x86\xdd"} and inner:
+        return certain("vxlan") if inner[0] >> 4 == (4 if ethertype == b"\x08\0" else 6) else None
+    is_tagged = ethertype == b"\x81\0" and data[24:26] in {b"\x08\0", b"\x08\6", b"\x86\xdd"}
+    return certain("vxlan") if is_tagged or (ethertype == b"\x08\6" and inner == b"\0\1") else hinted("vxlan")
 
 
 def gtp(data: bytes, context: Context) -> Match | None:
@@ -113,7 +122,7 @@ def gtp(data: bytes, context: Context) -> Match | None:
 
 
 def socks(data: bytes, context: Context) -> Match | None:
-    """SOCKS 4 and 5 (RFC 1928): the request and the answer to it."""
+    """SOCKS 4 and 5 (RFC 1928): a greeting and the answer that chooses one of its methods; requests and their answers."""
     if data[0] == 4:
         ends = data.endswith(b"\0") and data.count(b"\0", 8) <= 2
         is_request = context.protocol == TCP and len(data) >= 9 and data[1] in {1, 2} and ends and data[8:-1].isascii()
@@ -121,7 +130,12 @@ def socks(data: bytes, context: Context) -> Match | None:
     if data[0] == 0:
         return likely("socks") if len(data) == 8 and 90 <= data[1] <= 93 else None
     if len(data) == 2:
-        return likely("socks") if data[1] in {0, 1, 2, 0xFF} else None
+        offered = context.memory.get(("socks", not context.from_a), b"")
+        return certain("socks") if data[1] in offered else hinted("socks")
     if len(data) == 2 + data[1] and data[1] <= 8 and all(method < 10 for method in data[2:]):
-        return likely("socks")
-    return likely("socks") if data[1] <= 8 and data[2] == 0 and data[3:4] in {b"\1", b"\3", b"\4"} and len(data) >= 10 else None
+        context.memory["socks", context.from_a] = data[2:]
+        return hinted("socks")
+    if len(data) < 10 or data[1] > 8 or data[2]:
+        return None
+    size = {1: 10, 3: 7 + data[4], 4: 22}.get(data[3])  # with an address of IPv4, a name, an address of IPv6
+    return likely("socks") if size == len(data) else None

@@ -22,7 +22,7 @@ METHODS = (
 ).split()
 REQUEST = re.compile(b"(" + b"|".join(METHODS) + rb") ([^\r\n]{1,1490}?)(?: HTTP/(\d)|\r?\n|$)")
 RESPONSE = re.compile(rb"(?:HTTP/[0-2](?:\.\d)?|ICY) [1-9]\d\d[ \r\n]")
-HOST = re.compile(rb"\n[Hh][Oo][Ss][Tt]:[ \t]*([^\r\n]+)")
+HOST = re.compile(rb"\n[Hh][Oo][Ss][Tt]:[ \t]*([^\r\n]+)[\r\n]")
 TARGET = re.compile(rb"(?:/|\*|\?|[a-zA-Z]{2,8}://|[\w.-]+:\d)[!-~\x80-\xff]*(?: [HTP]{0,4}/?)?$")
 RTSP_LINE = re.compile(
     rb"(?:OPTIONS|DESCRIBE|ANNOUNCE|SETUP|PLAY|PAUSE|TEARDOWN|RECORD|REDIRECT|[GS]ET_PARAMETER)"
@@ -48,7 +48,7 @@ def http(data: bytes, context: Context) -> Match | None:
         return certain("bittorrent")
     host = HOST.search(data)
     if host is None:
-        return Match(("http",), name=_host_of_uri(line[2]))
+        return Match(("http",), name=_host_of_uri(line[2], is_whole=line[3] is not None))
     name = _without_port(text(host[1].strip()))
     is_proxied = line[1] == b"CONNECT" or line[2][:1] not in {b"/", b"*"}
     facts = () if is_proxied or _is_address(name) else server_name_facts(name, context, "http")
@@ -61,10 +61,10 @@ def _asks_tracker(target: bytes) -> bool:
     return asks and target.startswith(b"/") and (b"?info_hash=" in target or b"&info_hash=" in target)
 
 
-def _host_of_uri(uri: bytes) -> str | None:
-    _, scheme, rest = uri.partition(b"://")
-    host = rest.split(b"/", 1)[0] if scheme else b""
-    return _without_port(text(host)) or None
+def _host_of_uri(uri: bytes, *, is_whole: bool) -> str | None:
+    _, _, rest = uri.partition(b"://")
+    host, slash, _ = rest.partition(b"/")
+    return _without_port(text(host)) or None if slash or is_whole else None
 
 
 def _without_port(name: str) -> str:
