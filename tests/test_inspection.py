@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import TYPE_CHECKING, cast
 
 import builders as b
@@ -321,3 +322,27 @@ def test_every_turn_looks_at_one_payload_at_least() -> None:
     for _ in range(2):
         looking.look(1)
     assert [seen[0].token for seen in classifier.seen] == [0, 1]
+
+
+def test_what_is_kept_of_conversations_does_not_grow_with_their_number() -> None:
+    """Each is done with at once. Half of them are over before their names come, and are not told again to have ended."""
+    n_conversations = 500
+    ring = FakeRing()
+    classifier = FakeClassifier()
+    looking = inspector(ring, classifier, keeps_names=True)
+    sizes = []
+    tracemalloc.start()
+    try:
+        for start in range(0, 40 * n_conversations, n_conversations):
+            tokens = range(1000 + start, 1000 + start + n_conversations)
+            ring.payloads = [payload(token) for token in tokens]
+            ring.over = set(tokens[::2])
+            classifier.findings = {token: Finding(9, f"name {token}") for token in tokens}
+            looking.look(n_conversations)
+            looking.take_names(rows(*tokens[1::2]))
+            for recorded in (ring.labels, ring.over, classifier.findings, classifier.seen, classifier.forgotten):
+                recorded.clear()
+            sizes.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    assert sizes[-1] - sizes[4] < 100 * n_conversations
