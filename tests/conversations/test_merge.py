@@ -108,6 +108,30 @@ class TestMerge:
         assert apps(summary, LOCAL_1) == {HTTP: (0, 10, 0, 1), ALT: (0, 20, 0, 1), DNS: (0, 100, 0, 1)}
         assert network(summary) == {ALT: (2, 30), DNS: (1, 100)}
 
+    def test_label_leaves_totals_as_they_were_where_an_interval_is_missing(self, make: Make) -> None:
+        """What a rotation ended, nobody has: it cannot be taken from the application that it was once credited to."""
+        merged, shard = make(), make()
+        shard.account(out(wire_len=10))
+        rotate(shard)
+        shard.account(out(wire_len=20))
+        merged.merge(shard)
+        label(shard, out(data=b"1", wire_len=40), ALT)
+        merged.merge(shard)
+        for of_all in finish(merged):
+            assert apps(of_all, LOCAL_1) == {HTTP: (0, 20, 0, 1), ALT: (0, 40, 0, 1)}
+            assert network(of_all) == {HTTP: (1, 20), ALT: (1, 40)}
+        assert network(finish(shard)[1]) == {ALT: (3, 70)}
+
+    def test_label_leaves_totals_as_they_were_where_an_interval_went_elsewhere(self, make: Make) -> None:
+        first, second, shard = make(), make(), make()
+        for target, wire_len in ((first, 10), (second, 20)):
+            shard.account(out(wire_len=wire_len))
+            target.merge(shard)
+        label(shard, out(data=b"1", wire_len=40), ALT)
+        first.merge(shard)
+        assert network(finish(first)[1]) == {HTTP: (1, 10), ALT: (1, 40)}
+        assert network(finish(second)[1]) == {HTTP: (1, 20)}
+
     def test_own_conversations_go_on(self, make: Make) -> None:
         merged, shard = make(), make()
         merged.account(out(wire_len=10))

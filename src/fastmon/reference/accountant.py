@@ -159,7 +159,7 @@ class ReferenceAccountant:
             self._counts[status] += count
         self._see(other.first_ts_ns, other.last_ts_ns)
         self.newest_ts_ns = _greatest(self.newest_ts_ns, other.newest_ts_ns)
-        other._begin_interval()  # noqa: SLF001
+        other._begin_interval(self._conversations)  # noqa: SLF001
 
     def rotate(self, interval: Interval) -> Snapshot:
         """Return the snapshot of `interval`: what was accounted since the last rotation. Begin anew."""
@@ -167,7 +167,7 @@ class ReferenceAccountant:
         self._conversations.expire(interval.end_ns)
         self._conversations.settle()
         snapshot = self._interval_snapshot(interval)
-        self._begin_interval()
+        self._begin_interval(None)
         return snapshot
 
     def finish(self, interval: Interval, whole: Interval) -> tuple[Snapshot, Snapshot]:
@@ -253,12 +253,12 @@ class ReferenceAccountant:
         counts = self._conversations.counts(is_summary=is_summary)
         return replace(snapshot, **period.conversation_fields(rows, self._conversations.app_totals, counts))
 
-    def _begin_interval(self) -> None:
+    def _begin_interval(self, receiver: Conversations | None) -> None:
         self._has_rotated = True
         self._remember_counts()
         makes_room = self._hosts.is_full
         self._hosts.begin_interval()
-        self._conversations.begin_interval()
+        self._conversations.begin_interval(receiver)
         if makes_room:
             self._conversations.end_without_host()
 

@@ -105,6 +105,13 @@ class _Relabelling(NamedTuple):
     sums: Count
 
 
+class _Receiver:
+    """Who gets what an interval came to: an accountant that merges it, or nobody if it is rotated."""
+
+
+_NOBODY = _Receiver()
+
+
 class Conversations:
     """The conversations that run, those that have ended, and what all of them moved for each application."""
 
@@ -128,6 +135,8 @@ class Conversations:
         self._counts: Counter[str] = Counter()
         self._counts_before: Counter[str] = Counter()
         self._relabellings: list[_Relabelling] = []
+        self._receivers: set[_Receiver] = set()
+        self._as_receiver = _Receiver()
 
     @property
     def n_free_ring_slots(self) -> int:
@@ -192,8 +201,9 @@ class Conversations:
         for conversation in self._in_slot_order():
             self._end(conversation, "end")
 
-    def begin_interval(self) -> None:
-        """Let the interval's sums begin at 0."""
+    def begin_interval(self, receiver: Conversations | None) -> None:
+        """Let the interval's sums begin at 0. What it came to is in `receiver`'s, if it was merged."""
+        self._receivers.add(receiver._as_receiver if receiver is not None else _NOBODY)  # noqa: SLF001
         self._relabellings.clear()
         self._counts_before = self._counts.copy()
         for account in self.app_totals.values():
@@ -204,7 +214,8 @@ class Conversations:
         self._counts.update(other._counts - other._counts_before)
         for app, account in other.app_totals.items():
             self.app_totals[app].add(account.interval)
-        for each in other._relabellings:
+        has_all_before = other._receivers <= {self._as_receiver}
+        for each in other._relabellings if has_all_before else ():
             self._move_totals(each, moves_hosts=self._hosts.overflow.total == Traffic())
 
     def counts(self, *, is_summary: bool) -> ConversationCounts:

@@ -13,6 +13,19 @@ from fastmon.native.tables.conversations cimport (
 )
 from fastmon.native.wire cimport Key
 
+cdef extern from *:
+    """
+    #define FM_ELSEWHERE UINT64_MAX
+
+    /* Accountants are merged without the GIL. */
+    static inline uint64_t fm_new_identity(void) {
+        static uint64_t last;
+        return __atomic_add_fetch(&last, 1, __ATOMIC_RELAXED);
+    }
+    """
+    const uint64_t ELSEWHERE "FM_ELSEWHERE"
+    uint64_t new_identity "fm_new_identity"() noexcept nogil
+
 cdef struct EndedRow:  # conversations.CONVERSATION_DTYPE
     uint64_t token
     Key a
@@ -60,6 +73,9 @@ cdef struct Conversations:
     Relabelling* relabellings  # since the last rotation, for an accountant that merges this one; lost without memory
     uint32_t n_relabellings
     uint32_t max_relabellings
+    uint64_t identity  # of this accountant, once another was merged into it
+    uint64_t goes_to  # the identity of the accountant that the running interval is merged into; 0: of none
+    uint64_t went_to  # that of the one that all earlier intervals were merged into; 0: there are none; ELSEWHERE
 
 
 cdef inline Conversations* conversations_new(uint32_t max_conversations, bint keeps_ended, uint64_t seed) except NULL:

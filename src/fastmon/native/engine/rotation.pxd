@@ -12,7 +12,7 @@ from fastmon.native.tables.conversations cimport (
 )
 from fastmon.native.decode.headers cimport N_STATUSES
 from fastmon.native.engine.engine cimport Engine, last_time
-from fastmon.native.engine.conversations cimport Conversations
+from fastmon.native.engine.conversations cimport ELSEWHERE, Conversations, new_identity
 from fastmon.native.engine.credits cimport move_host_totals, move_network_totals, settle
 from fastmon.native.engine.hosts cimport Hosts, add_in, add_out, evict, find_or_admit, is_local, row_index
 from fastmon.native.engine.lives cimport end, end_idle
@@ -105,6 +105,15 @@ cdef inline bint prune(Engine* engine) noexcept nogil:
     return True
 
 
+cdef inline void note_receiver(Conversations* conversations) noexcept nogil:
+    """Remember whether all intervals so far went to one accountant. Those of rotations go to none."""
+    if conversations.went_to == 0:
+        conversations.went_to = conversations.goes_to
+    if conversations.goes_to == 0 or conversations.went_to != conversations.goes_to:
+        conversations.went_to = ELSEWHERE
+    conversations.goes_to = 0
+
+
 cdef inline void begin_interval(Engine* engine) noexcept nogil:
     cdef uint32_t row
     cdef const HostRow* host
@@ -126,6 +135,7 @@ cdef inline void begin_interval(Engine* engine) noexcept nogil:
         engine.conversations.counts_base = engine.conversations.counts
         engine.conversations.payloads.n_skipped_base = engine.conversations.payloads.n_skipped
         engine.conversations.n_relabellings = 0
+        note_receiver(engine.conversations)
         if has_pruned:
             follow_hosts(engine)
 
@@ -155,10 +165,13 @@ cdef inline void merge_counts(Conversations* conversations, const Conversations*
 cdef inline void merge_relabellings(Engine* engine, const Conversations* other) noexcept nogil:
     """Let totals follow the labels that came after an earlier merge.
 
-    Where hosts overflow, theirs stay as they were: a host that left and came back no longer has what was credited to it.
+    They stay as they were if an earlier interval of `other` is not in them. Where hosts overflow, theirs stay, too: a host
+    that left and came back no longer has what was credited to it.
     """
     cdef uint32_t i
     cdef bint has_overflow = engine.hosts.overflow.frames_in != 0 or engine.hosts.overflow.frames_out != 0
+    if other.went_to != engine.conversations.identity:
+        return
     for i in range(other.n_relabellings):
         move_network_totals(&engine.hosts, &other.relabellings[i])
         if not has_overflow:
@@ -193,6 +206,9 @@ cdef inline void merge(Engine* engine, Engine* other) noexcept nogil:
             apps_merge(&engine.hosts.apps, row_index(&engine.hosts, row, NO_ROW), &other.hosts.apps, i)
     merge_tallies(engine, other)
     if engine.conversations != NULL:
+        if engine.conversations.identity == 0:
+            engine.conversations.identity = new_identity()
+        other.conversations.goes_to = engine.conversations.identity
         apps_merge_tallies(&engine.hosts.apps, &other.hosts.apps)
         merge_counts(engine.conversations, other.conversations)
         merge_relabellings(engine, other.conversations)
