@@ -227,6 +227,17 @@ def test_findings_become_labels() -> None:
     assert ring.labels == [(1, 9, 0), (3, 4, WANTED_AFTER_LABEL)]
 
 
+def test_payloads_beyond_those_wanted_are_not_shown() -> None:
+    classifier = FakeClassifier({1: Finding(9), 2: Finding(4, wants_more=True)})
+    ring = FakeRing(payload(1), payload(2), payload(1), payload(2))
+    looking = inspector(ring, classifier)
+    looking.look(4)
+    assert [seen[0].token for seen in classifier.seen] == [1, 2, 2]
+    ring.payloads.append(payload(1))
+    looking.look(1)
+    assert [seen[0].token for seen in classifier.seen] == [1, 2, 2, 1]
+
+
 def test_facts_are_told() -> None:
     names = NameBook()
     finding = Finding(9, facts=(NameFact(REMOTE, "example.org", "dns"),))

@@ -113,6 +113,14 @@ def utp(kind: int, connection: int, time: int, sequence: int, acknowledged: int)
     return struct.pack(">2BH3I2H", kind << 4 | 1, 0, connection, time, 0, 1 << 18, sequence, acknowledged)
 
 
+def utp_extended(n_extensions: int, connection: int, time: int, sequence: int, acknowledged: int) -> bytes:
+    """A packet with data behind selective acknowledgements."""
+    header = bytearray(utp(0, connection, time, sequence, acknowledged))
+    header[1] = 1
+    chain = b"".join(bytes([index + 1 < n_extensions, 4]) + bytes(4) for index in range(n_extensions))
+    return bytes(header) + chain + b"data"
+
+
 def tpkt(x224: bytes) -> bytes:
     return struct.pack(">2BH", 3, 0, 4 + len(x224)) + x224
 
@@ -224,6 +232,7 @@ CASES = (
     tcp("pop3", b"+OK\r\n", b"CAPA\r\n", label="command"),
     tcp("ssh", b"SSH-2.0-OpenSSH_9.6\r\n"),
     tcp("telnet", b"\xff\xfd\x18\xff\xfd\x20"),
+    tcp("telnet", b"\xff\xfd\x18" * 8 + b"\xff\xf1\xff\xf6", label="commands behind its negotiations"),
     tcp("rdp", tpkt(b"\x0e\xe0\0\0\0\0\0\1\0\x08\0\3\0\0\0")),
     tcp("vnc", b"RFB 003.008\n"),
     tcp("smb", b"\0\0\0\x40" + SMB2, label="2"),
@@ -272,6 +281,12 @@ CASES = (
         label="uTP",
     ),
     Case("bittorrent", UDP, ((True, utp(2, 7, 1000, 5, 90)), (True, utp(0, 7, 1500, 6, 90) + b"data")), label="uTP, one side"),
+    Case(
+        "bittorrent",
+        UDP,
+        tuple((True, utp_extended(4, 7, 1000 + number, number, 90)) for number in range(2)),
+        label="uTP, extended",
+    ),
     udp("wireguard", b"\1\0\0\0" + bytes(range(144))),
     udp("openvpn", OPENVPN_CLIENT, OPENVPN_SERVER),
     tcp("openvpn", struct.pack(">H", 14) + OPENVPN_CLIENT, label="over TCP"),

@@ -135,6 +135,12 @@ UNRELATED = {
     "uTP of different connections": [cases.utp(2, number * 100 + 1, number * 1000 + 1, number, 9) for number in range(3)],
     "uTP with numbers far apart": [cases.utp(2, 7, number * 1000 + 1, number * 5000, 9) for number in range(3)],
     "uTP that goes back in time": [cases.utp(2, 7, 9000 - number * 1000, 5, 9) for number in range(3)],
+    "uTP with too many extensions": [cases.utp_extended(5, 7, 1000 + number, number, 9) for number in range(3)],
+    "DNS that claims more records than fit": [
+        b"\0\1\x81\x80\0\1\0\xc8\0\0\0\0\1a\0\0\1\0" + bytes([number]) for number in (1, 255)
+    ],
+    "CoAP with too many options": [b"\x40\1\0" + bytes([number]) + b"\xb1a" + b"\1a" * 60 for number in range(3)],
+    "QUIC's versions, a known one far behind": [b"\x80\0\0\0\0\0\x08" + bytes(8) + b"\1\2\3\4" * 40 + b"\0\0\0\1"],
     "zeros": [b"\1" + bytes(19), b"\1" + bytes(20), b"\1" + bytes(40)],
 }
 
@@ -216,6 +222,79 @@ def test_state_is_bounded() -> None:
         classifier.inspect(which, b"PORT 10,%d,%d,1,9,9\r\n" % (token >> 8 & 255, token & 255), False, 0)
     assert classifier.n_pending <= MAX_PENDING
     assert classifier.n_expected <= MAX_EXPECTED
+
+
+def kept_bytes(classifier: Classifier) -> int:
+    """Return how many bytes of tuples, text and bytes are kept of conversation 1."""
+    state = classifier._pending[1]
+    return len(repr((state.memory, state.votes)))
+
+
+@pytest.mark.parametrize(
+    ("protocol", "payloads"),
+    [
+        (UDP, [cases.rtp(1, source=number) for number in range(1, 3000)]),
+        (UDP, [cases.utp(2, 2 * number + 2, 3000 - number, 7, 9) for number in range(3000)]),
+        (TCP, [b"220 %d\r\n" % number for number in range(3000)]),
+    ],
+    ids=["notes of matchers", "packets of uTP", "evidence"],
+)
+def test_conversation_that_stays_open_keeps_little(protocol: int, payloads: list[bytes]) -> None:
+    classifier = Classifier(use_ports=False)
+    for payload in payloads:
+        assert label(classifier, conversation(1, protocol), payload) is None
+    assert 0 < kept_bytes(classifier) < 6000
+
+
+@pytest.mark.parametrize(("tokens", "kept"), [((1, 2, 2), {1, 2}), ((1, 2, 1, 3), {1, 3})])
+def test_conversations_that_are_silent_for_longest_are_given_up_first(tokens: tuple[int, ...], kept: set[int]) -> None:
+    classifier = Classifier(max_pending=2)
+    for number, token in enumerate(tokens):
+        assert label(classifier, conversation(token, TCP), b"220 ready %d\r\n" % number, from_a=False) is None
+    for token in sorted(kept) + [token for token in tokens if token not in kept]:
+        app = label(classifier, conversation(token, TCP), b"331 password?\r\n", from_a=False)
+        assert app == ("ftp" if token in kept else None)
+        classifier.forget(token)
+
+
+@pytest.mark.parametrize(("ports", "kept"), [((1, 2, 2), {1, 2}), ((1, 2, 1, 3), {1, 3})])
+def test_endpoints_that_were_announced_last_are_kept(ports: tuple[int, ...], kept: set[int]) -> None:
+    classifier = Classifier(max_expected=2)
+    for token, port in enumerate(ports):
+        label(classifier, conversation(token, TCP, server_port=21), b"PORT 192,0,2,1,200,%d\r\n" % port)
+    assert classifier.n_expected == 2
+    for port in set(ports):
+        data = Conversation(10 + port, TCP, Endpoint(SERVER, 33333), Endpoint(CLIENT, 200 * 256 + port))
+        assert label(classifier, data, cases.HTTP_REQUEST) == ("ftp-data" if port in kept else "http")
+
+
+def test_announced_endpoints_of_one_message_are_few() -> None:
+    sdp = b"c=IN IP4 192.0.2.1\r\n" + b"".join(b"m=audio %d RTP/AVP 0\r\n" % port for port in range(10000, 10060, 2))
+    setup = b"SETUP rtsp://x/ RTSP/1.0\r\n" + b"".join(
+        b"client_port=%d-%d;" % (port, port + 1) for port in range(10000, 10060, 2)
+    )
+    for protocol, message in ((UDP, cases.SIP_INVITE + sdp), (TCP, setup)):
+        classifier = Classifier()
+        assert label(classifier, conversation(1, protocol), message) in {"sip", "rtsp"}
+        assert 0 < classifier.n_expected <= 16
+
+
+def test_what_is_decided_leaves_nothing() -> None:
+    classifier = Classifier()
+    assert label(classifier, conversation(1, TCP), b"USER someone\r\n") is None
+    assert classifier.n_pending == 1
+    assert label(classifier, conversation(1, TCP), b"CAPA\r\n") == "pop3"
+    assert classifier.n_pending == 0
+
+
+def test_1500_bytes_of_a_payload_are_read() -> None:
+    field = b"Host: example.org\n"
+    start = b"GET / HTTP/1.1\r\nX: "
+    for size, name in ((1500, "example.org"), (1501, None)):
+        request = start.ljust(size - len(field) - 2, b"x") + b"\r\n" + field
+        found = Classifier().inspect(conversation(1, TCP), request, True, 0)
+        assert found is not None
+        assert found.name == name
 
 
 def test_endless_hello_is_bounded() -> None:

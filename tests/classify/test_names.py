@@ -49,6 +49,20 @@ def test_group_addresses_tell_dns_apart(group: bytes, app: str) -> None:
     assert APPLICATIONS[found.app].name == app
 
 
+@pytest.mark.parametrize("n_questions", [32, 33])
+def test_multicast_query_asks_up_to_32_questions(n_questions: int) -> None:
+    query = b"\0\0\0\0\0" + bytes([n_questions]) + bytes(6) + b"\1a\0\0\1\0\1" * n_questions
+    found = Classifier().inspect(Conversation(1, 17, Endpoint(CLIENT, 40000), Endpoint(MDNS_GROUP, 40000)), query, True, 0)
+    assert (found is not None) == (n_questions == 32)
+
+
+@pytest.mark.parametrize("n_records", [40, 41])
+def test_dns_update_has_up_to_40_records(n_records: int) -> None:
+    update = b"\0\1\x28\0\0\1\0\0\0" + bytes([n_records]) + b"\0\0\1a\0\0\6\0\1" + b"\xc0\x0c\0\1\0\1\0\0\0\0\0\0" * n_records
+    found = Classifier().inspect(Conversation(1, 17, Endpoint(CLIENT, 40000), Endpoint(SERVER, 40001)), update, True, 0)
+    assert (found is not None) == (n_records == 40)
+
+
 def test_mdns_answer_gives_the_records_own_name() -> None:
     record = cases.dns_name("printer.local") + b"\0\1\x80\1\0\0\0\x78\0\4" + ADDRESS
     found = inspect(b"\0\0\x84\0\0\0\0\1\0\0\0\0" + record, to=MDNS_GROUP, port=5353)
@@ -117,6 +131,12 @@ def test_hello_that_was_cut_is_not_joined_with_what_follows_it(following: str) -
         assert {finding.name for finding in findings if finding} <= {None, "name.example.org"}, cut
         assert {APPLICATIONS[finding.app].name for finding in findings if finding} == {"https"}
         assert classifier.n_failed == 0
+
+
+def test_name_is_read_up_to_512_bytes() -> None:
+    for n_bytes, n_read in ((512, 512), (513, 512), (1400, 512)):
+        found = inspect(b"GET / HTTP/1.1\r\nHost: " + b"a" * n_bytes + b"\r\n\r\n", protocol=6)
+        assert found.name == "a" * n_read
 
 
 HOSTILE = b"\x1b[2J\x07<script>\xff\xfe"

@@ -8,9 +8,11 @@ import pytest
 from needs import cannot_run
 
 from fastmon.classify import APPLICATIONS, Classifier, Conversation, Endpoint
+from fastmon.classify.classifier import MAX_STEPS
 from fastmon.classify.matchers import quic_initial
 
 from . import cases
+from .steps import inspect_counted
 
 DCID = bytes.fromhex("8394c8f03e515708")
 CLIENT, SERVER = Endpoint(bytes(15) + b"\1", 50000), Endpoint(bytes(15) + b"\2", 443)
@@ -79,6 +81,30 @@ def test_hello_over_two_initials_in_either_order() -> None:
     parts = [sealed(1, crypto(0, hello[:40]), 2), sealed(1, crypto(40, hello[40:]), 3)]
     assert inspect(*parts) == ("quic", "example.org", False)
     assert inspect(*reversed(parts)) == ("quic", "example.org", False)
+
+
+def test_first_four_initials_are_read() -> None:
+    hello = cases.client_hello("example.org", ("h3",))
+    parts = [sealed(1, crypto(0, hello[: 10 * number]), number) for number in range(1, 6)]
+    for n_parts in range(1, 5):
+        assert inspect(*parts[:n_parts])[2] == (n_parts < 4)
+
+
+def test_first_256_frames_of_an_initial_are_read() -> None:
+    hello = cases.client_hello("example.org")
+    for n_pings, name in ((255, "example.org"), (256, None)):
+        assert inspect(sealed(1, b"\1" * n_pings + crypto(0, hello)))[1] == name
+
+
+def test_stream_that_is_longer_than_any_hello_is_not_kept() -> None:
+    beyond = b"\6" + (0x80000000 | 16384).to_bytes(4, "big") + b"\1x"
+    assert inspect(sealed(1, beyond + crypto(0, cases.client_hello("example.org"))))[1] is None
+
+
+def test_acknowledgement_of_endless_ranges_takes_bounded_work() -> None:
+    frames = b"\2\0\0" + (0x80000000 | 1_000_000).to_bytes(4, "big") + bytes(1000)
+    packet = sealed(1, frames)
+    assert inspect_counted(Classifier(), Conversation(1, 17, CLIENT, SERVER), packet) <= MAX_STEPS
 
 
 @pytest.mark.parametrize("version", RFC_KEYS)

@@ -231,10 +231,8 @@ class Classifier:
         is_news = app != state.label or bool(match.name or match.facts) or (state.follow is not None and match.follow is None)
         state.label = app
         state.follow = match.follow
-        state.votes = []
         if match.follow is None:
             self._pending.pop(conversation.token, None)
-            state.memory.clear()
         else:
             self._keep(conversation.token, state)
         return Finding(BY_NAME[app].id, match.name, match.facts, match.follow is not None) if is_news else None

@@ -57,7 +57,7 @@ def postgresql(data: bytes, context: Context) -> Match | None:
         is_startup = data[4:8] in {b"\0\3\0\0", b"\0\3\0\2"} and b"user\0" in data[8:60]
         return certain("postgresql") if is_startup and length >= len(data) else None
     at = n_messages = 0
-    while at + 5 <= len(data) and n_messages < 64:
+    while at + 5 <= len(data):
         length = int.from_bytes(data[at + 1 : at + 5], "big")
         if data[at] not in POSTGRES_TYPES or not 4 <= length <= (4 if data[at] in POSTGRES_EMPTY else 1 << 20):
             return None

@@ -105,12 +105,11 @@ def opcua(data: bytes, context: Context) -> Match | None:
 
 def iec104(data: bytes, context: Context) -> Match | None:
     """Frames of IEC 60870-5-104 that fill the segment: a start byte, a length, control fields."""
-    at = n_frames = 0
-    while at + 6 <= len(data) and n_frames < 64:
+    at = 0
+    while at + 6 <= len(data):
         length = data[at + 1]
         is_frame = data[at] == 0x68 and 4 <= length <= 253
         if not is_frame or (data[at + 2] & 3 == 3 and (length != 4 or data[at + 3] or data[at + 4] or data[at + 5])):
             return None
         at += 2 + length
-        n_frames += 1
-    return likely("iec104") if at == len(data) and n_frames else None
+    return likely("iec104") if at == len(data) else None

@@ -11,7 +11,6 @@ MAGIC = b"\x63\x82\x53\x63"
 PAD, END = 0, 255
 HOST_NAME, REQUESTED_ADDRESS, CLIENT_FQDN = 12, 50, 81
 V6_CLIENT_ID, V6_SERVER_ID, V6_IA_NA, V6_ADDRESS, V6_RELAY, V6_FQDN = 1, 2, 3, 5, 9, 39
-MAX_OPTIONS = 64
 
 
 def dhcp(data: bytes, context: Context) -> Match | None:
@@ -56,7 +55,7 @@ def dhcpv6(data: bytes, context: Context) -> Match | None:
         return None
     at = 34 if data[0] in {12, 13} else 4
     options: dict[int, bytes] = {}
-    while at + 4 <= len(data) and len(options) < MAX_OPTIONS:
+    while at + 4 <= len(data):
         kind, length = data[at] << 8 | data[at + 1], data[at + 2] << 8 | data[at + 3]
         if not 1 <= kind <= 150:
             return None

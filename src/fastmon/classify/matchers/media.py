@@ -94,7 +94,7 @@ def rtp(data: bytes, context: Context) -> Match | None:
 def rtcp(data: bytes, context: Context) -> Match | None:
     """Reports that fill the datagram; with something behind them (SRTCP's index and tag) they are little evidence."""
     at = n_reports = 0
-    while at + 4 <= len(data) and data[at] >> 6 == 2 and 200 <= data[at + 1] <= 207 and n_reports < 32:
+    while at + 4 <= len(data) and data[at] >> 6 == 2 and 200 <= data[at + 1] <= 207:
         if not at and data[1] > 207:
             return None
         length = 4 + 4 * (data[at + 2] << 8 | data[at + 3])
