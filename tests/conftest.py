@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from fastmon.accounting import make_accountant
 
@@ -13,6 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fastmon.accounting import Accountant
+
+
+# How long an example takes, or its making, is the machine's affair.
+settings.register_profile("fastmon", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("fastmon")
 
 
 @pytest.fixture(params=["native", "reference"])

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import csv
-import fcntl
 import gzip
 import io
 import json
 import os
+import select
 import signal
-import struct
 import subprocess
 import sys
-import termios
-import time
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import builders as b
 import pytest
+from waiting import is_pending, n_open, wait_until, waiting_bytes
 
 from fastmon.config import OutputOptions, RunOptions
 from fastmon.model.frames import Frame
@@ -456,10 +455,7 @@ class Fed:
 
     def wait_for(self, text: str) -> None:
         """Wait until the log says `text`."""
-        deadline = time.monotonic() + 30
-        while not (self.log.exists() and text in self.log.read_text()):
-            assert time.monotonic() < deadline, "the run did not get there"
-            time.sleep(0.02)
+        wait_until(lambda: self.log.exists() and text in self.log.read_text(), text)
 
     def result(self) -> tuple[int, list[dict[str, Any]], str]:
         """Wait for the end; return the exit code, the records and what stands on stderr."""
@@ -516,7 +512,7 @@ def test_signal_ends_the_wait_for_standard_input(data: bytes, number: signal.Sig
         assert process.stdin is not None
         process.stdin.write(data)
         process.stdin.flush()
-        time.sleep(0.5)
+        wait_until(partial(is_read_out, process.pid, process.stdin), "all of it to be read")
         process.send_signal(number)
         assert_summary_alone(process)
 
@@ -542,7 +538,7 @@ def test_signal_ends_the_wait_for_writers_of_named_pipes(capture: Path, tmp_path
         str(workers),
     ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        time.sleep(0.8)
+        wait_until(lambda: n_open(process.pid, pipes[0]), "the first pipe to be opened, after what comes before it")
         process.send_signal(signal.SIGINT)
         assert assert_summary_alone(process)["frames"] == frames
 
@@ -557,21 +553,26 @@ def test_signal_while_a_slow_reader_keeps_output_waiting(tmp_path: Path, format:
     environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
         assert process.stdout is not None
-        capacity = fcntl.fcntl(process.stdout, fcntl.F_GETPIPE_SZ)
-        until = time.monotonic() + 30
-        while waiting_bytes(process.stdout) < capacity and time.monotonic() < until:
-            time.sleep(0.01)
+        wait_until(lambda: is_full(process.pid), "a full pipe")
         process.send_signal(signal.SIGUSR1)
-        time.sleep(0.2)
+        wait_until(lambda: not is_pending(process.pid, signal.SIGUSR1), "the signal to come")
         output, errors = process.communicate(timeout=30)
     assert (process.returncode, errors) == (0, b"")
     assert output.count(b"ALERT" if format == "table" else b'"alert"') == n_hosts + 1
 
 
-def waiting_bytes(pipe: IO[bytes]) -> int:
-    """Return how much of a pipe nobody has read yet."""
-    n_bytes: int = struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))[0]
-    return n_bytes
+def is_read_out(pid: int, stdin: IO[bytes]) -> bool:
+    """Return whether a run has opened standard input, which it reads through a second descriptor, and read all there is."""
+    return n_open(pid, stdin.fileno()) > 1 and waiting_bytes(stdin) == 0
+
+
+def is_full(pid: int) -> bool:
+    """Return whether a process's standard output is a pipe that holds no more."""
+    end = os.open(f"/proc/{pid}/fd/1", os.O_WRONLY | os.O_NONBLOCK)
+    try:
+        return not select.select([], [end], [], 0)[1]
+    finally:
+        os.close(end)
 
 
 def assert_summary_alone(process: subprocess.Popen[bytes]) -> dict[str, Any]:

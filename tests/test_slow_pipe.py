@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import array
-import fcntl
 import gzip
 import json
 import os
 import subprocess
 import sys
-import termios
 import threading
 import time
 from pathlib import Path
@@ -17,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import builders as b
 import pytest
-from waiting import DEADLINE_S, wait_until
+from waiting import DEADLINE_S, wait_until, waiting_bytes
 
 from fastmon.model.frames import Frame
 
@@ -59,17 +56,11 @@ def pieces(data: bytes, cuts: Iterable[int]) -> list[bytes]:
 
 def feed(pipe: IO[bytes], data: Iterable[bytes]) -> None:
     """Write each piece when the one before has been read and nothing came for a while; close the pipe."""
-
-    def is_empty() -> bool:
-        n_bytes = array.array("i", [0])
-        fcntl.ioctl(pipe, termios.FIONREAD, n_bytes)
-        return n_bytes[0] == 0
-
     with pipe:
         for piece in data:
             pipe.write(piece)
             pipe.flush()
-            wait_until(is_empty, "the reader")
+            wait_until(lambda: waiting_bytes(pipe) == 0, "the reader")
             time.sleep(PAUSE_S)
 
 

@@ -1,11 +1,17 @@
-"""Waiting for what has to happen, instead of for a time."""
+"""Waiting for what has to happen, instead of for a time; and what another process is at, by which to tell."""
 
 from __future__ import annotations
 
+import array
+import fcntl
+import os
+import termios
 import time
-from typing import TYPE_CHECKING, TypeVar
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Callable
 
 DEADLINE_S = 30
@@ -21,3 +27,47 @@ def wait_until(condition: Callable[[], _T], what: str) -> _T:
         assert time.monotonic() < deadline, f"in vain waited for {what}"
         time.sleep(0.01)
     return result
+
+
+def waiting_bytes(pipe: IO[bytes]) -> int:
+    """Return how much of a pipe nobody has read yet; by either end."""
+    n_bytes = array.array("i", [0])
+    fcntl.ioctl(pipe, termios.FIONREAD, n_bytes)
+    return n_bytes[0]
+
+
+def n_open(pid: int, file: str | Path | int) -> int:
+    """Return how many descriptors of a process are of `file`: a path, or a descriptor here of the same file or pipe."""
+    wanted = os.stat(file)  # noqa: PTH116 - it may be a descriptor
+    n_found = 0
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            found = entry.stat()
+        except FileNotFoundError:
+            continue  # closed in the meantime
+        n_found += (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino)
+    return n_found
+
+
+def is_caught(pid: int, number: signal.Signals) -> bool:
+    """Return whether a process has a handler for a signal."""
+    return _has_signal(pid, "SigCgt", number)
+
+
+def is_pending(pid: int, number: signal.Signals) -> bool:
+    """Return whether a signal that was sent to a process has not reached it yet."""
+    return _has_signal(pid, "ShdPnd", number)
+
+
+def is_stopped(pid: int) -> bool:
+    """Return whether a process has stopped, all its threads."""
+    return all(_status(task)["State"].startswith("T") for task in Path(f"/proc/{pid}/task").iterdir())
+
+
+def _has_signal(pid: int, field: str, number: signal.Signals) -> bool:
+    return bool(int(_status(Path(f"/proc/{pid}"))[field], 16) >> (number - 1) & 1)
+
+
+def _status(process: Path) -> dict[str, str]:
+    lines = (process / "status").read_text().splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}

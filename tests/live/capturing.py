@@ -12,10 +12,11 @@ from .traffic import totals_of
 if TYPE_CHECKING:
     from fastmon.accounting import Accountant
     from fastmon.capture import LiveCapture
+    from fastmon.model.frames import Frame
 
     from .traffic import Totals
 
-__all__ = ["account", "drain"]
+__all__ = ["account", "drain", "read"]
 
 SILENCE_S = 0.2
 """The kernel holds frames back for 50 ms."""
@@ -39,3 +40,16 @@ def account(accountant: Accountant, capture: LiveCapture, n_frames: int) -> Tota
     """Return the totals of `n_frames` frames and of those that come though they should not."""
     drain(accountant, capture, n_frames)
     return totals_of(finish(accountant))
+
+
+def read(capture: LiveCapture, n_frames: int) -> list[Frame]:
+    """Return the next `n_frames` frames, which may come apart."""
+    frames: list[Frame] = []
+
+    def are_there() -> bool:
+        if capture.wait(SILENCE_S):
+            frames.extend(capture.read(n_frames - len(frames)))
+        return len(frames) == n_frames
+
+    wait_until(are_there, f"{n_frames} frames")
+    return frames

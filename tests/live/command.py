@@ -6,13 +6,14 @@ import json
 import signal
 import subprocess
 import sys
-from pathlib import Path
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from waiting import DEADLINE_S, wait_until
+from waiting import DEADLINE_S, is_caught, is_stopped, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
 __all__ = ["Command", "Result", "run"]
 
@@ -73,14 +74,17 @@ class Command:
 
     def begin(self) -> None:
         """Wait until it captures: it answers a SIGUSR1 with a report."""
-        self.wait_until(self._handles_sigusr1, "the signal handlers")
+        self.wait_until(lambda: is_caught(self.process.pid, signal.SIGUSR1), "the signal handlers")
         self.process.send_signal(signal.SIGUSR1)
         self.wait_until(lambda: self.output, "the first report")
 
-    def _handles_sigusr1(self) -> bool:
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        (caught,) = (line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:"))
-        return bool(int(caught, 16) >> (signal.SIGUSR1 - 1) & 1)
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Let it do nothing meanwhile."""
+        self.process.send_signal(signal.SIGSTOP)
+        self.wait_until(lambda: is_stopped(self.process.pid), "its stop")
+        yield
+        self.process.send_signal(signal.SIGCONT)
 
     def wait_for_frames(self, n_frames: int) -> None:
         """Ask for snapshots until so many frames are accounted or lost in them."""

@@ -68,9 +68,8 @@ def test_ring_holds_what_the_snaplen_leaves_of_frames(sender: Sender, accountant
 
 def test_burst_while_the_command_is_stopped(sender: Sender, command: Callable[..., Command]) -> None:
     run = command("--buffer", "64KiB")
-    run.process.send_signal(signal.SIGSTOP)
-    sender.send(conversations(2_000), 5)
-    run.process.send_signal(signal.SIGCONT)
+    with run.stopped():
+        sender.send(conversations(2_000), 5)
     run.wait_for_frames(10_000)
     result = run.end(signal.SIGINT)
     assert result.summary["dropped"]["kernel"] > 0
@@ -81,9 +80,8 @@ def test_burst_while_the_command_is_stopped(sender: Sender, command: Callable[..
 
 def test_loss_is_shown_in_the_table(sender: Sender, command: Callable[..., Command]) -> None:
     run = command("--buffer", "64KiB", "--format", "table")
-    run.process.send_signal(signal.SIGSTOP)
-    sender.send(conversations(2_000), 5)
-    run.process.send_signal(signal.SIGCONT)
+    with run.stopped():
+        sender.send(conversations(2_000), 5)
     result = run.end(signal.SIGINT)
     assert (result.status, result.errors) == (0, "")
     (line,) = (line for line in result.output.splitlines() if line.startswith("LOST frames: "))

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 import builders as b
 import pytest
+from waiting import DEADLINE_S
 
 import fastmon
 from fastmon.capture import open_live
 from fastmon.model.snapshot import Snapshot
 from fastmon.run.control import Control
 
-from .capturing import account
+from .capturing import account, read
 from .network import CAPTURED
 from .traffic import Sender, Sending, conversations, totals_of
 
@@ -69,11 +70,11 @@ def test_read_puts_the_tag_back_that_the_kernel_took_off(sender: Sender) -> None
     (frame,) = Sending().ip_frame("10.0.0.1", "192.0.2.1", 100, vlans=[b.VLAN]).frames
     with closing(socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)) as plain, open_live(CAPTURED) as capture:
         plain.bind((CAPTURED, ETH_P_ALL))
-        plain.settimeout(10)
+        plain.settimeout(DEADLINE_S)
         sender.send(Sending().ip_frame("10.0.0.1", "192.0.2.1", 100, vlans=[b.VLAN]))
         assert plain.recv(2000) == frame[:12] + frame[16:]
-        assert capture.wait(10)
-        assert [found.data for found in capture.read(10)] == [frame]
+        assert [found.data for found in read(capture, 1)] == [frame]
+        assert capture.read(1) == []
 
 
 def test_frames_come_whole_in_read(sender: Sender) -> None:
@@ -82,8 +83,7 @@ def test_frames_come_whole_in_read(sender: Sender) -> None:
         before_ns = time.time_ns()
         sender.send(sending)
         after_ns = time.time_ns()
-        assert capture.wait(10)
-        frames = capture.read(10)
+        frames = read(capture, 2)
     assert [frame.data for frame in frames] == [frame[:200] for frame in sending.frames]
     assert [frame.wire_len for frame in frames] == [100, 1000]
     assert all(before_ns <= frame.ts_ns <= after_ns for frame in frames)
@@ -92,8 +92,7 @@ def test_frames_come_whole_in_read(sender: Sender) -> None:
 def test_times_are_nanoseconds(sender: Sender) -> None:
     with open_live(CAPTURED) as capture:
         sender.send(conversations(100))
-        assert capture.wait(10)
-        frames = capture.read(100)
+        frames = read(capture, 100)
     assert any(frame.ts_ns % 1000 for frame in frames)
 
 

@@ -512,11 +512,13 @@ class TestHandler:
     def test_other_faults_and_signals_while_a_file_is_drained_go_to_the_handler_before(self, path: Path) -> None:
         drain_always = """
 import threading
+has_begun = threading.Event()
 def always():
     while True:
         drain()
+        has_begun.set()
 threading.Thread(target=always, daemon=True).start()
-import time; time.sleep(0.05)
+has_begun.wait()
 """
         other = path.with_name("other")
         shutil.copy(path, other)
