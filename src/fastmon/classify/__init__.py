@@ -1,8 +1,8 @@
-"""What the traffic is: a conversation's first payloads -> its application, and hosts' names.
+"""Classification: the first payloads of a conversation give its application, and names of hosts.
 
-`APPLICATIONS` is the table of what is recognised and how; `Classifier` applies it. docs/applications.md shows it to people.
+`APPLICATIONS` is the table of applications and how each is recognised. `Classifier` applies it. docs/applications.md shows it.
 
-What it does not do: read or write anything, or look names up. Names come out as they were sent, and are not sanitised.
+What it does not do: input or output, or look names up. Names come out as they were sent; they are not sanitised.
 """
 
 from __future__ import annotations

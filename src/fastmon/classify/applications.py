@@ -1,9 +1,9 @@
 """The table of applications: what each is, and how it is recognised.
 
-Adding one is one entry here, at the end of the table so that ids stay, and one test; its matcher stands in `matchers`.
-docs/applications.md is made from this table.
+To add one, add an entry at the end of the table, so that ids stay, a matcher in `matchers`, and cases in
+tests/classify/cases.py. docs/applications.md is generated from this table.
 
-What it does not do: match. The classifier and the native side's tables are built from it.
+What it does not do: match. The classifier and the native tables are built from it.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ from fastmon.classify.matching import Matcher, tcp, udp
 __all__ = ["APPLICATIONS", "BY_NAME", "MAX_APPLICATIONS", "Application"]
 
 MAX_APPLICATIONS = 250
-"""Ids fit a byte, with some to spare."""
+"""Ids fit into a byte."""
 
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """One row of the table. Its id is its place in APPLICATIONS.
+    """One row of the table. Its id is its index in APPLICATIONS.
 
-    name: in every output.  about: one line of what it is.  how: one line of how payloads tell it.
-    tcp, udp, sctp: ports that mean it where no payload decides.  protocols: IP protocol numbers that are it.
-    matchers: functions that may find it; a matcher may find several applications and stands with one of them.
+    name: its name in every output.  about: what it is, in one line.  how: how payloads are recognised, in one line.
+    tcp, udp, sctp: its ports, which decide if no payload does.  protocols: its IP protocol numbers.
+    matchers: functions that may find it. One that finds several applications is in the row of one of them.
     """
 
     id: int
@@ -66,33 +66,33 @@ DIGITS = b"0123456789"
 IP_AND_ICMP = "its IP protocol number"
 
 _TABLE = (
-    _app("unknown", "neither payload nor port told"),
+    _app("unknown", "not recognised, neither by payload nor by port"),
     # The web and what is encrypted like it
     _app(
         "http",
-        "Hypertext Transfer Protocol 1, and the start of 2 in the clear",
-        "request and status lines; the Host field is the name",
+        "Hypertext Transfer Protocol 1, and 2 without TLS",
+        "request and status lines; the Host field gives the name",
         tcp(web.http, b"GPHDOCTMLURSNBI", 5),
         tcp=(80, 81, 8080, 8000, 8008, 8081, 8181, 8888, 3128),
     ),
     _app(
         "https",
         "HTTP within TLS",
-        "TLS that offers HTTP by ALPN, or on port 443 or 8443; SNI is the name",
+        "TLS that offers HTTP by ALPN, or on port 443 or 8443; SNI gives the name",
         tcp=(443, 8443),
     ),
     _app(
         "tls",
-        "Transport Layer Security around something else",
-        "record headers, also in mid-connection; by ALPN or its port it is named for what is within",
+        "Transport Layer Security with other contents",
+        "record headers, also in mid-connection; ALPN or the port may give it its contents' name",
         tcp(tls.tls, (20, 21, 22, 23), 5),
         tcp(tls.ssl2, range(0x80, 0x90), 11),
     ),
     _app("dtls", "TLS in datagrams", "record headers", udp(tls.dtls, (20, 21, 22, 23, 25), 13)),
     _app(
         "quic",
-        "QUIC 1, 2, drafts, and Google's before them",
-        "long headers of known versions; SNI out of the Initial, with the extra `quic`",
+        "QUIC 1, 2, drafts, and Google's earlier versions",
+        "long headers of known versions; SNI from the Initial, with the extra `quic`",
         udp(quic.quic, range(0xC0, 0x100), 14),
         udp(quic.quic, range(0x80, 0xC0), 14),
         udp(quic.gquic, range(0x01, 0x80), 13),
@@ -112,7 +112,7 @@ _TABLE = (
     _app(
         "dns",
         "Domain Name System",
-        "a plausible header, and questions and records that can be read; the name asked is the name",
+        "a plausible header, and readable questions and records; the name asked for is the name",
         udp(names.dns, None, 12),
         tcp(names.dns_stream, range(0x40), 14),
         tcp=(53, 853),
@@ -125,21 +125,21 @@ _TABLE = (
     _app(
         "dhcp",
         "Dynamic Host Configuration Protocol",
-        "BOOTP's fields and DHCP's cookie; what is cut before that, by an Ethernet address and its padding",
+        "BOOTP's fields and DHCP's cookie; if cut before the cookie, an Ethernet address and its padding",
         udp(leases.dhcp, b"\1\2", 28),
         udp=(67, 68),
     ),
     _app(
         "dhcpv6",
         "DHCP for IPv6",
-        "options that fill the datagram, an identifier among them; what is cut, by the identifier's form",
+        "two or more options that fill the datagram, with an identifier; if cut, an identifier of a known form",
         udp(leases.dhcpv6, range(1, 37), 8),
         udp=(546, 547),
     ),
     _app(
         "ntp",
         "Network Time Protocol",
-        "fields in their ranges, or none but a client's random number",
+        "fields within their ranges, or a client's random number and zeros",
         udp(directory.ntp, None, 8),
         udp=(123,),
     ),
@@ -147,7 +147,7 @@ _TABLE = (
     _app(
         "ftp",
         "File Transfer Protocol, control",
-        "replies and commands; those that SMTP or POP3 have too need a second line",
+        "replies and commands; those shared with SMTP or POP3 need a second line",
         tcp(mail.reply, b"12345", 4),
         tcp(mail.command, LETTERS, 4),
         tcp=(21, 990),
@@ -156,7 +156,7 @@ _TABLE = (
     _app(
         "tftp",
         "Trivial File Transfer Protocol",
-        "requests with a mode; data answered with its number",
+        "requests with a mode; two consecutive blocks, or a block and its acknowledgement",
         udp(files.tftp, b"\0", 4),
         udp=(69,),
     ),
@@ -193,25 +193,25 @@ _TABLE = (
     _app(
         "smb",
         "Server Message Block 1, 2, 3",
-        "its four bytes behind a session message's header",
+        "its four-byte mark after the header of a session message",
         tcp(files.smb, b"\0", 8),
         tcp=(445,),
     ),
     _app(
         "rpc",
-        "ONC remote procedure calls, the port mapper",
-        "a call's or reply's header",
+        "ONC remote procedure calls, and the port mapper",
+        "the header of a call, or of a reply",
         udp(files.rpc, None, 24),
         tcp(files.rpc_stream, range(0x80, 0x84), 28),
         tcp(files.rpc_stream, b"\0", 28),
         tcp=(111,),
         udp=(111,),
     ),
-    _app("nfs", "Network File System, with mount, lock and status", "calls of its programs", tcp=(2049,), udp=(2049,)),
+    _app("nfs", "Network File System, with mount, lock and status", "calls to its programs", tcp=(2049,), udp=(2049,)),
     _app(
         "ldap",
         "Lightweight Directory Access Protocol",
-        "a message's number and operation, in BER",
+        "the number and operation of a message, in BER",
         tcp(directory.ldap, b"\x30", 7),
         udp(directory.ldap, b"\x30", 7),
         tcp=(389, 636, 3268, 3269),
@@ -220,7 +220,7 @@ _TABLE = (
     _app(
         "kerberos",
         "Kerberos 5",
-        "version and type behind the application tag",
+        "version and type after the application tag",
         udp(directory.kerberos, range(0x6A, 0x7F), 12),
         tcp(directory.kerberos_stream, b"\0", 16),
         tcp=(88, 464),
@@ -237,7 +237,7 @@ _TABLE = (
     _app(
         "syslog",
         "Syslog",
-        "a priority and a time, over TCP perhaps behind a length",
+        "a priority and a time; over TCP a length may come first",
         udp(directory.syslog, b"<", 6),
         tcp(directory.syslog, b"<123456789", 6),
         udp=(514,),
@@ -246,7 +246,7 @@ _TABLE = (
     _app(
         "radius",
         "RADIUS",
-        "a code, and attributes that fill the length, or an answer of a request's number",
+        "a code, and attributes that fill the length; or a request and its answer",
         udp(directory.radius, range(1, 46), 20),
         udp=(1812, 1813, 1645, 1646),
         tcp=(1812, 1813, 2083),
@@ -264,7 +264,7 @@ _TABLE = (
     _app(
         "rtp",
         "Real-time Transport Protocol",
-        "two packets of one source, or announced by SDP or RTSP",
+        "two consecutive packets of one source, or an announcement by SDP or RTSP",
         udp(media.rtp, range(0x80, 0xC0), 12),
     ),
     _app("rtcp", "RTP's control protocol", "reports that fill the datagram", udp(media.rtcp, range(0x80, 0xC0), 4)),
@@ -278,7 +278,7 @@ _TABLE = (
     _app(
         "stun",
         "STUN and TURN",
-        "the magic cookie; without it attributes that fill the message, twice",
+        "the magic cookie; without it, two messages filled by their attributes",
         udp(media.stun, range(0x40), 20),
         tcp(media.stun_stream, range(0x40), 20),
         tcp=(3478, 5349),
@@ -286,23 +286,23 @@ _TABLE = (
     ),
     # Messages and things
     _app(
-        "mqtt", "MQTT", "CONNECT, or packets that fill the segment, twice", tcp(iot.mqtt, range(0x10, 0xF0), 2), tcp=(1883, 8883)
+        "mqtt", "MQTT", "CONNECT, or two packets that fill their segments", tcp(iot.mqtt, range(0x10, 0xF0), 2), tcp=(1883, 8883)
     ),
     _app(
         "amqp",
         "AMQP 0-9-1 and 1.0",
-        "the protocol header, or frames with their end",
+        "the protocol header, or frames with their end mark",
         tcp(iot.amqp, b"A\0\1\2\3\x08", 8),
         tcp=(5672, 5671),
     ),
     _app(
         "coap",
         "Constrained Application Protocol",
-        "known options, a path among them",
+        "known options with a path; or a request and its answer",
         udp(iot.coap, range(0x40, 0x80), 4),
         udp=(5683, 5684),
     ),
-    _app("ssdp", "UPnP's discovery", "M-SEARCH, NOTIFY and their answers", udp(web.ssdp, b"MNHB", 10), udp=(1900,)),
+    _app("ssdp", "UPnP discovery", "M-SEARCH, NOTIFY, and their answers", udp(web.ssdp, b"MNHB", 10), udp=(1900,)),
     # Databases
     _app("mysql", "MySQL and MariaDB", "the greeting, logins, queries", tcp(databases.mysql, None, 5), tcp=(3306,)),
     _app(
@@ -312,13 +312,13 @@ _TABLE = (
         tcp(databases.postgresql, b"\0" + bytes(sorted(databases.POSTGRES_TYPES)), 5),
         tcp=(5432,),
     ),
-    _app("redis", "Redis", "RESP's arrays; single replies, twice", tcp(databases.redis, b"*+-:$" + LETTERS, 4), tcp=(6379,)),
-    _app("mongodb", "MongoDB", "a message's length and operation", tcp(databases.mongodb, None, 16), tcp=(27017,)),
+    _app("redis", "Redis", "arrays in RESP, or two single replies", tcp(databases.redis, b"*+-:$" + LETTERS, 4), tcp=(6379,)),
+    _app("mongodb", "MongoDB", "the length and operation of a message", tcp(databases.mongodb, None, 16), tcp=(27017,)),
     # Peers and private networks
     _app(
         "bittorrent",
         "BitTorrent: peers, DHT, trackers, uTP",
-        "handshakes, bencoding, the trackers' magic number; uTP's header in two packets that belong together",
+        "handshakes, bencoding, the magic number of trackers; two uTP headers that belong together",
         tcp(peers.bittorrent, b"\x13", 20),
         udp(peers.bittorrent, b"\x13", 20),
         udp(peers.dht, b"d", 12),
@@ -330,14 +330,14 @@ _TABLE = (
     _app(
         "wireguard",
         "WireGuard",
-        "a handshake's type and size; data for one receiver, twice",
+        "a handshake's type, size and key; two data packets for one receiver",
         udp(vpn.wireguard, range(1, 5), 32),
         udp=(51820,),
     ),
     _app(
         "openvpn",
         "OpenVPN",
-        "a reset, and an answer with the same session",
+        "a client's reset, or its answer with the same session",
         udp(vpn.openvpn, (0x08, 0x10, 0x20, 0x28, 0x38, 0x40, 0x50), 14),
         tcp(vpn.openvpn_stream, range(8), 16),
         tcp=(1194,),
@@ -346,7 +346,7 @@ _TABLE = (
     _app(
         "ipsec",
         "IPsec: IKE, ESP, AH",
-        "IKE's header of its length; IP protocols 50 and 51",
+        "an IKE header with its length; IP protocols 50 and 51",
         udp(vpn.ike, None, 28),
         udp(vpn.ike_natt, b"\0", 32),
         udp(vpn.esp_in_udp, None, 1),
@@ -355,8 +355,14 @@ _TABLE = (
         protocols=(50, 51),
     ),
     # Industry and buildings
-    _app("modbus", "Modbus/TCP", "its header and a function, twice", tcp(industrial.modbus, None, 8), tcp=(502,)),
-    _app("bacnet", "BACnet/IP", "its virtual link's header", udp(industrial.bacnet, b"\x81", 6), udp=(47808,)),
+    _app(
+        "modbus",
+        "Modbus/TCP",
+        "its header and function; a second message that answers or follows",
+        tcp(industrial.modbus, None, 8),
+        tcp=(502,),
+    ),
+    _app("bacnet", "BACnet/IP", "the header of its virtual link", udp(industrial.bacnet, b"\x81", 6), udp=(47808,)),
     _app(
         "dnp3",
         "DNP3",
@@ -369,7 +375,7 @@ _TABLE = (
     _app(
         "ethernet-ip",
         "EtherNet/IP with CIP",
-        "its encapsulation's header",
+        "the header of its encapsulation",
         tcp(industrial.ethernet_ip, sorted(industrial.ENCAPSULATION_COMMANDS), 24),
         udp(industrial.ethernet_ip, sorted(industrial.ENCAPSULATION_COMMANDS), 24),
         udp(industrial.cip_io, b"\2", 16),
@@ -377,9 +383,9 @@ _TABLE = (
         udp=(44818, 2222),
     ),
     _app("s7", "Siemens S7 and S7-plus", "its header within ISO-on-TCP", tcp(industrial.s7, b"\3", 11), tcp=(102,)),
-    _app("opcua", "OPC UA", "a message's type and length", tcp(industrial.opcua, b"HAEROCM", 8), tcp=(4840,)),
+    _app("opcua", "OPC UA", "the type and length of a message", tcp(industrial.opcua, b"HAEROCM", 8), tcp=(4840,)),
     # Routers, and IP's own protocols
-    _app("bgp", "Border Gateway Protocol", "the marker", tcp(routing.bgp, b"\xff", 19), tcp=(179,)),
+    _app("bgp", "Border Gateway Protocol", "its marker", tcp(routing.bgp, b"\xff", 19), tcp=(179,)),
     _app("icmp", "Internet Control Message Protocol", IP_AND_ICMP, protocols=(1,)),
     _app("icmpv6", "ICMP for IPv6", IP_AND_ICMP, protocols=(58,)),
     _app("igmp", "Internet Group Management Protocol", IP_AND_ICMP, protocols=(2,)),
@@ -393,8 +399,8 @@ _TABLE = (
     _app("nntp", "Network News Transfer Protocol", "greetings that name it", tcp=(119, 563)),
     _app(
         "dcerpc",
-        "DCE/RPC: Microsoft's, PROFINET's",
-        "a packet's header",
+        "DCE/RPC, of Microsoft and of PROFINET",
+        "the header of a packet",
         tcp(files.dce_rpc, b"\5", 16),
         udp(files.dce_rpc_datagram, b"\4", 80),
         tcp=(135,),
@@ -402,7 +408,7 @@ _TABLE = (
     _app(
         "mssql",
         "Microsoft SQL Server (TDS)",
-        "packets that fill the segment, twice",
+        "a login, or two packets that fill their segments",
         tcp(databases.mssql, bytes(range(1, 19)), 8),
         tcp=(1433,),
         udp=(1434,),
@@ -418,19 +424,30 @@ _TABLE = (
     _app(
         "memcached",
         "Memcached",
-        "its commands and answers, twice",
+        "two of its commands or answers",
         tcp(databases.memcached, b"gdistapcvfSVE\x80\x81", 5),
         tcp=(11211,),
         udp=(11211,),
     ),
-    _app("socks", "SOCKS 4 and 5", "a request and its answer", tcp(vpn.socks, b"\0\4\5", 2), tcp=(1080,)),
     _app(
-        "diameter", "Diameter", "version, length, a known command", tcp(directory.diameter, b"\1", 20), tcp=(3868,), sctp=(3868,)
+        "socks",
+        "SOCKS 4 and 5",
+        "a greeting and its answer, or a request and its answer",
+        tcp(vpn.socks, b"\0\4\5", 2),
+        tcp=(1080,),
+    ),
+    _app(
+        "diameter",
+        "Diameter",
+        "version, length, and a known command",
+        tcp(directory.diameter, b"\1", 20),
+        tcp=(3868,),
+        sctp=(3868,),
     ),
     _app("h323", "H.323 call signalling", "Q.931 within ISO-on-TCP", tcp(media.h323, b"\3", 10), tcp=(1720,)),
-    _app("iec104", "IEC 60870-5-104", "frames that fill the segment, twice", tcp(industrial.iec104, b"\x68", 6), tcp=(2404,)),
-    _app("rsync", "rsync's daemon", "the greeting", tcp(files.rsync, b"@", 9), tcp=(873,)),
-    _app("git", "git's own transport", "packet lines", tcp(files.git, DIGITS + b"abcdef", 9), tcp=(9418,)),
+    _app("iec104", "IEC 60870-5-104", "two segments filled with frames", tcp(industrial.iec104, b"\x68", 6), tcp=(2404,)),
+    _app("rsync", "rsync daemon", "its greeting", tcp(files.rsync, b"@", 9), tcp=(873,)),
+    _app("git", "git's own protocol", "packet lines", tcp(files.git, DIGITS + b"abcdef", 9), tcp=(9418,)),
     _app(
         "ldp",
         "Label Distribution Protocol",
@@ -449,8 +466,10 @@ _TABLE = (
         protocols=(115,),
     ),
     _app("pptp", "Point-to-Point Tunneling Protocol, control", "the magic cookie", tcp(vpn.pptp, b"\0", 12), tcp=(1723,)),
-    _app("vxlan", "VXLAN", "its header and an Ethernet frame", udp(vpn.vxlan, b"\x08", 22), udp=(4789, 8472)),
-    _app("gtp", "GPRS Tunnelling Protocol", "its length and IP within", udp(vpn.gtp, range(0x30, 0x40), 8), udp=(2152, 2123)),
+    _app(
+        "vxlan", "VXLAN", "its header and an Ethernet frame with IP, ARP or a VLAN", udp(vpn.vxlan, b"\x08", 22), udp=(4789, 8472)
+    ),
+    _app("gtp", "GPRS Tunnelling Protocol", "its length, and IP inside", udp(vpn.gtp, range(0x30, 0x40), 8), udp=(2152, 2123)),
     _app("whois", "Whois", "", tcp=(43,)),
     _app("pim", "Protocol Independent Multicast", IP_AND_ICMP, protocols=(103,)),
     _app("eigrp", "Enhanced Interior Gateway Routing Protocol", IP_AND_ICMP, protocols=(88,)),
@@ -459,7 +478,7 @@ _TABLE = (
     _app("netflow", "NetFlow and IPFIX", "", udp=(2055, 4739, 9995)),
     _app("sflow", "sFlow", "", udp=(6343,)),
     _app("hsrp", "Hot Standby Router Protocol", "", udp=(1985, 2029)),
-    _app("capwap", "CAPWAP, wireless access points' control", "", udp=(5246, 5247)),
+    _app("capwap", "CAPWAP, control of wireless access points", "", udp=(5246, 5247)),
 )
 
 

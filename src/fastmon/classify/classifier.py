@@ -1,15 +1,15 @@
-"""Says what a conversation is from its first payloads.
+"""Labels a conversation by its first payloads.
 
-Matchers are tried by the payload's protocol and first byte. One that is certain decides. Evidence that is not needs a second:
-the conversation's port, another conversation that announced it, or a second payload that says the same. An announcement
-never outweighs a matcher that is certain, but for the one connection that FTP's commands name, which may carry anything.
+The payload's protocol and first byte select the matchers to try. A certain match decides. An uncertain one is evidence, and needs
+support: the conversation's port, an announcement by another conversation, or a second payload for the same application.
+A certain match outweighs an announcement, except for the one data connection that an FTP command names: it may carry anything.
 
-Cost: each matcher reads a payload once, at most MAX_PAYLOAD bytes of it, and at most MAX_MATCHERS are tried: no more than
-MAX_STEPS lines of Python are run for a payload, whatever it is. Besides, an Initial of QUIC is decrypted, once a payload.
+Cost: at most MAX_MATCHERS matchers read at most MAX_PAYLOAD bytes, once each. No payload costs more than MAX_STEPS lines of
+Python, and the decryption of one QUIC Initial.
 
-State: at most `max_pending` undecided or followed conversations and `max_expected` announced endpoints, the oldest given up
-first. A conversation keeps at most MAX_VOTES pieces of evidence and MAX_MEMORY notes of matchers, and of a hello that goes on in
-later payloads some 8 KiB, or 16 KiB of QUIC's.
+State: at most `max_pending` conversations that are undecided or followed, and `max_expected` announced endpoints. The oldest are
+evicted first. A conversation keeps at most MAX_VOTES pieces of evidence and MAX_MEMORY notes of matchers. An incomplete TLS hello
+keeps about 8 KiB, one of QUIC 16 KiB.
 
 What it does not do: capture, count, or sanitise names.
 """
@@ -41,7 +41,7 @@ EXPECTED_FOR_NS = 300 * 10**9
 
 
 class _State:
-    """What is known of a conversation that is not done with."""
+    """What is known of a conversation that is undecided or followed.  votes: application, tag and payload's hash of evidence."""
 
     __slots__ = ("follow", "label", "memory", "votes")
 
@@ -53,7 +53,7 @@ class _State:
 
 
 class _Expected(NamedTuple):
-    """An announced endpoint's application; who announced it when, in a conversation of which hosts."""
+    """The application of an announced endpoint.  ts_ns, hosts: time and hosts of the conversation that announced it."""
 
     app: str
     outright: bool
@@ -65,7 +65,7 @@ Dispatch = dict[int, tuple[tuple[tuple[int, MatcherFunction], ...], ...]]
 
 
 def _dispatch() -> Dispatch:
-    """Return, for each protocol and first byte, the matchers worth a call with the fewest bytes that they need."""
+    """Return the matchers to try for each protocol and first byte, each with the fewest bytes that it needs."""
     tables: Dispatch = {}
     for protocol in (TCP, UDP):
         matchers = [m for application in APPLICATIONS for m in application.matchers if m.protocol == protocol]
@@ -84,7 +84,7 @@ def _port_apps() -> dict[tuple[int, int], frozenset[str]]:
 
 
 def _least() -> dict[MatcherFunction, int]:
-    """Return the fewest bytes that each matcher of the table needs; others read payloads of any size."""
+    """Return the fewest bytes that each matcher of the table needs. Matchers outside the table read payloads of any size."""
     least: dict[MatcherFunction, int] = {}
     for application in APPLICATIONS:
         for matcher in application.matchers:
@@ -102,8 +102,8 @@ class Classifier:
     """Labels conversations.
 
     use_ports: False hides every port from the matchers, and takes no hint from ports or announcements.
-    max_pending, max_expected: bounds of what is kept.
-    n_failed: payloads on which a matcher failed, which would be a fault of the matcher.
+    max_pending, max_expected: how many conversations and announced endpoints are kept.
+    n_failed: payloads for which a matcher raised, which is a fault of that matcher.
     """
 
     def __init__(self, *, use_ports: bool = True, max_pending: int = MAX_PENDING, max_expected: int = MAX_EXPECTED) -> None:
@@ -116,7 +116,7 @@ class Classifier:
 
     @property
     def n_pending(self) -> int:
-        """Conversations that something is kept of."""
+        """Conversations with kept state."""
         return len(self._pending)
 
     @property
@@ -125,14 +125,14 @@ class Classifier:
         return len(self._expected)
 
     def forget(self, token: int) -> None:
-        """Drop what is kept of a conversation that ended."""
+        """Drop the state of a conversation that has ended."""
         self._pending.pop(token, None)
 
     def inspect(self, conversation: Conversation, payload: bytes, from_a: bool, ts_ns: int) -> Finding | None:
-        """Look at one more payload of a conversation; return what is now known of it, if that is something new.
+        """Inspect a conversation's next payload; return a finding if it has news.
 
-        payload: its first MAX_PAYLOAD bytes count, and it may have been cut by the capture.
-        Once a finding wants no more, further payloads of that conversation are not to be given.  Never raises.
+        payload: MAX_PAYLOAD bytes are read; the capture may have cut it.
+        Once a finding does not want more, do not pass further payloads of that conversation.  Never raises.
         """
         if conversation.protocol not in _DISPATCH or not payload:
             return None
@@ -181,9 +181,9 @@ class Classifier:
         return Context(conversation.protocol, src, dst, from_a, state.memory)
 
     def _announced(self, conversation: Conversation, ts_ns: int) -> _Expected | None:
-        """Return what another conversation said that this one would be.
+        """Return the announcement of a conversation, None if there is none.
 
-        Outright it says so of its own hosts' conversations only: anybody may name the endpoint of another.
+        An outright one must come from a conversation of one of its hosts: anybody may name the endpoint of others.
         """
         for endpoint in (conversation.b, conversation.a):
             expected = self._expected.get((conversation.protocol, endpoint))
@@ -194,13 +194,13 @@ class Classifier:
         return None
 
     def _spend(self, conversation: Conversation) -> None:
-        """Forget an outright announcement: it was of one conversation, not of those that come to its endpoint later."""
+        """Forget an outright announcement. It holds for one conversation, not for later ones at that endpoint."""
         for endpoint in (conversation.b, conversation.a):
             self._expected.pop((conversation.protocol, endpoint), None)
 
     @staticmethod
     def _hints(conversation: Conversation, announced: _Expected | None) -> frozenset[str]:
-        """Return what the ports stand for, and what was announced."""
+        """Return the applications of both ports and of an announcement."""
         protocol = conversation.protocol
         hints = _PORT_APPS.get((protocol, conversation.a.port), _NONE) | _PORT_APPS.get((protocol, conversation.b.port), _NONE)
         return hints | {announced.app} if announced else hints
@@ -208,7 +208,10 @@ class Classifier:
     def _weigh(
         self, unsure: list[Match], hints: frozenset[str], conversation: Conversation, state: _State, ts_ns: int, digest: int
     ) -> Finding | None:
-        """Take what the port agrees with, else the one application that another payload said too; else keep it as evidence."""
+        """Decide for an application that the port or an earlier payload supports; without one, keep the evidence.
+
+        The port comes first. Earlier payloads decide only if they support one application, not several.
+        """
         said = [(app, match) for match in unsure for app in match.apps]
         agreed = [one for one in said if one[0] in hints][:1]
         agreed = agreed or [(app, match) for app, match in said if self._said_before(app, match.tag, digest, state)]
@@ -222,7 +225,7 @@ class Classifier:
 
     @staticmethod
     def _said_before(app: str, tag: Hashable, digest: int, state: _State) -> bool:
-        """Whether another payload, not the same one sent again, was taken for `app`."""
+        """Return whether an earlier payload was evidence for `app`. The same payload sent again does not count."""
         return any(vote[0] == app and vote[1] == tag and vote[2] != digest for vote in state.votes)
 
     def _found(self, match: Match, app: str, conversation: Conversation, state: _State, ts_ns: int) -> Finding | None:

@@ -1,6 +1,6 @@
-"""The page about what is recognised, made of the table: python -m fastmon.classify.document > docs/applications.md.
+"""Makes docs/applications.md from the table of applications: python -m fastmon.classify.document > docs/applications.md.
 
-What it does not do: hold knowledge of its own.
+What it does not do: know applications.
 """
 
 from __future__ import annotations
@@ -14,24 +14,25 @@ __all__ = ["document"]
 _HEAD = """\
 # Applications
 
-What fastmon calls a conversation, and how it tells. This page is made of the table in
-`src/fastmon/classify/applications.py`; `python -m fastmon.classify.document > docs/applications.md` makes it anew.
+The applications that fastmon recognises, and how. This page is generated from the table in
+`src/fastmon/classify/applications.py`: `python -m fastmon.classify.document > docs/applications.md`.
 
-- The first payloads of a conversation are looked at, in both directions, up to 1,500 bytes each, whether a capture
-  has all of them or cut them. A label from them is *by payload*.
-- What may be several things (`220 ready` greets in FTP and SMTP), or is too little (RTP's 12 bytes), needs a
-  second payload that says the same, or the port of the application.
-- Where no payload decides, the port does (*by port*), of either side. No port and no payload: `unknown`.
-- TLS is `https` when the client offers HTTP by ALPN or the port is 443. On the port of another protocol's secure
-  variant (993, 995, 465, 636, 853...) it has that protocol's name; otherwise it is `tls`.
-  A connection that turns to TLS (STARTTLS) keeps its first name.
-- FTP data, and RTP and RTCP, are expected where the controlling connection said that they would be, for 5 minutes.
-- STUN that leads to media is `rtp` as soon as media flows.
-- Server names in QUIC need the extra `quic` (`pip install 'fastmon[quic]'`); without it QUIC is recognised, without a name.
-- Messages cut or damaged are recognised as long as what is left could be nothing else.
+- fastmon inspects the first payloads of a conversation, in both directions, up to 1,500 bytes each. They may be
+  cut by the capture. A label from them is *by payload*.
+- A payload that fits several applications (`220 ready` greets in FTP and SMTP), or has little evidence (RTP's 12-byte
+  header), needs support: a second payload that agrees with it, or the application's port.
+- If no payload decides, the port does (*by port*), of either side. Without a known port the label is `unknown`.
+- TLS is `https` if the client offers HTTP by ALPN, or if the port is 443 or 8443. On the TLS port of another protocol
+  (993, 995, 465, 636, 853...) it has that protocol's name. Otherwise it is `tls`.
+  A connection that switches to TLS (STARTTLS) keeps its first label.
+- FTP data, RTP and RTCP are expected at the endpoints that the controlling connection announced, for 5 minutes.
+- STUN that leads to media becomes `rtp` when the media starts.
+- Server names in QUIC need the extra `quic` (`pip install 'fastmon[quic]'`). Without it QUIC is recognised, without a name.
+- A cut or damaged message is recognised if the rest of it cannot be anything else. Otherwise it has no label by payload.
+  A name that was cut is not used.
 
-Names come from DNS, mDNS, LLMNR and NetBIOS answers and registrations, DHCP's host names, SNI and HTTP's Host field. Nothing is
-looked up. They are whatever was sent: an attacker chooses them.
+Names come from answers and registrations in DNS, mDNS, LLMNR and NetBIOS, from host names in DHCP, from SNI, and from the
+Host field of HTTP. fastmon looks nothing up. Names are what was sent: an attacker can choose them.
 
 | name | what it is | by payload | TCP ports | UDP ports | IP protocols |
 |---|---|---|---|---|---|
@@ -57,7 +58,7 @@ def _row(application: Application) -> str:
 
 
 def _numbers(numbers: tuple[int, ...]) -> str:
-    """Return numbers with runs of more than two put together."""
+    """Return numbers as text, with runs of three and more as ranges."""
     runs: list[list[int]] = []
     for number in sorted(numbers):
         if runs and number == runs[-1][-1] + 1:

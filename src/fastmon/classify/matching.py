@@ -1,9 +1,9 @@
-"""What matchers are made of: what they are given, what they return, and how they are declared.
+"""The parts of matchers: their arguments, their results, and how to declare them.
 
-A matcher is a function (payload, context) -> Match | None. It reads no more than the payload, in one pass, never raises
-on any bytes, and never trusts a length that the sender states. dpkt's exceptions are caught here, in `parsed`, only.
+A matcher is a function (payload, context) -> Match | None. It reads the payload in one pass. It must not raise for any payload
+that its row of the table lets through, and must not trust a length that the sender states. `parsed` catches dpkt's exceptions.
 
-What it does not do: decide. The classifier weighs what matchers return.
+What it does not do: decide. The classifier weighs the matches.
 """
 
 from __future__ import annotations
@@ -36,7 +36,6 @@ __all__ = [
     "likely",
     "looks_random",
     "parsed",
-    "reply_expected",
     "tcp",
     "text",
     "udp",
@@ -45,18 +44,18 @@ __all__ = [
 TCP, UDP, SCTP = 6, 17, 132
 V4_MAPPED = bytes(10) + b"\xff\xff"
 NEVER = "never"
-"""The tag of what a second payload does not make certain."""
+"""The tag of a match that no second payload makes certain."""
 EVERY_BYTE = frozenset(range(256))
 MAX_TEXT = 512
-"""Bytes of a name or title that are read: no name is as long, and what is longer than a name is not kept."""
+"""Bytes of a name that are read. No valid name is longer, and longer ones are not kept."""
 Parsed = TypeVar("Parsed")
 
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """A conversation that another one has announced: whoever has `endpoint`, by `protocol`, speaks `app`.
+    """An announcement by one conversation of another: the one at `endpoint`, of `protocol`, will be `app`.
 
-    outright: what its payloads say does not count (a file transfer may carry anything). It is of one conversation only.
+    outright: ignore its payloads, since a file transfer may carry anything. Such an announcement holds for one conversation.
     """
 
     app: str
@@ -67,11 +66,12 @@ class Expectation:
 
 @dataclass(slots=True)
 class Match:
-    """What a matcher found. Not to be changed: plain ones are shared, and are not frozen because that costs time.
+    """The result of a matcher. Do not change it: plain matches are shared. They are not frozen because freezing costs time.
 
-    apps: the application, or those that this payload cannot tell apart.
-    certain: it decides alone. Otherwise its port or a second payload with the same `tag` must agree.
-    follow: the matcher for this conversation's further payloads.
+    apps: the application, or several that this payload cannot tell apart.
+    certain: this match decides alone. Otherwise the port, or a second payload with the same `tag`, must agree.
+    expects: conversations that this payload announces.
+    follow: the matcher for the conversation's further payloads.
     """
 
     apps: tuple[str, ...]
@@ -85,10 +85,11 @@ class Match:
 
 @dataclass(slots=True)
 class Context:
-    """What a matcher may know besides the payload.
+    """What a matcher may use besides the payload.
 
-    src, dst: who sent this payload to whom; the ports are 0 where ports are hidden.
-    memory: what matchers keep of earlier payloads of this conversation.
+    src, dst: sender and receiver of this payload; the ports are 0 if they are hidden.
+    from_a: the conversation's endpoint `a` sent this payload.
+    memory: notes of matchers on earlier payloads of this conversation.
     """
 
     protocol: int
@@ -99,11 +100,11 @@ class Context:
 
     @property
     def ports(self) -> tuple[int, int]:
-        """The two ports."""
+        """Both ports, the sender's first."""
         return self.src.port, self.dst.port
 
     def by_port(self, apps: Mapping[int, str]) -> str | None:
-        """Return what `apps` has for the destination's port, else for the source's."""
+        """Return the application of the destination port in `apps`, else that of the source port, else None."""
         return apps.get(self.dst.port) or apps.get(self.src.port)
 
 
@@ -112,7 +113,7 @@ MatcherFunction = Callable[[bytes, Context], "Match | None"]
 
 @dataclass(frozen=True, slots=True)
 class Matcher:
-    """A matcher with what makes it worth a call.  first: the payload's possible first bytes.  least: fewest bytes."""
+    """A matcher and the payloads to call it for.  first: possible first bytes.  least: fewest bytes."""
 
     protocol: int
     function: MatcherFunction
@@ -136,7 +137,7 @@ def udp(function: MatcherFunction, first: bytes | Iterable[int] | None = None, l
 
 @cache
 def certain(app: str, follow: MatcherFunction | None = None) -> Match:
-    """Return the match of a payload that can be nothing else."""
+    """Return the match of a payload that cannot be anything else."""
     return Match((app,), follow=follow)
 
 
@@ -148,31 +149,23 @@ def likely(*apps: str, follow: MatcherFunction | None = None) -> Match:
 
 @cache
 def hinted(app: str) -> Match:
-    """Return the match of a payload that means something only on the application's port, or where it was announced."""
+    """Return the match of a payload that is evidence only on the application's port, or if the conversation was announced."""
     return Match((app,), certain=False, tag=NEVER)
 
 
 def text(raw: bytes) -> str:
-    r"""Return bytes from the wire as text, whatever they are; what is no UTF-8 as \xNN. Of much, only the beginning."""
+    r"""Return the first MAX_TEXT bytes as text. Bytes that are not UTF-8 become \xNN."""
     return raw[:MAX_TEXT].decode("utf-8", "backslashreplace")
 
 
 def looks_random(data: bytes) -> bool:
-    """Return whether bytes may be a random number, a key or ciphertext: hardly any of them repeat, as counts and padding do."""
+    """Return whether bytes may be a random number, a key or ciphertext: few of them repeat. In counters and padding many do."""
     return 4 * len(set(data)) >= 3 * len(data) > 0
 
 
 def parsed(parser: Callable[[bytes], Parsed], data: bytes) -> Parsed | None:
-    """Return what a parser of dpkt makes of `data`; None if it cannot."""
+    """Return the result of a dpkt parser, None if it fails."""
     try:
         return parser(data)
     except (dpkt.Error, struct.error, IndexError, KeyError, ValueError, TypeError, AttributeError):
         return None
-
-
-def reply_expected(match: Match, context: Context, key: Hashable, value: object) -> Match | None:
-    """Return `match` if the other side's earlier payload left the same value under `key`; leave ours for theirs."""
-    if context.memory.get((key, not context.from_a)) == value:
-        return match
-    context.memory[key, context.from_a] = value
-    return None

@@ -1,4 +1,4 @@
-"""The values that go into the classifier and come out of it.
+"""The classifier's input and output values.
 
 What it does not do: look at payloads.
 """
@@ -14,7 +14,7 @@ __all__ = ["Conversation", "Endpoint", "Finding", "NameFact"]
 
 
 class Endpoint(NamedTuple):
-    """One end of a conversation.  host: 16-byte key, IPv4 as v4-mapped.  port: 0 where the protocol has none."""
+    """One end of a conversation.  host: 16-byte key, IPv4 as v4-mapped.  port: 0 if the protocol has no ports."""
 
     host: bytes
     port: int
@@ -22,9 +22,9 @@ class Endpoint(NamedTuple):
 
 @dataclass(slots=True)
 class Conversation:
-    """What the classifier is told of a conversation.
+    """A conversation, as the classifier needs to know it.
 
-    token: unique to one conversation's life.  protocol: IP protocol number.  a: who sent the first frame.
+    token: unique among all conversations.  protocol: IP protocol number.  a: the endpoint that sent the first frame.
     """
 
     token: int
@@ -35,10 +35,10 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a payload told.
+    """The result of one payload.
 
-    app: id of the application.  name: what the conversation is about (SNI, HTTP host, name asked for), not sanitised.
-    facts: hosts' names.  wants_more: later payloads of this conversation may tell more, or correct `app`.
+    app: the application's id.  name: the server name or the name asked for (SNI, HTTP Host, DNS question), not sanitised.
+    facts: names of hosts.  wants_more: later payloads of this conversation may add names, or correct `app`.
     """
 
     app: int

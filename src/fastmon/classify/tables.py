@@ -1,4 +1,4 @@
-"""The table of applications as tables of bytes, for the native side: an id for each IP protocol number and each port.
+"""The table of applications as byte tables for the native side: an application's id by IP protocol number, and by port.
 
 What it does not do: look at payloads.
 """
@@ -14,7 +14,7 @@ _FIELDS = {TCP: "tcp", UDP: "udp", SCTP: "sctp"}
 
 
 def by_protocol() -> bytes:
-    """Return 256 ids, for the IP protocol numbers; 0 where ports or payload decide."""
+    """Return 256 ids, one for each IP protocol number; 0 where ports or payload decide."""
     ids = bytearray(256)
     for application in APPLICATIONS:
         for number in application.protocols:
@@ -23,9 +23,9 @@ def by_protocol() -> bytes:
 
 
 def by_port(protocol: int) -> bytes:
-    """Return 65536 ids, for the ports of TCP (6), UDP (17) or SCTP (132); 0 where a port means nothing.
+    """Return 65536 ids, one for each port of TCP (6), UDP (17) or SCTP (132); 0 for a port of no application.
 
-    Of two ports of a conversation, the one that means something counts; of two that do, the lower.
+    A conversation has two ports. If both belong to an application, the lower port decides.
     """
     ids = bytearray(65536)
     for application in APPLICATIONS:

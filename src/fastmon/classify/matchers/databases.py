@@ -31,7 +31,7 @@ MEMCACHED = re.compile(
 
 
 def mysql(data: bytes, context: Context) -> Match | None:
-    """The server's greeting, and what follows it: packets behind a length and a number."""
+    """The server's greeting and the packets after it, each with a length and a number."""
     length, number = data[0] | data[1] << 8 | data[2] << 16, data[3]
     if number == 0 and data[4] == 10 and MYSQL_VERSION.match(data[5:90]):
         return certain("mysql") if length + 4 == len(data) or len(data) < 70 else None
@@ -49,7 +49,7 @@ def mysql(data: bytes, context: Context) -> Match | None:
 
 
 def postgresql(data: bytes, context: Context) -> Match | None:
-    """The startup packet, requests for encryption or to cancel, and messages that fill the segment."""
+    """The startup packet, a request to encrypt or cancel, or messages that fill the segment."""
     if data[0] == 0:
         length = int.from_bytes(data[:4], "big")
         if length == 8 or length == 16:
@@ -69,14 +69,14 @@ def postgresql(data: bytes, context: Context) -> Match | None:
 
 
 def redis(data: bytes, context: Context) -> Match | None:
-    """Arrays of bulk strings, which is how clients ask; single replies are little evidence."""
+    """An array of bulk strings, which is a client's request. A single reply is little evidence."""
     if REDIS_COMMAND.match(data):
         return certain("redis")
     return likely("redis") if REDIS_REPLY.match(data) or REDIS_INLINE.match(data) else None
 
 
 def mongodb(data: bytes, context: Context) -> Match | None:
-    """A message's header: length, numbers, operation; then BSON or flags."""
+    """A message header: length, numbers, operation. The old OP_REPLY must be whole, as its operation is just 1."""
     if data[12:16] not in MONGO_BYTES:
         return None
     length = int.from_bytes(data[:4], "little")
@@ -89,13 +89,13 @@ def mongodb(data: bytes, context: Context) -> Match | None:
 
 
 def mssql(data: bytes, context: Context) -> Match | None:
-    """A packet of TDS (MS-TDS, section 2.2.3): type, status, its length, window 0."""
+    """A TDS packet (MS-TDS, section 2.2.3): type, status, length, window 0. Pre-login and login have fields to check."""
     if data[0] not in {1, 2, 3, 4, 6, 7, 14, 16, 17, 18} or data[1] & 0xE0 or data[7]:
         return None
     length = data[2] << 8 | data[3]
     if length != len(data) and not (length > len(data) and data[1] == 0):
         return None
-    is_prelogin = data[0] == 18 and data[8:10] == b"\0\0" and data[11:13] == b"\0\6"  # the version, of 6 bytes, comes first
+    is_prelogin = data[0] == 18 and data[8:10] == b"\0\0" and data[11:13] == b"\0\6"  # the first option is the version, 6 bytes
     is_login = data[0] == 16 and int.from_bytes(data[8:12], "little") >= length - 8 and data[15:16] in TDS_VERSIONS
     if is_prelogin or is_login:
         return certain("mssql")
@@ -103,14 +103,14 @@ def mssql(data: bytes, context: Context) -> Match | None:
 
 
 def oracle(data: bytes, context: Context) -> Match | None:
-    """Oracle's TNS: a connect packet with its description, an accept, a refusal, a redirection."""
+    """A packet of Oracle's TNS; one that connects has a description."""
     if (data[0] << 8 | data[1]) != len(data) or data[2] or data[3] or data[5] or not 1 <= data[4] <= 14:
         return None
     return certain("oracle") if b"(DESCRIPTION=" in data[8:200] or b"(CONNECT_DATA=" in data else likely("oracle")
 
 
 def cassandra(data: bytes, context: Context) -> Match | None:
-    """A frame of the native protocol, versions 1 to 5: version, flags, stream, operation, length."""
+    """A frame of the native protocol, versions 1 to 5: version, flags, stream, operation, and its length."""
     version = data[0] & 0x7F
     if not 1 <= version <= 5 or data[1] > 0x1F:
         return None
@@ -123,7 +123,7 @@ def cassandra(data: bytes, context: Context) -> Match | None:
 
 
 def memcached(data: bytes, context: Context) -> Match | None:
-    """Commands and answers in text; the binary protocol's header."""
+    """A command or answer in text, or the header of the binary protocol."""
     if data[0] in {0x80, 0x81}:
         n_extra, total = data[4], int.from_bytes(data[8:12], "big")
         exact = len(data) == 24 + total and n_extra + (data[2] << 8 | data[3]) <= total and data[1] <= 0x40 and not data[5]

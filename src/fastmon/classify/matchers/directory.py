@@ -28,7 +28,7 @@ SYSLOG_ANY = re.compile(rb"(?:[1-9]\d{0,4} )?<(\d{1,3})>[A-Za-z0-9\[*%:_ -][\t -
 
 
 def _ber(data: bytes, at: int) -> tuple[int, int]:
-    """Return where the contents of the BER element at `at` begin, and how long it says that they are; (-1, 0): no element."""
+    """Return the offset and the stated length of the contents of the BER element at `at`; (-1, 0) if there is none."""
     if at + 1 >= len(data):
         return -1, 0
     length = data[at + 1]
@@ -41,7 +41,7 @@ def _ber(data: bytes, at: int) -> tuple[int, int]:
 
 
 def ldap(data: bytes, context: Context) -> Match | None:
-    """A message of LDAP (RFC 4511), over UDP too (CLDAP): its number, then an operation."""
+    """A message of LDAP (RFC 4511), or CLDAP over UDP: a number, then an operation."""
     at, length = _ber(data, 0)
     if at < 0 or length < 5 or length > 1 << 24 or data[at : at + 1] != b"\2":
         return None
@@ -80,7 +80,7 @@ def snmp(data: bytes, context: Context) -> Match | None:
 
 
 def kerberos(data: bytes, context: Context) -> Match | None:
-    """A message of Kerberos 5 (RFC 4120): version 5 and the type that its tag stands for."""
+    """A message of Kerberos 5 (RFC 4120): version 5, and the message type of its tag."""
     kind = KERBEROS_TYPES.get(data[0])
     if kind is None:
         return None
@@ -94,7 +94,7 @@ def kerberos(data: bytes, context: Context) -> Match | None:
 
 
 def kerberos_stream(data: bytes, context: Context) -> Match | None:
-    """Kerberos over TCP: behind its length (RFC 4120, section 7.2.2)."""
+    """Kerberos over TCP, after a length (RFC 4120, section 7.2.2)."""
     return kerberos(data[4:], context) if len(data) > 16 else None
 
 
@@ -115,7 +115,7 @@ def radius(data: bytes, context: Context) -> Match | None:
 
 
 def _radius_cut(data: bytes, length: int, context: Context) -> Match | None:
-    """A message whose end is not there: attributes as far as they are; an answer with the number of a request decides."""
+    """A message without its end: check the attributes that are there. An answer with the number of a request is certain."""
     at = 20
     while at + 2 <= len(data):
         kind, size = data[at], data[at + 1]
@@ -132,7 +132,7 @@ def _radius_cut(data: bytes, length: int, context: Context) -> Match | None:
 
 
 def diameter(data: bytes, context: Context) -> Match | None:
-    """Diameter (RFC 6733): version 1, length, flags, and an attribute's header."""
+    """Diameter (RFC 6733): version 1, length, flags, a known command, and the header of an attribute."""
     length = int.from_bytes(data[1:4], "big")
     if length % 4 or not 20 <= length < 1 << 20 or data[4] & 0x0F or data[8] or len(data) > 65000:
         return None
@@ -141,7 +141,7 @@ def diameter(data: bytes, context: Context) -> Match | None:
 
 
 def syslog(data: bytes, context: Context) -> Match | None:
-    """A priority, and a time as RFC 3164, RFC 5424 or ISO 8601 has it; other text behind a priority is little evidence.
+    """A priority, and a time as in RFC 3164, RFC 5424 or ISO 8601. Other text after a priority is little evidence.
 
     Over TCP the message's length may come first (RFC 6587, section 3.4.1).
     """
@@ -152,7 +152,7 @@ def syslog(data: bytes, context: Context) -> Match | None:
 
 
 def ntp(data: bytes, context: Context) -> Match | None:
-    """NTP (RFC 5905) by the plausibility of its fields; control and private messages are little evidence."""
+    """NTP (RFC 5905) with plausible fields. Control and private messages are little evidence."""
     mode, version = data[0] & 7, data[0] >> 3 & 7
     if not 1 <= version <= 4 or not mode:
         return None
@@ -161,12 +161,12 @@ def ntp(data: bytes, context: Context) -> Match | None:
     if len(data) < 48:
         return hinted("ntp") if len(data) >= 40 and data[1] <= 16 and data[2] <= 17 else None
     if mode == 3 and not any(data[1:40]) and any(data[40:48]):
-        return certain("ntp")  # a client that tells nothing of itself, and has a random number for a time
+        return certain("ntp")  # a client that hides its state: zeros, and a random number as time
     return certain("ntp") if _has_ntp_times(data) else hinted("ntp") if data[1] <= 16 and data[2] <= 17 else None
 
 
 def _has_ntp_times(data: bytes) -> bool:
-    """Tell whether a whole message has fields in their ranges, and times of this century or since a machine's start."""
+    """Return whether the fields of a whole message are within their ranges, and its times of this century, or since a boot."""
     packet = parsed(NTP, data)
     if packet is None or packet.stratum > 16 or packet.interval > 17 or 0 < packet.precision < 224:
         return False

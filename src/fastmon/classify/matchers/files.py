@@ -1,4 +1,4 @@
-"""Files and calls to remote procedures: SMB, ONC RPC and NFS, DCE/RPC, TFTP, rsync, git."""
+"""Files and remote procedure calls: SMB, ONC RPC and NFS, DCE/RPC, TFTP, rsync, git."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["dce_rpc", "dce_rpc_datagram", "git", "rpc", "rpc_stream", "rsync", "
 
 NFS_PROGRAMS = {100003, 100005, 100021, 100024, 100227, 400122}
 ASSIGNED_PROGRAMS = 1_000_000
-"""Those that everybody knows are below (RFC 5531, section 8.3); above, a number is as likely anything else."""
+"""Well-known program numbers are below (RFC 5531, section 8.3). A higher number is little evidence."""
 TFTP_REQUEST = re.compile(rb"\0[\1\2][^\0]{1,255}\0(?:netascii|octet|mail)\0", re.IGNORECASE)
 TFTP_OPTIONS = re.compile(rb"\0\x06(?:(?:blksize|tsize|timeout|windowsize)\0\d+\0)+$", re.IGNORECASE)
 TFTP_OPTIONS_CUT = re.compile(rb"\0\x06(?:blksize|tsize|timeout|windowsize)\0", re.IGNORECASE)
@@ -23,14 +23,14 @@ GIT_LINE = re.compile(rb"[0-9a-f]{4}(?:git-(?:upload|receive)-(?:pack|archive) |
 
 
 def smb(data: bytes, context: Context) -> Match | None:
-    """SMB 1, 2 and 3, encrypted and compressed too, behind the 4 bytes of a NetBIOS session message (MS-SMB2, 2.1)."""
+    """SMB 1, 2 and 3, also encrypted or compressed, after the 4 bytes of a NetBIOS session message (MS-SMB2, 2.1)."""
     if data[5:8] == b"SMB" and data[4] >= 0xFC:
         return certain("smb")
     return None
 
 
 def rpc(data: bytes, context: Context) -> Match | None:
-    """A call or reply of ONC RPC (RFC 5531). A reply does not say of which program it is: the call before it does."""
+    """A call or reply of ONC RPC (RFC 5531). A reply does not name its program; the call does."""
     if data[4:7] != b"\0\0\0" or len(data) < 24:
         return None
     if data[7] == 0:
@@ -49,7 +49,7 @@ def rpc(data: bytes, context: Context) -> Match | None:
 
 
 def rpc_stream(data: bytes, context: Context) -> Match | None:
-    """ONC RPC behind a record mark (RFC 5531, section 11), whose length is evidence if it is that of the segment."""
+    """ONC RPC after a record mark (RFC 5531, section 11). A mark with the segment's length makes the match certain."""
     match = rpc(data[4:], context)
     is_sized = int.from_bytes(data[:4], "big") & 0x7FFFFFFF == len(data) - 4
     return certain(match.apps[0]) if match is not None and is_sized else match
@@ -77,7 +77,7 @@ def dce_rpc_datagram(data: bytes, context: Context) -> Match | None:
 
 
 def tftp(data: bytes, context: Context) -> Match | None:
-    """Requests (RFC 1350, RFC 2347) by their mode; data and acknowledgements by two of consecutive blocks."""
+    """A request with a mode (RFC 1350, RFC 2347), or data and acknowledgements of consecutive blocks."""
     if data[0] or not 1 <= data[1] <= 6:
         return None
     if data[1] <= 2:
@@ -85,7 +85,7 @@ def tftp(data: bytes, context: Context) -> Match | None:
             return hinted("tftp") if len(data) < 60 and TFTP_CUT.match(data) else None
         request = parsed(TFTP, data)
         name = request.filename.decode("utf-8", "backslashreplace") if request is not None else None
-        # The server answers from a port of its own; what comes must look like TFTP, as a client's port has other uses too.
+        # The server answers from a new port. Its payloads must look like TFTP, because a client's port has other uses, too.
         expected = Expectation("tftp", UDP, Endpoint(context.src.host, context.src.port))
         return Match(("tftp",), name=name, expects=(expected,))
     if data[1] == TFTP_DATA or (data[1] == TFTP_ACKNOWLEDGEMENT and len(data) == 4):
@@ -98,7 +98,7 @@ def tftp(data: bytes, context: Context) -> Match | None:
 
 
 def _goes_on(data: bytes, context: Context) -> bool:
-    """Tell whether a block of data, or its acknowledgement, follows what either side sent last; remember it."""
+    """Return whether a block, or an acknowledgement, continues what either side sent last. Remember it."""
     kind, block = data[1], data[2] << 8 | data[3]
     memory = context.memory
     is_answer = memory.get(("tftp", not context.from_a)) == (
@@ -110,10 +110,10 @@ def _goes_on(data: bytes, context: Context) -> bool:
 
 
 def rsync(data: bytes, context: Context) -> Match | None:
-    """The daemon's greeting."""
+    """The greeting of the daemon."""
     return certain("rsync") if data.startswith(b"@RSYNCD: ") else None
 
 
 def git(data: bytes, context: Context) -> Match | None:
-    """A packet line of git's own transport."""
+    """A packet line of git's own protocol."""
     return certain("git") if GIT_LINE.match(data) else None

@@ -13,7 +13,7 @@ OPCUA_TYPES = {b"HELF", b"ACKF", b"ERRF", b"RHEF", b"OPNF", b"CLOF", b"MSGF", b"
 
 
 def modbus(data: bytes, context: Context) -> Match | None:
-    """The MBAP header of Modbus/TCP: protocol 0, its length, a public function; another message must answer it or follow it."""
+    """The MBAP header of Modbus/TCP: protocol 0, its length, a public function. A second message must answer or follow."""
     if data[2] or data[3] or data[4] or len(data) < 8 or (data[7] & 0x7F) not in MODBUS_FUNCTIONS:
         return None
     length = data[4] << 8 | data[5]
@@ -32,7 +32,7 @@ def modbus(data: bytes, context: Context) -> Match | None:
 
 
 def bacnet(data: bytes, context: Context) -> Match | None:
-    """BACnet/IP's virtual link: its function and length, and a network header of version 1 (ASHRAE 135, annex J)."""
+    """The virtual link of BACnet/IP: function, length, and a network header of version 1 (ASHRAE 135, annex J)."""
     if data[1] > 0x0C:
         return None
     length = data[2] << 8 | data[3]
@@ -45,7 +45,7 @@ def bacnet(data: bytes, context: Context) -> Match | None:
 
 
 def dnp3(data: bytes, context: Context) -> Match | None:
-    """A link frame (IEEE 1815): start bytes, length, and the checksum of its header."""
+    """A link frame (IEEE 1815): start bytes, length, and the header's checksum."""
     if data[1] != 0x64 or data[2] < 5:
         return None
     return certain("dnp3") if _dnp3_crc(data[:8]) == int.from_bytes(data[8:10], "little") else None
@@ -61,7 +61,7 @@ def _dnp3_crc(data: bytes) -> int:
 
 
 def ethernet_ip(data: bytes, context: Context) -> Match | None:
-    """EtherNet/IP's encapsulation: command, length, status, and options 0 (ODVA volume 2, chapter 2)."""
+    """The encapsulation of EtherNet/IP: command, length, status, and options 0 (ODVA volume 2, chapter 2)."""
     if data[1] or data[0] not in ENCAPSULATION_COMMANDS or data[20:24] != b"\0\0\0\0" or data[9] or data[10] or data[11]:
         return None
     length = data[2] | data[3] << 8
@@ -76,12 +76,12 @@ def ethernet_ip(data: bytes, context: Context) -> Match | None:
 
 
 def cip_io(data: bytes, context: Context) -> Match | None:
-    """CIP's cyclic data (ODVA volume 2, section 2-6): two items, a sequenced address and connected data."""
+    """Cyclic data of CIP (ODVA volume 2, section 2-6): two items, a sequenced address and connected data."""
     return certain("ethernet-ip") if data.startswith(CIP_IO) and data[14:16] == b"\xb1\0" else None
 
 
 def s7(data: bytes, context: Context) -> Match | None:
-    """S7 and S7-plus within ISO-on-TCP (RFC 1006), or a connection request with both ends' TSAP."""
+    """S7 or S7-plus in ISO-on-TCP (RFC 1006), or a connection request with the TSAP of both ends."""
     if data[1] or len(data) < 11:
         return None
     kind = data[5]
@@ -96,7 +96,7 @@ def s7(data: bytes, context: Context) -> Match | None:
 
 
 def opcua(data: bytes, context: Context) -> Match | None:
-    """A message of OPC UA's TCP transport (part 6, section 7.1.2): a type of four letters, and its length."""
+    """A message of OPC UA over TCP (part 6, section 7.1.2): a type of four letters, and its length."""
     if data[:4] not in OPCUA_TYPES:
         return None
     length = int.from_bytes(data[4:8], "little")
@@ -104,7 +104,7 @@ def opcua(data: bytes, context: Context) -> Match | None:
 
 
 def iec104(data: bytes, context: Context) -> Match | None:
-    """Frames of IEC 60870-5-104 that fill the segment: a start byte, a length, control fields."""
+    """Frames of IEC 60870-5-104 that fill the segment: start byte, length, control fields."""
     at = 0
     while at + 6 <= len(data):
         length = data[at + 1]

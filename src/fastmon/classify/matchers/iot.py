@@ -22,7 +22,7 @@ MAX_COAP_OPTIONS = 40
 
 
 def _variable_length(data: bytes) -> tuple[int, int]:
-    """Return MQTT's remaining length, which follows the first byte, and where it ends; -1: it does not."""
+    """Return MQTT's remaining length, after the first byte, and the offset behind it; (-1, 0) if it has no end."""
     length = 0
     for index in range(4):
         if 1 + index >= len(data):
@@ -34,7 +34,7 @@ def _variable_length(data: bytes) -> tuple[int, int]:
 
 
 def mqtt(data: bytes, context: Context) -> Match | None:
-    """CONNECT by the protocol's name; other packets that fill the segment are little evidence."""
+    """CONNECT with the protocol's name. Another packet that fills the segment is little evidence."""
     length, at = _variable_length(data)
     if length < 0:
         return None
@@ -66,7 +66,7 @@ def mqtt(data: bytes, context: Context) -> Match | None:
 
 
 def _mqtt_publish(data: bytes, at: int, length: int, context: Context) -> Match | None:
-    """PUBLISH, by a topic that is text; its number is kept for the acknowledgement."""
+    """PUBLISH with a topic that is text. Remember its number for the acknowledgement."""
     topic = int.from_bytes(data[at : at + 2], "big")
     name = data[at + 2 : at + 2 + topic]
     if not 0 < topic <= length - 2 or data[0] & 6 == 6 or not name.isascii() or not name.decode("ascii").isprintable():
@@ -77,7 +77,7 @@ def _mqtt_publish(data: bytes, at: int, length: int, context: Context) -> Match 
 
 
 def amqp(data: bytes, context: Context) -> Match | None:
-    """The protocol header, or a frame of 0-9-1 that ends with its mark."""
+    """The protocol header, or a frame of 0-9-1 with its end mark."""
     if data[0] == 0x41:
         is_header = data[:4] == b"AMQP" and data[4:8] in {
             b"\0\0\x09\1",
@@ -104,7 +104,7 @@ def amqp(data: bytes, context: Context) -> Match | None:
 
 
 def coap(data: bytes, context: Context) -> Match | None:
-    """Requests with a path or host among options that are all known; an answer with the token of a request."""
+    """A request whose options are known, with a path or host among them; or an answer with the token of a request."""
     token, code = data[0] & 0x0F, data[1]
     if code not in COAP_CODES:
         return None
@@ -119,7 +119,7 @@ def coap(data: bytes, context: Context) -> Match | None:
 
 
 def _is_answered(data: bytes, n_token: int, context: Context) -> bool:
-    """Tell whether a request and an answer of both sides share their token, or their number where they have none."""
+    """Return whether this and the other side's message are a request and its answer, by their token, or their number."""
     is_request = data[1] < 32
     if len(data) < 4 + n_token or data[0] >= (0x60 if is_request else 0x70):
         return False
@@ -129,7 +129,7 @@ def _is_answered(data: bytes, n_token: int, context: Context) -> bool:
 
 
 def _coap_draft(data: bytes, n_options: int) -> Match | None:
-    """A request as drafts before the twelfth have it: a count of options instead of a token's length."""
+    """A request of the drafts before the twelfth: a count of options in place of the token's length."""
     option, is_path, at = 0, False, 4
     for _ in range(n_options):
         if at >= len(data) or data[at] >= 0xF0 or data[at] & 0x0F == 15:
@@ -157,12 +157,12 @@ def _coap_now(data: bytes, token: int, code: int) -> Match | None:
     if at > len(data) and len(data) > 60:
         return None
     if at < len(data) and at + 1 == len(data):
-        return None  # a payload marker without a payload
+        return None  # a payload marker must have a payload
     return certain("coap") if is_path and code < 8 and data[0] < 0x60 else hinted("coap")
 
 
 def _coap_option(data: bytes, at: int) -> tuple[int, int, int]:
-    """Return an option's delta, length, and where its value begins (-1: this is no option; RFC 7252, section 3.1)."""
+    """Return an option's delta, length, and the offset of its value (RFC 7252, section 3.1); the offset is -1 for no option."""
     values = []
     head = data[at]
     at += 1
@@ -177,7 +177,7 @@ def _coap_option(data: bytes, at: int) -> tuple[int, int, int]:
 
 
 def xmpp(data: bytes, context: Context) -> Match | None:
-    """A stream's opening, or a stanza."""
+    """The opening of a stream, or a stanza."""
     if not XMPP_STREAM.match(data):
         return likely("xmpp") if XMPP_STANZA.match(data) else None
     to = XMPP_TO.search(data)

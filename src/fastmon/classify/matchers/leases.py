@@ -1,4 +1,4 @@
-"""DHCP (RFC 2131, RFC 2132) and DHCPv6 (RFC 8415): addresses on lease, and the names that devices give themselves."""
+"""DHCP (RFC 2131, RFC 2132) and DHCPv6 (RFC 8415): leased addresses, and the names that devices call themselves."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ V6_CLIENT_ID, V6_SERVER_ID, V6_IA_NA, V6_ADDRESS, V6_RELAY, V6_FQDN = 1, 2, 3, 5
 
 
 def dhcp(data: bytes, context: Context) -> Match | None:
-    """BOOTP's layout with DHCP's cookie; what is cut before it, by an Ethernet address and its padding."""
+    """BOOTP's layout with DHCP's cookie. If cut before the cookie, an Ethernet address with its padding is evidence."""
     if len(data) < 28 or data[1] not in {1, 6, 7} or data[2] > 16 or data[3] > 16 or data[10] & 0x7F or data[11]:
         return None
     if len(data) < 240:
@@ -28,14 +28,14 @@ def dhcp(data: bytes, context: Context) -> Match | None:
     key = yours if any(yours) else own if any(own) else options.get(REQUESTED_ADDRESS, b"")
     memory = context.memory
     if name and data[0] == 1:
-        memory["dhcp", data[4:8]] = name  # the server's answer, with the address, seldom repeats the name
+        memory["dhcp", data[4:8]] = name  # the server's answer has the address, and seldom the name
     name = name or memory.get(("dhcp", data[4:8]), b"")
     facts = (NameFact(V4_MAPPED + key, text(name), "dhcp"),) if name and len(key) == 4 and any(key) else ()
     return Match(("dhcp",), name=text(name) or None, facts=facts, follow=dhcp)
 
 
 def _options(data: bytes) -> dict[int, bytes]:
-    """Return the options behind the cookie that are there as a whole, by number; of two of a number, the last."""
+    """Return the complete options by number. If a number occurs twice, the last one counts."""
     options = {}
     at = 240
     while at + 1 < len(data) and data[at] != END:
@@ -47,9 +47,9 @@ def _options(data: bytes) -> dict[int, bytes]:
 
 
 def dhcpv6(data: bytes, context: Context) -> Match | None:
-    """A message that is filled by two options or more, a client's or server's identifier among them, or by a relayed message.
+    """A message that two or more options fill, with the identifier of a client or server; or a relayed message.
 
-    Of what is cut, a whole identifier of a known form must be there.
+    If the message is cut, it needs a whole identifier of a known form.
     """
     if not 1 <= data[0] <= 36:
         return None
@@ -69,7 +69,7 @@ def dhcpv6(data: bytes, context: Context) -> Match | None:
     is_filled = at == len(data) and (is_relayed or (len(options) > 1 and any(len(one) > 2 for one in identifiers)))
     if not is_cut and not is_filled:
         return hinted("dhcpv6")
-    # A name may lack its final empty label, but nothing else: part of a name is another's name.
+    # A name may lack its final empty label, and nothing else: a part of a name may be the name of another host.
     name = _fqdn(options.get(V6_FQDN, b"")) if at <= len(data) + 1 or kind != V6_FQDN else ""
     name = name or context.memory.get("dhcpv6", "")
     context.memory["dhcpv6"] = name
@@ -81,7 +81,7 @@ def dhcpv6(data: bytes, context: Context) -> Match | None:
 
 
 def _is_identifier(option: bytes) -> bool:
-    """Tell a DUID of a time and address, a vendor's number, an address, or a UUID (RFC 8415, section 11; RFC 6355)."""
+    """Return whether an option is a DUID of a known type and possible length (RFC 8415, section 11; RFC 6355)."""
     if len(option) < 8 or option[0] or not 1 <= option[1] <= 4:
         return False
     least, most = {1: (10, 28), 2: (8, 130), 3: (8, 24), 4: (18, 18)}[option[1]]
@@ -89,7 +89,7 @@ def _is_identifier(option: bytes) -> bool:
 
 
 def _fqdn(option: bytes) -> str:
-    """Return the name in a client FQDN option (RFC 4704): whole labels, perhaps without the final empty one."""
+    """Return the name in a client FQDN option (RFC 4704), with or without the final empty label; "" if a label is cut."""
     labels = []
     at = 1
     while at < len(option) and option[at]:

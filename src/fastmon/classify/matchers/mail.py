@@ -1,7 +1,7 @@
-"""Protocols of text lines: SMTP (RFC 5321), POP3 (RFC 1939), IMAP (RFC 9051), FTP (RFC 959, RFC 2428), IRC, NNTP.
+"""Protocols with text lines: SMTP (RFC 5321), POP3 (RFC 1939), IMAP (RFC 9051), FTP (RFC 959, RFC 2428), IRC, NNTP.
 
-Many lines are shared: "220 ready" greets in FTP and SMTP, "USER x" logs in to FTP and POP3. Those are likely for each of
-them, and a second line, or the port, decides.
+Many lines are shared: "220 ready" greets in FTP and SMTP, "USER x" logs in to FTP and POP3. Such a line is likely for each
+protocol. A second line, or the port, decides.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ SHARED_CODES = {b"220", b"221", b"250", b"421", b"500", b"501", b"502", b"503", 
 
 
 def reply(data: bytes, context: Context) -> Match | None:
-    """A server's reply code: FTP's, SMTP's or NNTP's."""
+    """A server's reply with a code, of FTP, SMTP or NNTP."""
     line = REPLY.match(data)
     if line is None:
         return None
@@ -90,7 +90,7 @@ def reply(data: bytes, context: Context) -> Match | None:
 
 
 def command(data: bytes, context: Context) -> Match | None:
-    """A client's command: SMTP's, FTP's or POP3's."""
+    """A client's command, of SMTP, FTP or POP3."""
     line = COMMAND.match(data)
     if line is None:
         return None
@@ -112,7 +112,7 @@ def command(data: bytes, context: Context) -> Match | None:
 
 
 def ftp(data: bytes, context: Context) -> Match | None:
-    """Any line of an FTP control connection; its data connections' endpoints are expected."""
+    """Any line of an FTP control connection. It may announce the endpoint of a data connection."""
     host, port = b"", 0
     if address := PORT.search(data):
         numbers = [int(number) for number in address.groups()]
@@ -124,7 +124,7 @@ def ftp(data: bytes, context: Context) -> Match | None:
         return None
     if not 0 < port < 65536:
         return certain("ftp", follow=ftp)
-    # Who sends the line listens. An address in it other than the sender's is one before a translation: both are expected.
+    # The sender of the line listens. An address other than the sender's is one from before a translation: expect both.
     endpoints = {Endpoint(context.src.host, port)} | ({Endpoint(host, port)} if host else set())
     return Match(("ftp",), expects=tuple(Expectation("ftp-data", TCP, e, outright=True) for e in endpoints), follow=ftp)
 
@@ -135,7 +135,7 @@ def imap(data: bytes, context: Context) -> Match | None:
         return certain("imap") if IMAP_GREETING.match(data) else None
     line = IMAP_COMMAND.match(data)
     if line is None or not any(0x30 <= byte <= 0x39 for byte in data[:20].split(b" ")[0]):
-        return None  # clients' tags have a number
+        return None  # the tags of clients have digits
     return certain("imap") if line[1] else likely("imap")
 
 

@@ -36,22 +36,22 @@ SDP_MEDIA = re.compile(rb"\nm=(?:audio|video|text|application) (\d{1,5})(?:/\d+)
 MAX_MEDIA = 8
 MAX_GAP = 100  # packets lost between two
 MIN_RTP = 20
-"""Of a shorter packet, or one cut to less, two are no evidence: other headers have a count and a constant in these places."""
+"""Two shorter packets, or two that are cut shorter, are no evidence: other headers have a counter and a constant there, too."""
 RTCP_SIZES = {200: (28, 24), 201: (8, 24), 202: (4, 8), 203: (4, 4), 204: (12, 0), 205: (12, 0), 206: (12, 0), 207: (8, 0)}
-"""The fewest bytes of a report by type, and of each source that it counts (RFC 3550, section 6; RFC 4585, RFC 3611)."""
+"""By type: the fewest bytes of a report, and of each source that it counts (RFC 3550, section 6; RFC 4585, RFC 3611)."""
 COOKIE = b"\x21\x12\xa4\x42"
 OLD_STUN_TYPES = {0x0001, 0x0101, 0x0111, 0x0002, 0x0102, 0x0112, 0x0003, 0x0103, 0x0113, 0x0004, 0x0104, 0x0115, 0x0114}
 STATIC_PAYLOADS = frozenset(range(19)) | {25, 26, 28, 31, 32, 33, 34} | frozenset(range(96, 128))
 
 
 def sip(data: bytes, context: Context) -> Match | None:
-    """A request or status line; a session description in the message announces RTP and RTCP."""
+    """A request or status line. A session description in the message announces RTP and RTCP."""
     if not SIP_LINE.match(data):
         if SIP_VIA.search(data) and b"\nCall-ID:" in data:
-            return certain("sip", follow=sip)  # a damaged line, or one of a method that is not known
+            return certain("sip", follow=sip)  # a damaged line, or an unknown method
         return hinted("sip") if data in {b"\r\n\r\n", b"\r\n\r\n\0"} else None
     called = SIP_HOST.search(data)
-    is_whole = called is not None and data.find(b"\n", called.end()) > 0  # else it may be the beginning of a user's name
+    is_whole = called is not None and data.find(b"\n", called.end()) > 0  # without a line end it may be part of a user's name
     name = text(called[1]) if called and is_whole else None
     return Match(("sip",), name=name, expects=tuple(_announced(data)), follow=sip)
 
@@ -75,7 +75,7 @@ def _announced(data: bytes) -> list[Expectation]:
 
 
 def rtp(data: bytes, context: Context) -> Match | None:
-    """RTP's header is little evidence: a second packet of the same source, with one of the next numbers, must follow."""
+    """RTP's header is little evidence. A second packet of the same source must follow, with one of the next numbers."""
     if data[0] >> 6 != 2 or (data[1] & 0x7F) not in STATIC_PAYLOADS:
         return None
     packet = parsed(RTP, data)
@@ -92,7 +92,7 @@ def rtp(data: bytes, context: Context) -> Match | None:
 
 
 def rtcp(data: bytes, context: Context) -> Match | None:
-    """Reports that fill the datagram; with something behind them (SRTCP's index and tag) they are little evidence."""
+    """Reports that fill the datagram. With other bytes after them (SRTCP's index and tag) they are little evidence."""
     at = n_reports = 0
     while at + 4 <= len(data) and data[at] >> 6 == 2 and 200 <= data[at + 1] <= 207:
         if not at and data[1] > 207:
@@ -113,7 +113,7 @@ def rtcp(data: bytes, context: Context) -> Match | None:
 
 
 def stun(data: bytes, context: Context) -> Match | None:
-    """STUN and TURN by the magic cookie; without it (RFC 3489) by attributes that fill the message, with little evidence."""
+    """STUN and TURN by the magic cookie. Without it (RFC 3489), attributes that fill the message are little evidence."""
     if data[0] & 0xC0:
         return None
     length = data[2] << 8 | data[3]
@@ -134,7 +134,7 @@ def stun(data: bytes, context: Context) -> Match | None:
 
 
 def _after_stun(data: bytes, context: Context) -> Match | None:
-    """What STUN has opened the way for shares its ports (RFC 7983); media then gives the conversation its name."""
+    """Media that uses the ports of STUN (RFC 7983). The conversation is `rtp` then."""
     if 0x80 <= data[0] < 0xC0 and len(data) >= 12 and (data[1] & 0x7F) in STATIC_PAYLOADS:
         return certain("rtp")
     if 20 <= data[0] < 64:
@@ -143,14 +143,14 @@ def _after_stun(data: bytes, context: Context) -> Match | None:
 
 
 def stun_stream(data: bytes, context: Context) -> Match | None:
-    """STUN over TCP: as it is, or behind a length (RFC 4571)."""
+    """STUN over TCP, as it is or after a length (RFC 4571)."""
     if data[4:8] == COOKIE:
         return stun(data, context)
     return stun(data[2:], context) if data[6:10] == COOKIE and len(data) >= 22 else None
 
 
 def h323(data: bytes, context: Context) -> Match | None:
-    """H.225.0 call signalling: Q.931's messages behind a TPKT header (RFC 1006), with a user-user element of H.225.0."""
+    """H.225.0 call signalling: a message of Q.931 after a TPKT header (RFC 1006)."""
     if data[1] or len(data) < 10 or (data[2] << 8 | data[3]) < len(data) or data[4] != 8 or data[5] > 2:
         return None
     return (

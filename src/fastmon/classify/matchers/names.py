@@ -1,7 +1,7 @@
 """DNS (RFC 1035), multicast DNS (RFC 6762) and LLMNR (RFC 4795), over UDP, and DNS over TCP.
 
-Records are walked here rather than by dpkt.dns, which refuses a whole message for one record of a type that it does not
-know (HTTPS, SVCB, RRSIG...), for a cut end, and for a label that is no UTF-8.
+The records are read here, not by dpkt.dns. It rejects a whole message for one record of an unknown type (HTTPS, SVCB,
+RRSIG...), for a cut end, and for a label that is not UTF-8.
 
 What it does not do: look anything up, or keep names.
 """
@@ -26,11 +26,11 @@ CLASSES = {1, 3, 4, 254, 255}
 NETBIOS_LETTERS = frozenset(b"ABCDEFGHIJKLMNOP")
 HOST_LETTERS = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_%")
 MAX_RECORDS = 150
-MAX_LABELS = 40  # followed in one name
+MAX_LABELS = 40  # read in one name
 
 
 def read_name(data: bytes, at: int) -> tuple[str | None, int]:
-    """Return the name at `at` and where it ends; None and -1 if it is broken or cut. At most MAX_LABELS steps."""
+    """Return the name at `at` and the offset behind it; None and -1 if it is broken or cut. Takes at most MAX_LABELS steps."""
     labels: list[bytes] = []
     end = 0
     limit = len(data)
@@ -57,7 +57,7 @@ def read_name(data: bytes, at: int) -> tuple[str | None, int]:
 
 
 def dns(data: bytes, context: Context) -> Match | None:
-    """A DNS, mDNS or LLMNR message, told apart by group address or port."""
+    """A DNS, mDNS or LLMNR message. The group address or the port tells which."""
     flags, codes = data[2], data[3]
     n_questions = data[4] << 8 | data[5]
     n_records = (data[6] << 8 | data[7]) + (data[8] << 8 | data[9]) + (data[10] << 8 | data[11])
@@ -98,7 +98,7 @@ def _app_of(context: Context) -> str:
 
 
 def _questions(data: bytes, n_questions: int) -> tuple[str | None, int, int]:
-    """Return the first name asked, where the questions end (-1: cut), and how sure this is: 0 no, 1 a little, 2 sure."""
+    """Return the first name asked for, the end of the questions (-1 if cut), and the evidence: 0 none, 1 little, 2 enough."""
     at, asked = 12, None
     for index in range(n_questions):
         name, end = read_name(data, at)
@@ -114,7 +114,7 @@ def _questions(data: bytes, n_questions: int) -> tuple[str | None, int, int]:
 
 
 def _cut_name(data: bytes, at: int) -> int:
-    """How sure it is that a question was cut by the capture: its labels are those of host names, up to the very end."""
+    """Return the evidence that a question is cut: 0 none, 1 little, 2 enough. Its labels must be printable up to the end."""
     n_labels = 0
     while at < len(data) and data[at]:
         length = data[at]
@@ -129,14 +129,14 @@ def _cut_name(data: bytes, at: int) -> int:
 
 
 def _may_be_netbios(data: bytes) -> bool:
-    """Tell whether the first name may be one of NetBIOS, whose service has DNS's header: a label of 32 letters from A to P."""
+    """Return whether the first name may be NetBIOS's, which has DNS's header: a label of 32 letters from A to P."""
     return len(data) < 13 or (data[12] == 32 and NETBIOS_LETTERS.issuperset(data[13:45]))
 
 
 def _damaged(data: bytes, app: str, n_questions: int) -> Match | None:
-    """A message with wrong fields is still one if a host's name stands where the first question does.
+    """A message with wrong fields is still DNS if it has a host name in place of the first question.
 
-    Much of the name must be there if the header is right otherwise, all of it if not.
+    It needs a large part of the name if the rest of the header is right, else the whole name.
     """
     n_labels = n_letters = 0
     at = 12
@@ -156,7 +156,7 @@ def _damaged(data: bytes, app: str, n_questions: int) -> Match | None:
 
 
 def _records(data: bytes, at: int, n_records: int) -> Iterator[tuple[str, int, int, bytes, int]]:
-    """Yield name, type, class, data and end of each record, until one is broken or cut."""
+    """Yield name, type, class, data and end of each record. Stop at a broken or cut one."""
     for _ in range(n_records):
         name, at = read_name(data, at)
         if name is None or at + 10 > len(data):
@@ -168,7 +168,7 @@ def _records(data: bytes, at: int, n_records: int) -> Iterator[tuple[str, int, i
 
 
 def _plausible(data: bytes, at: int, records: list[tuple[str, int, int, bytes, int]], n_questions: int) -> bool:
-    """Whether the first record is one. Without a question before it, it carries all the evidence."""
+    """Return whether the first record is plausible. Without a question before it, it is all the evidence."""
     if not records:
         return n_questions > 0 and len(data) - at < 300
     name, kind, kind_class, _, end = records[0]
@@ -180,7 +180,7 @@ def _plausible(data: bytes, at: int, records: list[tuple[str, int, int, bytes, i
 
 
 def _facts(records: list[tuple[str, int, int, bytes, int]], asked: str | None, n_answers: int, app: str) -> Iterator[NameFact]:
-    """Yield whose addresses a response has. The first `n_answers` are of the name asked, whatever CNAMEs led to them."""
+    """Yield the hosts of a response's addresses. The first `n_answers` belong to the name asked for, also through CNAMEs."""
     for index, (name, kind, _, rdata, _) in enumerate(records):
         known_as = asked if asked and index < n_answers else name
         if kind == A and len(rdata) == 4:
@@ -190,7 +190,7 @@ def _facts(records: list[tuple[str, int, int, bytes, int]], asked: str | None, n
 
 
 def dns_stream(data: bytes, context: Context) -> Match | None:
-    """A DNS message behind its length (RFC 1035, section 4.2.2)."""
+    """A DNS message after its length (RFC 1035, section 4.2.2)."""
     if len(data) < 14:
         return None
     length = data[0] << 8 | data[1]

@@ -1,6 +1,6 @@
 """NetBIOS over TCP/IP (RFC 1001, RFC 1002): name service, datagrams and session requests.
 
-What it does not do: SMB within sessions (`files`).
+What it does not do: SMB in sessions (`files`).
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ HEX = frozenset(range(0x41, 0x51))
 
 
 def _is_encoded(data: bytes, at: int) -> bool:
-    """Whether a name in first-level encoding is at `at`, or as much of it as was captured, at least 8 bytes.
+    """Return whether there is a name in first-level encoding at `at`. It may be cut to 8 letters or more.
 
-    With one in eight of its letters damaged it is a name still.
+    One in eight of its letters may be damaged.
     """
     letters = data[at + 1 : at + 33]
     return len(letters) >= 8 and data[at] == 32 and 8 * sum(byte in HEX for byte in letters) >= 7 * len(letters)
 
 
 def _decoded(data: bytes, at: int) -> tuple[str, int]:
-    """Return the name and its suffix (the 16th byte) at `at`; all 34 bytes must be there."""
+    """Return the name at `at` and its suffix, the 16th byte. All 34 bytes must be there."""
     raw = bytes(((data[i] - 0x41) & 0x0F) << 4 | (data[i + 1] - 0x41) & 0x0F for i in range(at + 1, at + 33, 2))
     return text(raw[:15].rstrip(b" \0")), raw[15]
 
 
 def name_service(data: bytes, context: Context) -> Match | None:
-    """Queries, registrations and their answers, port 137 (RFC 1002, section 4.2)."""
+    """A query, a registration or an answer of the name service, port 137 (RFC 1002, section 4.2)."""
     n_questions, n_answers = data[4] << 8 | data[5], data[6] << 8 | data[7]
     if n_questions + n_answers != 1 or data[8] or data[9] or data[10] or data[11] > 1 or not _is_encoded(data, 12):
         return None
@@ -59,7 +59,7 @@ def name_service(data: bytes, context: Context) -> Match | None:
 
 
 def _addresses(data: bytes, at: int, name: str) -> Iterator[NameFact]:
-    """Yield the addresses of a NB record whose data is at `at`, behind its length: flags and address each."""
+    """Yield the addresses of an NB record whose data is at `at`, after its length: each has flags and an address."""
     end = min(at + (data[at - 2] << 8 | data[at - 1]), len(data)) if at <= len(data) else 0
     while at + 6 <= end:
         if not data[at] & GROUP and any(data[at + 2 : at + 6]):
@@ -68,7 +68,7 @@ def _addresses(data: bytes, at: int, name: str) -> Iterator[NameFact]:
 
 
 def _own_names(data: bytes, context: Context) -> Iterator[NameFact]:
-    """Yield the answering host's workstation name: node status (RFC 1002, section 4.2.18)."""
+    """Yield the workstation name of a host that answers with its node status (RFC 1002, section 4.2.18)."""
     for index in range(data[56] if len(data) > 56 else 0):
         entry = data[57 + 18 * index : 75 + 18 * index]
         if len(entry) < 18:
@@ -79,7 +79,7 @@ def _own_names(data: bytes, context: Context) -> Iterator[NameFact]:
 
 
 def datagram(data: bytes, context: Context) -> Match | None:
-    """The datagram service, port 138 (RFC 1002, section 4.4)."""
+    """A message of the datagram service, port 138 (RFC 1002, section 4.4)."""
     if not 0x10 <= data[0] <= 0x16 or data[1] > 0x0F:
         return None
     if data[0] == 0x13:
@@ -96,7 +96,7 @@ def datagram(data: bytes, context: Context) -> Match | None:
 
 
 def session(data: bytes, context: Context) -> Match | None:
-    """The session service's request and its answers, port 139 (RFC 1002, section 4.3)."""
+    """A request of the session service, port 139 (RFC 1002, section 4.3), or its answer, whose 4 bytes are little evidence."""
     if data[0] == 0x81:
         return certain("netbios", follow=_after_session) if data[1:4] == b"\0\0\x44" and _is_encoded(data, 4) else None
     if data == b"\x82\0\0\0" or (len(data) == 5 and data[:4] == b"\x83\0\0\1" and data[4] in {0x80, 0x81, 0x82, 0x83, 0x8F}):
@@ -105,7 +105,7 @@ def session(data: bytes, context: Context) -> Match | None:
 
 
 def _after_session(data: bytes, context: Context) -> Match | None:
-    """What a session carries is SMB: that is what it is called then."""
+    """The content of a session. It is SMB, which then is the label."""
     if len(data) >= 8 and data[0] == 0 and data[5:8] == b"SMB" and data[4] >= 0xFC:
         return certain("smb")
     return certain("netbios", follow=_after_session) if data[:1] in {b"\x82", b"\x81"} else None

@@ -20,7 +20,7 @@ TRACKER = b"\0\0\x04\x17\x27\x10\x19\x80"
 
 
 def bittorrent(data: bytes, context: Context) -> Match | None:
-    """The handshake of peers."""
+    """The handshake between peers."""
     return certain("bittorrent") if data.startswith(b"\x13BitTorrent protocol") else None
 
 
@@ -37,7 +37,7 @@ def tracker(data: bytes, context: Context) -> Match | None:
 
 
 def utp(data: bytes, context: Context) -> Match | None:
-    """UTP's header (BEP 29) is little evidence; a second packet that goes on from it, or answers it, decides."""
+    """A uTP header (BEP 29) is little evidence. A second packet that continues or answers it decides."""
     if not _is_utp(data):
         return None
     heard: list[tuple[bool, bytes]] = context.memory.setdefault("utp", [])
@@ -50,7 +50,7 @@ def utp(data: bytes, context: Context) -> Match | None:
 
 
 def _is_utp(data: bytes) -> bool:
-    """Tell type, version, extensions of their lengths, a connection, a time, a window, and whether the type may have data."""
+    """Check type, version, the lengths of extensions, connection, time, window, and that data fits the type."""
     kind, extension, at = data[0] >> 4, data[1], UTP_HEADER
     if data[0] & 0x0F != 1 or kind > SYN or data[2:4] == b"\0\0" or data[4:8] == b"\0\0\0\0" or data[12]:
         return False
@@ -66,20 +66,20 @@ def _is_utp(data: bytes) -> bool:
 
 
 def _step(earlier: bytes, data: bytes, of: slice, to: slice | None = None) -> int:
-    """Return by how much a field has grown, modulo its size."""
+    """Return how much a field has grown, modulo its size."""
     before, after = earlier[of], data[to or of]
     return int.from_bytes(after, "big") - int.from_bytes(before, "big") & (1 << 8 * len(before)) - 1
 
 
 def _goes_on(earlier: bytes, data: bytes) -> bool:
-    """Tell whether a side's packet may follow its earlier one: connection (a SYN's is one less), time, numbers."""
+    """Return whether a packet may follow the same side's earlier one: connection (one less in a SYN), time, sequence."""
     is_syn = earlier[0] >> 4 == SYN
     same = _step(earlier, data, CONNECTION) == (1 if is_syn and data[0] >> 4 != SYN else 0)
     return same and 0 < _step(earlier, data, TIME) < 1 << 26 and _step(earlier, data, SEQUENCE) <= MAX_STEP
 
 
 def _answers(earlier: bytes, data: bytes) -> bool:
-    """Tell whether a packet may answer the other side's: connections at most one apart, numbers that fit."""
+    """Return whether a packet may answer the other side's: connections at most one apart, sequence numbers that fit."""
     near = _step(earlier, data, CONNECTION) in {0, 1, 0xFFFF} and earlier[TIME] != data[TIME]
     acknowledges = (_step(earlier, data, SEQUENCE, ACKNOWLEDGED) + MAX_STEP) & 0xFFFF <= 2 * MAX_STEP
     was_acknowledged = (_step(earlier, data, ACKNOWLEDGED, SEQUENCE) + MAX_STEP) & 0xFFFF <= 2 * MAX_STEP

@@ -1,7 +1,7 @@
 """QUIC 1 and 2 (RFC 9000, RFC 9369), its drafts, and Google's QUIC before it.
 
-The server's name is in an encrypted Initial, whose keys anyone can compute (RFC 9001, section 5.2): with the optional library
-`cryptography` it is read, out of up to MAX_INITIALS datagrams; without it QUIC is recognised and has no name.
+The server's name is in an encrypted Initial. Anybody can compute its keys (RFC 9001, section 5.2). The name is read with the
+optional library `cryptography`, from up to MAX_INITIALS datagrams. Without it QUIC is recognised and has no name.
 
 What it does not do: follow connections beyond their first flight.
 """
@@ -28,14 +28,14 @@ MAX_FRAMES = 256
 
 @dataclass(slots=True)
 class _Flight:
-    """The client's first flight: pieces of the CRYPTO stream by offset, and what opens its packets."""
+    """The client's first flight.  pieces: parts of the CRYPTO stream by offset.  opener: None without keys."""
 
     opener: quic_initial.Opener | None
     pieces: dict[int, bytes] = field(default_factory=dict)
     n_initials: int = 0
 
     def contiguous(self) -> bytes:
-        """Return the stream from its beginning to the first gap."""
+        """Return the stream up to the first gap."""
         joined = b""
         for offset in sorted(self.pieces):
             if offset > len(joined):
@@ -54,7 +54,7 @@ def _is_known(version: int) -> bool:
 
 
 def quic(data: bytes, context: Context) -> Match | None:
-    """A long header of a known version, whose connection numbers and length are possible."""
+    """A long header of a known version, with possible connection IDs and a possible length."""
     version = int.from_bytes(data[1:5], "big")
     if version == NEGOTIATION:
         return _negotiation(data)
@@ -77,13 +77,13 @@ def quic(data: bytes, context: Context) -> Match | None:
 
 
 def _negotiation(data: bytes) -> Match | None:
-    """Version 0 and a list of versions, of which at least one is known (RFC 8999, section 6)."""
+    """Version 0 and a list of versions with a known one (RFC 8999, section 6)."""
     if len(data) < 7 or data[5] > 20:
         return None
     at = 6 + data[5]
     at += 1 + (data[at] if at < len(data) else 255)
     if at < 7 + 8:
-        return None  # it has the client's first number, of 8 bytes at least
+        return None  # it repeats the client's first connection ID, of 8 bytes or more
     versions = [int.from_bytes(data[i : i + 4], "big") for i in range(at, min(len(data), at + 128), 4)]
     return certain("quic") if any(_is_known(v) or GOOGLE.match(v.to_bytes(4, "big")) for v in versions if v) else None
 
@@ -124,7 +124,7 @@ def _more_initials(data: bytes, context: Context) -> Match | None:
 
 
 def _take_crypto(plain: bytes, pieces: dict[int, bytes]) -> bool:
-    """Add what CRYPTO frames carry (RFC 9000, section 19.6). False: there is a frame that an Initial cannot have."""
+    """Add the data of CRYPTO frames (RFC 9000, section 19.6). Return False if there is a frame that an Initial cannot have."""
     at = 0
     for _ in range(MAX_FRAMES):
         at = len(plain) - len(plain[at:].lstrip(b"\0"))  # padding
@@ -163,7 +163,7 @@ def _after_ack(plain: bytes, at: int, kind: int) -> int:
 
 
 def gquic(data: bytes, context: Context) -> Match | None:
-    """Google's public header (up to Q043): flags, connection, and a version in the client's packets; its CHLO is in the clear."""
+    """Google's public header (up to Q043): flags, connection, and in a client's packet a version. Its CHLO is not encrypted."""
     flags = data[0]
     if flags & 0x40:
         return None
@@ -182,7 +182,7 @@ def _google_match(data: bytes, context: Context) -> Match:
 
 
 def _google_name(data: bytes) -> str | None:
-    """Return the SNI tag's value out of a CHLO: pairs of tags and end offsets, then values."""
+    """Return the value of the SNI tag in a CHLO: pairs of tag and end offset, then values. None if it is not whole."""
     at = data.find(b"CHLO")
     if at < 0 or at + 8 > len(data):
         return None

@@ -1,8 +1,8 @@
 """QUIC's long header, and the decryption of an Initial packet (RFC 9000, section 17.2; RFC 9001, section 5).
 
-Needs the optional library `cryptography` for AES, imported at the first Initial; without it nothing is decrypted.
+AES needs the optional library `cryptography`. The first Initial imports it. Without it nothing is decrypted.
 
-What it does not do: know frames, or keep anything but that library's presence.
+What it does not do: read frames, or keep state, except whether that library is there.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SAMPLE = TAG = 16
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A long header.  payload_at: where the packet's number begins.  end: where the packet ends, captured or not."""
+    """A long header.  payload_at: offset of the packet number.  end: offset behind the packet, which may not be captured."""
 
     version: int
     is_initial: bool
@@ -37,7 +37,7 @@ class Header:
 
 
 def varint(data: bytes, at: int) -> tuple[int, int]:
-    """Return a variable-length integer and where it ends; -1 if it is not there."""
+    """Return a variable-length integer and the offset behind it; the offset is -1 if the integer is cut."""
     if not 0 <= at < len(data):
         return 0, -1
     size = 1 << (data[at] >> 6)
@@ -47,7 +47,7 @@ def varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def read_header(data: bytes) -> Header | None:
-    """Read a long header; None if its fields contradict each other or are cut before the packet's number."""
+    """Return the long header; None if its fields contradict each other, or it is cut before the packet number."""
     version = int.from_bytes(data[1:5], "big")
     if data[5] > 20:
         return None
@@ -79,14 +79,14 @@ def _salt(version: int) -> bytes | None:
 
 
 def _expand(secret: bytes, label: str, length: int) -> bytes:
-    """HKDF-Expand-Label with an empty context (RFC 8446, section 7.1), for at most one block."""
+    """Return HKDF-Expand-Label with an empty context (RFC 8446, section 7.1), of at most one block."""
     full = b"tls13 " + label.encode("ascii")
     info = length.to_bytes(2, "big") + bytes([len(full)]) + full + b"\0"
     return hmac.digest(secret, info + b"\1", "sha256")[:length]
 
 
 def initial_keys(version: int, dcid: bytes) -> tuple[bytes, bytes, bytes] | None:
-    """Return the client's key, iv and header protection key; None for versions whose salt is not known."""
+    """Return the client's key, IV and header protection key; None for a version whose salt is unknown."""
     salt = _salt(version)
     if salt is None:
         return None
@@ -97,7 +97,7 @@ def initial_keys(version: int, dcid: bytes) -> tuple[bytes, bytes, bytes] | None
 
 @cache
 def _library() -> Any:
-    """Return AES as `cryptography` has it: the block cipher, ECB, CTR, AES-GCM and its exception; None without that library."""
+    """Return what `cryptography` has of AES: Cipher, AES, ECB, CTR, AESGCM and InvalidTag; None without that library."""
     try:
         from cryptography.exceptions import InvalidTag
         from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -109,7 +109,7 @@ def _library() -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Opener:
-    """What opens a client's Initials, made once a connection.  mask: of header protection.  sealed: AES-GCM."""
+    """Decrypts the Initials of one connection's client.  mask: for header protection.  sealed: AES-GCM."""
 
     key: bytes
     iv: int
@@ -118,7 +118,7 @@ class Opener:
 
 
 def opener(version: int, dcid: bytes) -> Opener | None:
-    """Return what opens the Initials of the connection that begins with `dcid`; None if nothing does."""
+    """Return the opener of the connection that begins with `dcid`; None if there is no key or no library."""
     library = _library()
     keys = initial_keys(version, dcid) if library is not None else None
     if keys is None:
@@ -129,9 +129,9 @@ def opener(version: int, dcid: bytes) -> Opener | None:
 
 
 def decrypt(data: bytes, header: Header, by: Opener) -> bytes | None:
-    """Return the frames of a client's Initial; None if they are not to be had, or are forged.
+    """Return the frames of a client's Initial; None if it cannot be decrypted, or was forged.
 
-    Of a packet whose end is not there, what is: nothing tells whether that is forged.
+    If the packet is cut, return the part that is there. It cannot be checked for forgery.
     """
     at = header.payload_at
     if at + 4 + SAMPLE > min(header.end, len(data)):
@@ -153,7 +153,7 @@ def decrypt(data: bytes, header: Header, by: Opener) -> bytes | None:
 
 
 def _decrypt_cut(body: bytes, nonce: bytes, key: bytes) -> bytes:
-    """Decrypt what is there: AES-GCM is AES in counter mode, from 2 (NIST SP 800-38D, section 7.1)."""
+    """Decrypt the captured part: AES-GCM is AES in counter mode, from 2 (NIST SP 800-38D, section 7.1)."""
     cipher, aes, _, ctr, _, _ = _library()
     plain: bytes = cipher(aes(key), ctr(nonce + b"\0\0\0\2")).decryptor().update(body)
     return plain

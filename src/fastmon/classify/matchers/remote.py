@@ -15,7 +15,7 @@ IAC, SB, SE, WILL, DONT = 255, 250, 240, 251, 254
 
 
 def ssh(data: bytes, context: Context) -> Match | None:
-    """The identification line, or a key exchange's first message."""
+    """The identification line, or the first message of a key exchange."""
     if data[0] == 0x53:
         return certain("ssh") if SSH_BANNER.match(data) else None
     if data[0] == 0 and len(data) > 40 and data[5] == 20 and data[4] < 64:
@@ -24,7 +24,7 @@ def ssh(data: bytes, context: Context) -> Match | None:
 
 
 def telnet(data: bytes, context: Context) -> Match | None:
-    """Negotiations: IAC, a verb, an option. One alone is little evidence."""
+    """Negotiations: IAC, a verb, an option. A single one is little evidence."""
     n_found, at = 0, 0
     while at + 2 < len(data) and data[at] == IAC and n_found < 8:
         if WILL <= data[at + 1] <= DONT and (data[at + 2] <= 49 or data[at + 2] == 255):
@@ -40,12 +40,12 @@ def telnet(data: bytes, context: Context) -> Match | None:
 
 
 def rfb(data: bytes, context: Context) -> Match | None:
-    """The version line that both sides of VNC send first."""
+    """The version line, which both sides of VNC send first."""
     return certain("vnc") if RFB_VERSION.match(data) else None
 
 
 def rdp(data: bytes, context: Context) -> Match | None:
-    """X.224 connection requests and confirms with RDP's cookie or negotiation, and T.125's first messages."""
+    """An X.224 connection request or confirm with RDP's cookie or negotiation, or a first message of T.125."""
     if len(data) < 7 or data[1] or not 7 <= (data[2] << 8 | data[3]) <= 8192:
         return None
     kind, cotp_length = data[5], data[4]

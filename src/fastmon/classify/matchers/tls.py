@@ -1,9 +1,9 @@
 """TLS (RFC 8446, RFC 5246), SSL 2.0's hello, and DTLS (RFC 6347, RFC 9147).
 
-A ClientHello is read by a walk of our own, not by dpkt.ssl: dpkt needs all of it, while captures cut it, and post-quantum
-key shares spread it over segments with the server's name in the second.
+A ClientHello is read here, not by dpkt.ssl, which needs the whole message. Captures cut it, and post-quantum key shares
+spread it over segments, with the server's name in the second.
 
-What it does not do: read certificates, or anything after the ClientHello.
+What it does not do: read certificates, or other messages after the ClientHello.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ SERVER_NAME, ALPN = 0, 16
 
 @dataclass(slots=True)
 class ClientHello:
-    """What a ClientHello says.  whole: nothing of it was missing."""
+    """The contents of a ClientHello.  whole: nothing is missing."""
 
     server_name: str | None = None
     alpn: tuple[str, ...] = ()
@@ -78,7 +78,7 @@ class ClientHello:
 
 
 def read_client_hello(hello: bytes) -> ClientHello:
-    """Read a handshake message that begins as a ClientHello, as far as it is there. At most one step for each 4 bytes."""
+    """Read a ClientHello as far as it is there. Takes at most one step for each 4 bytes."""
     found = ClientHello()
     end = min(len(hello), 4 + int.from_bytes(hello[1:4], "big"))
     at = 38
@@ -112,12 +112,12 @@ def _protocol_names(body: bytes) -> tuple[str, ...]:
 
 
 def server_name_facts(name: str | None, context: Context, source: str = "sni") -> tuple[NameFact, ...]:
-    """Return that who this payload is sent to was reached by `name`."""
+    """Return the fact that the receiver of this payload is known as `name`; no fact without a name."""
     return (NameFact(context.dst.host, name, source),) if name else ()
 
 
 def tls(data: bytes, context: Context) -> Match | None:
-    """TLS and SSL 3.0 records, from any point of a connection at which a record begins."""
+    """TLS and SSL 3.0 records, at any point of a connection where a record begins."""
     if len(data) < 5 or data[1] != 3 or data[2] > 4:
         return None
     length = data[3] << 8 | data[4]
@@ -140,7 +140,7 @@ def tls(data: bytes, context: Context) -> Match | None:
 
 
 def _records_follow(data: bytes, at: int) -> bool:
-    """Whether what begins at `at`, if it is there, begins like a record."""
+    """Return whether the bytes at `at`, if there are any, begin like a record."""
     return at >= len(data) or (20 <= data[at] <= 24 and data[at + 1 : at + 2] in {b"\x03", b""})
 
 
@@ -152,7 +152,7 @@ def _app(alpn: tuple[str, ...], context: Context) -> str:
 
 
 def _client_hello(data: bytes, context: Context) -> Match | None:
-    """Read the hello out of its records; it may go on in later segments."""
+    """Read the hello in its records. It may continue in later segments."""
     if len(data) >= 11 and not (data[9] == 3 and data[10] <= 4):
         return None
     context.memory["hello", context.from_a] = data
@@ -165,7 +165,7 @@ def _more_of_hello(data: bytes, context: Context) -> Match | None:
     if not isinstance(earlier, bytes) or len(earlier) > MAX_HELLO:
         return None
     if _lacks_bytes(earlier) and 20 <= data[0] <= 23 and data[1:2] == b"\3" and data[2:3] <= b"\4":
-        # A record where the rest of another should be: the capture cut that one.
+        # A new record begins in place of the rest of the hello: the capture cut the hello.
         return certain(_app(read_client_hello(_handshake_bytes(earlier)).alpn, context))
     joined = earlier + data
     context.memory[key] = joined
@@ -173,7 +173,7 @@ def _more_of_hello(data: bytes, context: Context) -> Match | None:
 
 
 def _lacks_bytes(stream: bytes) -> bool:
-    """Tell whether the last record of a stream is longer than what is there of it."""
+    """Return whether the last record of a stream is incomplete."""
     at = 0
     while at + 5 <= len(stream):
         at += 5 + (stream[at + 3] << 8 | stream[at + 4])
@@ -184,7 +184,7 @@ def _hello_match(stream: bytes, context: Context, *, is_joined: bool = False) ->
     hello = read_client_hello(_handshake_bytes(stream))
     name = hello.server_name
     if is_joined and name and not HOST_NAME.fullmatch(name):
-        name = None  # bytes may be missing where segments were joined
+        name = None  # bytes may be missing between the segments
     return Match(
         (_app(hello.alpn, context),),
         name=name,
@@ -194,7 +194,7 @@ def _hello_match(stream: bytes, context: Context, *, is_joined: bool = False) ->
 
 
 def _handshake_bytes(stream: bytes) -> bytes:
-    """Return the handshake records' contents, put together."""
+    """Return the joined contents of the handshake records."""
     if len(stream) <= 5 + (stream[3] << 8 | stream[4]):
         return stream[5:]
     parts = []
@@ -207,7 +207,7 @@ def _handshake_bytes(stream: bytes) -> bytes:
 
 
 def ssl2(data: bytes, context: Context) -> Match | None:
-    """SSL 2.0's CLIENT-HELLO, also as the first message of SSL 3.0 and TLS 1.0 (RFC 2246, appendix E)."""
+    """The CLIENT-HELLO of SSL 2.0, which may also begin SSL 3.0 and TLS 1.0 (RFC 2246, appendix E)."""
     if data[2] != 1 or not (data[3:5] == b"\0\2" or (data[3] == 3 and data[4] <= 3)):
         return None
     ciphers, session, challenge = (int.from_bytes(data[at : at + 2], "big") for at in (5, 7, 9))
@@ -218,7 +218,7 @@ def ssl2(data: bytes, context: Context) -> Match | None:
 
 
 def dtls(data: bytes, context: Context) -> Match | None:
-    """DTLS 1.0 and 1.2 records; DTLS 1.3's begin the same while the handshake is in the clear."""
+    """DTLS 1.0 and 1.2 records. Those of DTLS 1.3 begin alike while the handshake is not encrypted."""
     if data[1:3] not in {b"\xfe\xff", b"\xfe\xfd", b"\x01\0"} or data[0] not in {20, 21, 22, 23, 25}:
         return None
     length = data[11] << 8 | data[12]
@@ -235,7 +235,7 @@ def dtls(data: bytes, context: Context) -> Match | None:
 
 
 def _dtls_hello(data: bytes, context: Context) -> Match:
-    """Read a ClientHello that is not fragmented: DTLS has 8 more header bytes, and a cookie after the session id."""
+    """Read a ClientHello without fragments. In DTLS it has 8 more header bytes, and a cookie after the session id."""
     body = data[25:]
     at = 35 + (body[34] if len(body) > 34 else 0)
     if data[19:22] != b"\0\0\0" or len(body) <= at:

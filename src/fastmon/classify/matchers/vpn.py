@@ -8,13 +8,13 @@ __all__ = ["esp_in_udp", "gtp", "ike", "ike_natt", "l2tp", "openvpn", "openvpn_s
 
 WIREGUARD_SIZES = {1: 148, 2: 92, 3: 64}
 WIREGUARD_KEYS = {1: slice(8, 40), 2: slice(12, 44), 3: slice(8, 32), 4: slice(16, 48)}
-"""Where the sender's key is, the nonce of a cookie, the ciphertext of data."""
+"""By type, the place of the sender's key, of a cookie's nonce, or of ciphertext."""
 EXCHANGES = {2, 4, 5, 6, 32, 33, 34, 35, 36, 37, 38, 43}
 OPENVPN_CLIENT_RESETS, SERVER_RESET = {1, 7, 10}, 8
 
 
 def wireguard(data: bytes, context: Context) -> Match | None:
-    """Handshakes by type, size and a key; transport data, padded to 16 bytes, when two are for the same receiver."""
+    """A handshake by type, size and key; or two packets of data for the same receiver, padded to 16 bytes."""
     if data[1] or data[2] or data[3] or not looks_random(data[WIREGUARD_KEYS[data[0]]]):
         return None
     if WIREGUARD_SIZES.get(data[0]) == len(data):
@@ -27,7 +27,7 @@ def wireguard(data: bytes, context: Context) -> Match | None:
 
 
 def openvpn(data: bytes, context: Context) -> Match | None:
-    """A client's reset, and a server's answer, which repeats the client's session number unless that is encrypted."""
+    """A client's reset, or a server's answer. The answer repeats the client's session ID, unless it is encrypted."""
     opcode = data[0] >> 3
     if data[0] & 7 or len(data) < 14:
         return None
@@ -37,7 +37,7 @@ def openvpn(data: bytes, context: Context) -> Match | None:
         context.memory["openvpn", context.from_a] = data[1:9], len(data)
         if len(data) == 14 and not any(data[9:14]):
             return certain("openvpn")
-        n_digest = len(data) - 22  # of tls-auth: a digest, a packet's number, a time, then no acknowledgements and number 0
+        n_digest = len(data) - 22  # tls-auth: a digest, a packet number, a time, no acknowledgements, number 0
         is_keyed = n_digest in {16, 20, 28, 32, 48, 64} and not any(data[-5:]) and data[9 + n_digest : 12 + n_digest] == b"\0\0\0"
         is_keyed = is_keyed and looks_random(data[9 : 9 + n_digest])
         return certain("openvpn") if is_keyed else hinted("openvpn")
@@ -45,9 +45,9 @@ def openvpn(data: bytes, context: Context) -> Match | None:
     if session is not None and opcode in {2, 4, 5, 8} and session in data[9:120]:
         return certain("openvpn")
     if opcode == SERVER_RESET and len(data) == 66 and size >= 54:
-        return certain("openvpn")  # tls-crypt, which hides all but the session
+        return certain("openvpn")  # tls-crypt hides everything but the session
     if opcode == SERVER_RESET and len(data) == 26 and data[9:14] == b"\1\0\0\0\0" and not any(data[22:26]):
-        return certain("openvpn")  # it acknowledges packet 0, and is number 0 itself
+        return certain("openvpn")  # it acknowledges packet 0, and is packet 0 itself
     own, _ = context.memory.get(("openvpn", context.from_a), (None, 0))
     if opcode in {4, 5} and own == data[1:9]:
         return certain("openvpn")
@@ -55,7 +55,7 @@ def openvpn(data: bytes, context: Context) -> Match | None:
 
 
 def openvpn_stream(data: bytes, context: Context) -> Match | None:
-    """OpenVPN over TCP: packets behind their length."""
+    """OpenVPN over TCP: a packet after its length."""
     length = data[0] << 8 | data[1]
     if length < 14 or length + 2 > len(data) + 1500 or (length + 2 < len(data) and length > 120):
         return None
@@ -63,7 +63,7 @@ def openvpn_stream(data: bytes, context: Context) -> Match | None:
 
 
 def ike(data: bytes, context: Context) -> Match | None:
-    """IKE 1 and 2: the header, of the length that it says."""
+    """The header of IKE 1 or 2, with the datagram's length."""
     if data[17] not in {0x10, 0x20} or data[18] not in EXCHANGES or (data[16] > 54 and not 128 <= data[16] <= 140):
         return None
     if data[19] & (0xF8 if data[17] == 0x10 else 0xC7) or not any(data[:8]):
@@ -75,19 +75,19 @@ def ike(data: bytes, context: Context) -> Match | None:
 
 
 def ike_natt(data: bytes, context: Context) -> Match | None:
-    """IKE on port 4500, behind four zeros (RFC 3948, section 2.2)."""
+    """IKE on port 4500, after four zeros (RFC 3948, section 2.2)."""
     return ike(data[4:], context)
 
 
 def esp_in_udp(data: bytes, context: Context) -> Match | None:
-    """ESP on port 4500, or a keepalive of one byte: anything, so only with that port."""
+    """ESP on port 4500, or a keepalive of one byte. It can be any bytes, so the port must be known."""
     if 4500 not in context.ports:
         return None
     return hinted("ipsec") if (len(data) >= 16 and any(data[:4])) or data == b"\xff" else None
 
 
 def l2tp(data: bytes, context: Context) -> Match | None:
-    """A control message of L2TP 2 (RFC 2661): its length, and a message type first."""
+    """A control message of L2TP 2 (RFC 2661): its length, and first a message type."""
     if data[0] & 0xCB != 0xC8 or data[1] & 0x0F != 2:
         return None
     is_sized = (data[2] << 8 | data[3]) == len(data)
@@ -95,7 +95,7 @@ def l2tp(data: bytes, context: Context) -> Match | None:
 
 
 def pptp(data: bytes, context: Context) -> Match | None:
-    """PPTP's control messages by their cookie (RFC 2637)."""
+    """A control message of PPTP, by its cookie (RFC 2637)."""
     return certain("pptp") if data[2:4] == b"\0\1" and data[4:8] == b"\x1a\x2b\x3c\x4d" else None
 
 
@@ -111,7 +111,7 @@ def vxlan(data: bytes, context: Context) -> Match | None:
 
 
 def gtp(data: bytes, context: Context) -> Match | None:
-    """GTP 1 (3GPP TS 29.281, 29.060): its length, and IP within where it carries data."""
+    """GTP 1 (3GPP TS 29.281, 29.060): its length, and an IP packet if it carries data."""
     length = data[2] << 8 | data[3]
     if length + 8 != len(data):
         return None
@@ -122,7 +122,7 @@ def gtp(data: bytes, context: Context) -> Match | None:
 
 
 def socks(data: bytes, context: Context) -> Match | None:
-    """SOCKS 4 and 5 (RFC 1928): a greeting and the answer that chooses one of its methods; requests and their answers."""
+    """SOCKS 4 and 5 (RFC 1928): a greeting and the answer with one of its methods, or a request and its answer."""
     if data[0] == 4:
         ends = data.endswith(b"\0") and data.count(b"\0", 8) <= 2
         is_request = context.protocol == TCP and len(data) >= 9 and data[1] in {1, 2} and ends and data[8:-1].isascii()
@@ -137,5 +137,5 @@ def socks(data: bytes, context: Context) -> Match | None:
         return hinted("socks")
     if len(data) < 10 or data[1] > 8 or data[2]:
         return None
-    size = {1: 10, 3: 7 + data[4], 4: 22}.get(data[3])  # with an address of IPv4, a name, an address of IPv6
+    size = {1: 10, 3: 7 + data[4], 4: 22}.get(data[3])  # with an IPv4 address, a name, an IPv6 address
     return likely("socks") if size == len(data) else None

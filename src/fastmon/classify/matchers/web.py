@@ -1,7 +1,7 @@
 """HTTP/1 (RFC 9112), the start of HTTP/2 (RFC 9113), SSDP, and RTSP (RFC 2326, RFC 7826): messages that begin with a line.
 
-Requests are matched on the line and the Host field, by regular expressions that cannot backtrack: dpkt.http needs a message
-with all of its header and body.
+Regular expressions that cannot backtrack far match the request line and the Host field. dpkt.http is not used: it needs a
+message with its whole header and body.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SSDP_FIELD = re.compile(rb"\n(?:st|nt|usn|man):", re.IGNORECASE)
 
 
 def http(data: bytes, context: Context) -> Match | None:
-    """A request or response of HTTP/1, or HTTP/2's preface."""
+    """A request or response of HTTP/1, or the preface of HTTP/2."""
     if data.startswith((b"HTTP/", b"ICY ")):
         return certain("http") if RESPONSE.match(data) else None
     if data.startswith(b"PRI * HTTP/2.0"):
@@ -43,7 +43,7 @@ def http(data: bytes, context: Context) -> Match | None:
     if line is None or not TARGET.match(line[2]):
         return None
     if line[3] is None and (line.end() < len(data) or len(data) < 5):
-        return None  # a whole line without a version, not one that was cut
+        return None  # a whole line without a version; in a cut line it may be missing
     if line[1] == b"GET" and _asks_tracker(line[2]):
         return certain("bittorrent")
     host = HOST.search(data)
@@ -56,7 +56,7 @@ def http(data: bytes, context: Context) -> Match | None:
 
 
 def _asks_tracker(target: bytes) -> bool:
-    """Whether a request's target is that of a BitTorrent tracker (BEP 3, BEP 48)."""
+    """Return whether the target of a request is a BitTorrent tracker's (BEP 3, BEP 48)."""
     asks = b"announce" in target or b"scrape" in target
     return asks and target.startswith(b"/") and (b"?info_hash=" in target or b"&info_hash=" in target)
 
@@ -84,7 +84,7 @@ def _is_address(name: str) -> bool:
 
 
 def ssdp(data: bytes, context: Context) -> Match | None:
-    """UPnP's discovery: HTTP's lines in datagrams."""
+    """UPnP discovery: lines of HTTP in datagrams."""
     if not SSDP_LINE.match(data):
         return certain("bittorrent") if data.startswith(b"BT-SEARCH * HTTP/1") else None
     if data[:1] != b"H":
@@ -93,7 +93,7 @@ def ssdp(data: bytes, context: Context) -> Match | None:
 
 
 def rtsp(data: bytes, context: Context) -> Match | None:
-    """A line of RTSP; SETUP's transports announce RTP and RTCP."""
+    """A line of RTSP. The transports of SETUP announce RTP and RTCP."""
     if data[:1] == b"$":
         return likely("rtsp") if len(data) > 15 and data[1] < 8 and data[4] >> 6 == 2 else None
     if not RTSP_LINE.match(data) or (b"RTSP/" not in data and b"rtsp" not in data):
