@@ -1,4 +1,4 @@
-"""The closer look at conversations: what is shown to the classifier, when, and where its findings go."""
+"""Inspection of conversations: which payloads the classifier gets, when, and where its findings go."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def rows(*tokens: int) -> NDArray[np.void]:
 
 
 class FakeRing:
-    """The side of an accountant that an inspector sees."""
+    """The part of an accountant that an inspector uses."""
 
     def __init__(self, *payloads: Payload) -> None:
         self.payloads = list(payloads)
@@ -67,7 +67,7 @@ class FakeRing:
 
 
 class FakeClassifier:
-    """Finds what it was told to, by token."""
+    """Returns given findings, by token."""
 
     def __init__(self, findings: dict[int, Finding] | None = None, on_inspect: Callable[[], None] = lambda: None) -> None:
         self.findings = findings or {}
@@ -162,7 +162,7 @@ class Clock:
 
 
 def turn_ns(budget: LiveBudget, clock: Clock) -> int:
-    """Return how long a turn that begins now lasts, to the millisecond."""
+    """Return the duration of a turn that begins now, in steps of a millisecond."""
     budget.begin_turn()
     start_ns = clock.time_ns
     while not budget.is_over():
@@ -336,7 +336,7 @@ def test_every_turn_looks_at_one_payload_at_least() -> None:
 
 
 def test_what_is_kept_of_conversations_does_not_grow_with_their_number() -> None:
-    """Each is done with at once. Half of them are over before their names come, and are not told again to have ended."""
+    """Each is decided at once. Half of them have ended before, so `take_names` does not see them again."""
     n_conversations = 500
     ring = FakeRing()
     classifier = FakeClassifier()

@@ -1,4 +1,4 @@
-"""Waiting for what has to happen, instead of for a time; and what another process is at, by which to tell."""
+"""Waits for a condition instead of a time, and looks at the state of other processes."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 DEADLINE_S = 30
-"""Long, for slow machines and sanitized builds: a test that passes never waits so long."""
+"""Long enough for slow machines and sanitized builds. A test that passes does not wait so long."""
 
 _T = TypeVar("_T")
 
 
 def wait_until(condition: Callable[[], _T], what: str) -> _T:
-    """Return what `condition` returns once that is true; fail if it is not in time."""
+    """Return the result of `condition` when it is true; fail after DEADLINE_S."""
     deadline = time.monotonic() + DEADLINE_S
     while not (result := condition()):
         assert time.monotonic() < deadline, f"in vain waited for {what}"
@@ -30,14 +30,14 @@ def wait_until(condition: Callable[[], _T], what: str) -> _T:
 
 
 def waiting_bytes(pipe: IO[bytes]) -> int:
-    """Return how much of a pipe nobody has read yet; by either end."""
+    """Return the number of unread bytes in a pipe, given either end."""
     n_bytes = array.array("i", [0])
     fcntl.ioctl(pipe, termios.FIONREAD, n_bytes)
     return n_bytes[0]
 
 
 def n_open(pid: int, file: str | Path | int) -> int:
-    """Return how many descriptors of a process are of `file`: a path, or a descriptor here of the same file or pipe."""
+    """Return how many descriptors of a process refer to `file`: a path, or a descriptor of this process."""
     wanted = os.stat(file)  # noqa: PTH116 - it may be a descriptor
     n_found = 0
     for entry in Path(f"/proc/{pid}/fd").iterdir():
@@ -55,12 +55,12 @@ def is_caught(pid: int, number: signal.Signals) -> bool:
 
 
 def is_pending(pid: int, number: signal.Signals) -> bool:
-    """Return whether a signal that was sent to a process has not reached it yet."""
+    """Return whether a process has not yet received a signal that was sent to it."""
     return _has_signal(pid, "ShdPnd", number)
 
 
 def is_stopped(pid: int) -> bool:
-    """Return whether a process has stopped, all its threads."""
+    """Return whether all threads of a process are stopped."""
     return all(_status(task)["State"].startswith("T") for task in Path(f"/proc/{pid}/task").iterdir())
 
 

@@ -1,4 +1,4 @@
-"""One or more conversations of each application, built by hand from the protocols' specifications."""
+"""Conversations of each application, built by hand from the specifications."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ TCP, UDP = 6, 17
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A conversation's first payloads, each with whether `a` sent it, and what they are.
+    """The first payloads of a conversation, and its application.  payloads: whether `a` sent each, and its bytes.
 
     by_port: the payload alone is too little; `ports` decide together with it.
     """
@@ -36,7 +36,7 @@ def udp(app: str, *payloads: bytes, name: str | None = None, label: str = "", po
 
 
 def _case(app: str, protocol: int, payloads: tuple[bytes, ...], name: str | None, label: str, port: int) -> Case:
-    """Both sides take turns, `a` first; a port makes it needed."""
+    """Return a case in which both sides take turns, `a` first. If a port is given, it is needed."""
     turns = tuple((index % 2 == 0, payload) for index, payload in enumerate(payloads))
     return Case(app, protocol, turns, name, (50000, port or 40000), bool(port), label)
 
@@ -61,7 +61,7 @@ def dns_answer(name: str, address: bytes, *, canonical: str = "") -> bytes:
 
 
 def client_hello(name: str = "", alpn: tuple[str, ...] = ()) -> bytes:
-    """A ClientHello as a handshake message (RFC 8446, section 4.1.2)."""
+    """Return a ClientHello as a handshake message (RFC 8446, section 4.1.2)."""
     extensions = b""
     if name:
         host = b"\0" + struct.pack(">H", len(name)) + name.encode()
@@ -79,7 +79,7 @@ def tls_record(content: bytes, kind: int = 22, version: bytes = b"\3\1") -> byte
 
 
 def netbios_name(name: str, suffix: int = 0) -> bytes:
-    """First-level encoding (RFC 1001, section 14.1)."""
+    """Return a name in first-level encoding (RFC 1001, section 14.1)."""
     raw = name.encode().ljust(15) + bytes([suffix])
     return b"\x20" + b"".join(bytes([0x41 + (byte >> 4), 0x41 + (byte & 15)]) for byte in raw) + b"\0"
 
@@ -114,7 +114,7 @@ def utp(kind: int, connection: int, time: int, sequence: int, acknowledged: int)
 
 
 def utp_extended(n_extensions: int, connection: int, time: int, sequence: int, acknowledged: int) -> bytes:
-    """A packet with data behind selective acknowledgements."""
+    """Return a packet with data after selective acknowledgements."""
     header = bytearray(utp(0, connection, time, sequence, acknowledged))
     header[1] = 1
     chain = b"".join(bytes([index + 1 < n_extensions, 4]) + bytes(4) for index in range(n_extensions))
@@ -126,12 +126,12 @@ def tpkt(x224: bytes) -> bytes:
 
 
 def dnp3_header() -> bytes:
-    """A link status request from 1 to 10; its checksum was worked out by the standard's table."""
+    """Return a link status request from 1 to 10."""
     return bytes.fromhex("056405c90a000100")
 
 
 def crc_dnp(data: bytes) -> bytes:
-    """CRC-16/DNP by its polynomial 0x3D65, bit by bit from the top, on reflected bytes: not how the matcher does it."""
+    """Return CRC-16/DNP by its polynomial 0x3D65, bit by bit from the top, on reflected bytes. The matcher does it otherwise."""
     crc = 0
     for byte in data:
         for bit in range(8):

@@ -1,4 +1,4 @@
-"""Payloads of no protocol that are built as many are: fields of small numbers, zeros, lengths that fit, some text."""
+"""Payloads of no protocol, with the structure of many: small numbers, zeros, lengths that fit, some text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ TEXT = b"abcdefghijklmnopqrstuvwxyzABCDEF0123456789 ./:-"
 
 
 def payload(source: random.Random, size: int) -> bytes:
-    """Return `size` bytes of fields."""
+    """Return `size` bytes of random fields."""
     data = bytearray()
     while len(data) < size:
         data += _text(source) if source.random() < 0.1 else _number(source, size, len(data))
@@ -16,7 +16,7 @@ def payload(source: random.Random, size: int) -> bytes:
 
 
 def changed(source: random.Random, data: bytes) -> bytes:
-    """Return a payload with a byte or two changed, as a next message of the same protocol has; perhaps cut."""
+    """Return a payload with one or two bytes changed, as the next message of a protocol may have. It may be cut."""
     other = bytearray(data)
     for _ in range(source.randint(1, 2)):
         other[source.randrange(len(other))] = source.choice((0, 1, 2, 3, source.randrange(256)))

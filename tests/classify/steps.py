@@ -1,4 +1,4 @@
-"""Counts the lines of Python that something runs: a bound on work that no machine's speed changes."""
+"""Counts the executed lines of Python, a measure of work that does not depend on the machine's speed."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class StepCounter:
 
 
 def inspect_counted(classifier: Classifier, conversation: Conversation, payload: bytes, *, from_a: bool = True) -> int:
-    """Inspect a payload; return how many lines of Python that ran."""
-    quic_initial._library()  # its import is no work of a payload
+    """Inspect a payload; return how many lines of Python were executed."""
+    quic_initial._library()  # import it before counting
     counter = StepCounter()
     before = sys.gettrace()
     sys.settrace(counter.trace)

@@ -1,4 +1,4 @@
-"""Every application is recognised, by payloads built by hand, and the table keeps its promises."""
+"""Every application is recognised, in payloads built by hand. The table is consistent."""
 
 from __future__ import annotations
 
@@ -81,14 +81,14 @@ NAMES_OF_THE_CONTRACT = [
     "unknown",
 ]
 NEITHER_BY_PAYLOAD = {"mdns", "llmnr", "ftp-data"}
-"""Those whose payloads are another's, told apart by address, port or announcement: tested in test_names and test_announced."""
+"""Their payloads are those of another application. Address, port or announcement tell them apart: test_names, test_classifier."""
 
 
 Payloads = Sequence[tuple[bool, bytes]]
 
 
 def findings(case: Case, payloads: Payloads, *, use_ports: bool) -> list[Finding]:
-    """Return what the classifier finds in payloads of a case's conversation, as long as it wants more."""
+    """Return the findings for payloads of a case's conversation, as long as the classifier wants more."""
     classifier = Classifier(use_ports=use_ports)
     conversation = Conversation(1, case.protocol, Endpoint(A, case.ports[0]), Endpoint(B, case.ports[1]))
     found = []
@@ -107,7 +107,7 @@ def names_in(found: list[Finding]) -> set[str | None]:
 
 
 def cut_payloads(case: Case, length: int) -> Iterator[Payloads]:
-    """Yield a case's payloads cut to a length: all of them, as a snaplen does, and each alone; from either side."""
+    """Yield a case's payloads with all cut to a length, as by a snaplen, and with each one cut alone; from both sides."""
     sizes = [[length] * len(case.payloads)]
     sizes += [
         [length if place == cut else MAX_PAYLOAD for place in range(len(case.payloads))] for cut in range(len(case.payloads))
@@ -127,7 +127,7 @@ def test_is_recognised(case: Case) -> None:
 @pytest.mark.parametrize("use_ports", [False, True], ids=["ports hidden", "ports known"])
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_cut_at_every_length_is_it_or_nothing_certain_else(case: Case, use_ports: bool) -> None:
-    """What is within TLS is known by the end of its hello only. Part of a name is no name."""
+    """The content of TLS is known at the end of its hello. A part of a name is not a name."""
     apps = {case.app, "tls"} if case.payloads[0][1].startswith(b"\x16\3") else {case.app}
     names = {None} | names_in(findings(case, case.payloads, use_ports=use_ports))
     for length in range(1, max(len(payload) for _, payload in case.payloads)):
@@ -144,7 +144,7 @@ def test_42_bytes_are_enough_or_the_port_is(case: Case) -> None:
     for port in (BY_NAME[case.app].tcp if case.protocol == TCP else BY_NAME[case.app].udp) or case.ports[1:]:
         found = findings(replace(case, ports=(50000, port)), [(True, case.payloads[0][1][:42])], use_ports=True)
         apps.add(APPLICATIONS[found[-1].app if found else by_port(case.protocol)[port]].name)
-    assert case.app in apps or str(case) == "dcerpc PROFINET's"  # of whose header 42 bytes are but half
+    assert case.app in apps or str(case) == "dcerpc PROFINET's"  # 42 bytes are half of its header
 
 
 def test_every_application_with_matchers_has_a_case() -> None:

@@ -1,4 +1,4 @@
-"""What the classifier keeps: evidence, announcements, bounds."""
+"""The state of the classifier: evidence, announcements, bounds."""
 
 from __future__ import annotations
 
@@ -225,7 +225,7 @@ def test_state_is_bounded() -> None:
 
 
 def kept_bytes(classifier: Classifier) -> int:
-    """Return how many bytes of tuples, text and bytes are kept of conversation 1."""
+    """Return the size of what is kept of conversation 1, as text."""
     state = classifier._pending[1]
     return len(repr((state.memory, state.votes)))
 
@@ -345,7 +345,7 @@ def test_random_conversations_hardly_ever_match(protocol: int) -> None:
 
 @pytest.mark.parametrize("protocol", [TCP, UDP])
 def test_zeros_and_small_numbers_hardly_ever_match(protocol: int) -> None:
-    """One payload of fields that mean nothing, then another that resembles it: what has little of itself needs more."""
+    """A payload of random fields, then one that resembles it. Neither is enough evidence for anything."""
     source = random.Random(protocol)
     classifier = Classifier(use_ports=False)
     n_found = 0

@@ -1,4 +1,4 @@
-"""Payloads made to hurt, random and damaged ones: nothing fails, nothing takes long."""
+"""Hostile, random and damaged payloads: nothing fails, nothing takes long."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .steps import inspect_counted
 A, B = Endpoint(bytes(15) + b"\1", 50000), Endpoint(bytes(15) + b"\2", 40000)
 TCP, UDP = 6, 17
 MAX_LOOPS = 20
-"""Of Python over a payload, which is what one inspection of it may cost."""
+"""The cost of an inspection, as loops of Python over its payload."""
 
 
 def filled(start: bytes, more: bytes) -> bytes:
@@ -78,9 +78,9 @@ def test_expensive_payload_takes_bounded_work(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", EXPENSIVE)
 def test_expensive_payload_costs_as_much_as_a_few_loops_over_it(kind: str) -> None:
-    """What steps do not show: work within regular expressions and codecs.
+    """Counted lines do not show the work inside regular expressions and codecs.
 
-    It is measured against a loop on the same machine in the same moment; the least of several is what each really costs.
+    It is compared with a loop on the same machine at the same time. The minimum of several runs is the true cost.
     """
     protocol, payload = EXPENSIVE[kind]
     costs = [(thread_time_s(loop_over, payload), thread_time_s(inspect_once, protocol, payload)) for _ in range(20)]
@@ -118,7 +118,7 @@ FILLINGS = (bytes(64), b"\xff" * 64, b"\1\0" * 32, b"\0\1" * 32, bytes(range(64)
 
 @pytest.mark.parametrize(("app", "matcher"), MATCHERS, ids=[f"{app}-{one.function.__name__}" for app, one in MATCHERS])
 def test_every_matcher_reads_whatever_its_row_of_the_table_lets_through(app: str, matcher: Matcher) -> None:
-    """Called directly: a payload that some other matcher is certain of would not reach it."""
+    """Call it directly: another matcher may be certain of a payload first."""
     source = random.Random(app)
     lengths = range(matcher.least, matcher.least + 24)
     payloads = [
@@ -142,7 +142,7 @@ def conversation_of(case: Case) -> Conversation:
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_what_follows_may_be_anything(case: Case) -> None:
-    """Further payloads come from either side, and are as short as they like."""
+    """Further payloads come from both sides, and may be short."""
     which = conversation_of(case)
     for n_before in range(1, len(case.payloads) + 1):
         for from_a in (True, False):
@@ -158,7 +158,7 @@ def test_what_follows_may_be_anything(case: Case) -> None:
 
 @st.composite
 def damaged_payloads(draw: st.DrawFn, cases: Sequence[Case]) -> list[tuple[bool, bytes]]:
-    """Return payloads of some cases, in any order: cut, with bytes that are others', joined."""
+    """Return payloads of some cases in any order, cut, joined, with some bytes changed."""
     pieces = [(from_a, payload) for case in cases for from_a, payload in case.payloads]
     payloads = []
     for _ in range(draw(st.integers(1, 6))):
@@ -176,7 +176,7 @@ def damaged_payloads(draw: st.DrawFn, cases: Sequence[Case]) -> list[tuple[bool,
 @given(data=st.data())
 @settings(max_examples=300)
 def test_damaged_payloads_fail_nowhere(protocol: int, data: st.DataObject) -> None:
-    """What protocols' payloads become when some of their bytes are others', when their ends are gone, and when they mix."""
+    """Payloads of several protocols in one conversation."""
     cases = [case for case in CASES if case.protocol == protocol]
     classifier = Classifier()
     which = conversation_of(data.draw(st.sampled_from(cases)))
@@ -188,7 +188,7 @@ def test_damaged_payloads_fail_nowhere(protocol: int, data: st.DataObject) -> No
 @given(st.sampled_from(CASES), st.data())
 @settings(max_examples=300)
 def test_damaged_conversations_fail_nowhere(case: Case, data: st.DataObject) -> None:
-    """Likewise of one protocol, so that what it keeps of earlier payloads meets damaged ones."""
+    """Payloads of one protocol, so that its notes on earlier payloads meet damaged ones."""
     classifier = Classifier()
     for from_a, payload in case.payloads:
         classifier.inspect(conversation_of(case), payload, from_a, 0)

@@ -1,4 +1,4 @@
-"""Names: whose they are, from whom, and that hostile ones come through as text."""
+"""Names: which host they belong to, their source, and hostile ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The decryption of QUIC's Initials: keys against the RFCs' examples, and packets sealed here by the library alone."""
+"""Decryption of QUIC Initials: keys against the examples of the RFCs, and packets that the library encrypts here."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_keys_are_those_of_the_rfc(version: int) -> None:
 
 
 def sealed(version: int, frames: bytes, number: int = 2) -> bytes:
-    """An Initial with those frames, sealed with the RFC's keys."""
+    """Return an Initial with these frames, encrypted with the RFC's keys."""
     try:
         from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM

@@ -1,4 +1,4 @@
-"""Accountants of conversations, of both engines."""
+"""Accountants with conversations, of both engines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def make(conversation_engine: str) -> Callable[..., Accountant]:
-    """Return `make_accountant` of one engine, with what most tests here need."""
+    """Return `make_accountant` of one engine, with the options that most tests here need."""
 
     def make_one(**options: Any) -> Accountant:
         defaults: dict[str, Any] = {

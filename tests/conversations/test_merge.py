@@ -109,7 +109,7 @@ class TestMerge:
         assert network(summary) == {ALT: (2, 30), DNS: (1, 100)}
 
     def test_label_leaves_totals_as_they_were_where_an_interval_is_missing(self, make: Make) -> None:
-        """What a rotation ended, nobody has: it cannot be taken from the application that it was once credited to."""
+        """A rotated interval was not merged, so its traffic cannot be moved from one application to another."""
         merged, shard = make(), make()
         shard.account(out(wire_len=10))
         rotate(shard)

@@ -1,4 +1,4 @@
-"""Random runs of several accountants: frames, labels, merges and rotations in any order, on both sides, come to the same."""
+"""Random scenarios of several accountants. Frames, labels, merges and rotations in any order: both engines agree."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ def random_frame(numbers: random.Random, ts_ns: int) -> Frame:
 
 
 class Scenario:
-    """What happens to some pairs of accountants, decided by a seed.
+    """A random sequence of calls to some pairs of accountants.
 
-    has_collector: shards are merged into the last one, which is rotated, as a run does. Else any into any other.
+    has_collector: shards are merged into the last pair, which is rotated, as in a run. Otherwise any is merged into any other.
     """
 
     def __init__(self, seed: int, *, has_collector: bool) -> None:

@@ -17,7 +17,7 @@ from .captures import CORPUS
 
 MAX_CUT = 200
 MAX_PAYLOADS = 4
-"""Payloads of a conversation, which is what the classifier gets of each."""
+"""Payloads of a conversation that the classifier gets, unless it wants more."""
 
 CUT_LABELS = {
     ("tls", "https"): "what is within TLS is known by the end of its hello",
@@ -29,7 +29,7 @@ CUT_LABELS = {
     ("netbios", "unknown"): "the damage is behind the cut",
     ("tls", "unknown"): "a record's header, which others do not follow",
 }
-"""Why payloads that are cut may have a label that they have not as a whole."""
+"""Labels of cut payloads, and of the same payloads as a whole, that may differ, each with the reason."""
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Talk:
 
 
 def talks(name: str) -> Iterator[Talk]:
-    """Yield the conversations of a capture; of one that is broken on purpose, those before the damage."""
+    """Yield the conversations of a capture. In a capture that is broken on purpose, they end at the damage."""
     found: dict[tuple[int, frozenset[Endpoint]], Talk] = {}
     try:
         for _, protocol, src, dst, payload in ndpi_compare.segments(CORPUS / name):
@@ -56,7 +56,7 @@ def talks(name: str) -> Iterator[Talk]:
 
 
 def labels(talk: Talk, payloads: Sequence[tuple[bool, bytes]], cut: int | None = None) -> set[str]:
-    """Return what payloads alone, without ports, make of a conversation."""
+    """Return the labels of a conversation by its payloads, without ports."""
     classifier = Classifier(use_ports=False)
     found = set()
     for from_a, payload in payloads:
@@ -79,12 +79,12 @@ def test_every_payload_takes_bounded_work(name: str) -> None:
                 assert inspect_counted(classifier, Conversation(len(seen), protocol, src, dst), payload) <= MAX_STEPS
                 classifier.forget(len(seen))
     except (CaptureError, UnsupportedLinkTypeError):
-        pass  # a capture that is broken on purpose: what came before counts
+        pass  # a capture that is broken on purpose
     assert classifier.n_failed == 0
 
 
 def test_conversations_cut_at_every_length_are_what_they_are_or_nothing_certain(name: str) -> None:
-    """A label of payloads that a snaplen cut is one that they have as a whole, from any of them on."""
+    """Cut by a snaplen, payloads have a label that the whole payloads have, too, from one of them on."""
     seen = set()
     for talk in talks(name):
         beginnings = (talk.protocol, *((from_a, payload[:MAX_CUT]) for from_a, payload in talk.payloads))

@@ -43,7 +43,7 @@ def account(accountant: Accountant, capture: LiveCapture, n_frames: int) -> Tota
 
 
 def read(capture: LiveCapture, n_frames: int) -> list[Frame]:
-    """Return the next `n_frames` frames, which may come apart."""
+    """Return the next `n_frames` frames, which may come in several reads."""
     frames: list[Frame] = []
 
     def are_there() -> bool:

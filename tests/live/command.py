@@ -80,7 +80,7 @@ class Command:
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
-        """Let it do nothing meanwhile."""
+        """Stop the process meanwhile."""
         self.process.send_signal(signal.SIGSTOP)
         self.wait_until(lambda: is_stopped(self.process.pid), "its stop")
         yield
