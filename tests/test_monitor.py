@@ -15,8 +15,10 @@ from fastmon.policy.limits import LimitRule
 from fastmon.policy.rules import Alert
 from fastmon.run.control import Control
 from fastmon.run.live import LiveMonitor
-from fastmon.run.monitor import MAX_GAP_NS, MAX_SILENT_INTERVALS, MAX_TOLD_STEPS, Plan, Team, Worker
+from fastmon.run.monitor import MAX_GAP_NS, MAX_SILENT_INTERVALS
+from fastmon.run.plan import Plan, Team, Worker
 from fastmon.run.replay import ReplayMonitor
+from fastmon.run.reporter import MAX_TOLD_STEPS
 from fastmon.run.shards import MAX_TOLD_STRAYS
 from fastmon.run.subscriber import Problem, Subscriber
 
@@ -126,7 +128,7 @@ def problems(events: Iterable[Event]) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def _progress_after_each_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fastmon.run.monitor.PROGRESS_S", 0)
+    monkeypatch.setattr("fastmon.run.reporter.PROGRESS_S", 0)
 
 
 # Replay.
@@ -207,7 +209,7 @@ def test_alert_comes_before_the_snapshot_of_its_interval() -> None:
 
 def test_many_alerts_come_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = alerts_of(replay(FakeCapture(at(0, 1)), limit_bytes=150))
-    monkeypatch.setattr("fastmon.run.monitor.ALERTS_AT_ONCE", 1)
+    monkeypatch.setattr("fastmon.run.reporter.ALERTS_AT_ONCE", 1)
     events = replay(FakeCapture(at(0, 1)), limit_bytes=150)
     assert [type(event) for event in events] == [list, list, Snapshot, Snapshot]
     assert alerts_of(events) == whole

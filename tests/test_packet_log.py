@@ -422,7 +422,7 @@ def test_wrong_options(options: dict[str, Any]) -> None:
 
 def test_loss_is_told(capture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A writer that takes nothing: the run says so once while it lasts, and how much is missing at its end."""
-    from fastmon.run.monitor import Plan, Team, Worker
+    from fastmon.run.plan import Plan, Team, Worker
     from fastmon.run.replay import ReplayMonitor
     from fastmon.run.subscriber import Problem, Subscriber
     from fastmon.sinks.table import TableSink

@@ -24,7 +24,7 @@ from fastmon.model.rows import Grouping
 from fastmon.policy.limits import LimitRule
 from fastmon.run.control import Control
 from fastmon.run.live import LiveMonitor
-from fastmon.run.monitor import Plan, Team, Worker
+from fastmon.run.plan import Plan, Team, Worker
 from fastmon.run.queues import EventQueue
 from fastmon.run.replay import ReplayMonitor
 from fastmon.run.threads import start_thread

@@ -314,7 +314,7 @@ class TestOptions:
         NativeAccountant(seed=0, networks=Growing()).account(FRAME)
 
     @pytest.mark.parametrize(
-        ("engine", "message"), [("refrence", "engine is 'refrence'; native, reference are allowed"), ("", "engine")]
+        ("engine", "message"), [("refrence", "engine must be one of native, reference, not 'refrence'"), ("", "engine")]
     )
     def test_engine_that_there_is_not(self, engine: str, message: str) -> None:
         with pytest.raises(ConfigError, match=message):

@@ -74,6 +74,8 @@ def test_what_is_no_packet_ends_the_look(tmp_path: Path) -> None:
     with open_offline(str(tmp_path / "x")) as capture:
         assert capture.times_ahead(5) == [first.ts_ns, second.ts_ns]
         assert capture.read(2) == [first, second]
+        assert capture.times_ahead(5) == []
+        assert capture.next_ts_ns == third.ts_ns
         assert capture.times_ahead(5) == [third.ts_ns]
         assert capture.read(2) == [third]
 

@@ -449,7 +449,7 @@ cdef class SavefileReader(Reader):
             return record.ts_ns if is_found else None
 
     def times_ahead(self, int64_t n_records):
-        """Return the timestamps of up to `n_records` next records, and read none of them.
+        """Return the timestamps of up to `n_records` next records, filtered ones included, and read none of them.
 
         Fewer at the end, where a pipe has no more yet, and where the file describes something else than packets.
         """
@@ -458,26 +458,17 @@ cdef class SavefileReader(Reader):
         cdef int status
         times = []
         with self.use:
-            if self.closed or n_records <= 0:
-                return times
-            with nogil:
-                status = self.next(&record)
-            while status and len(times) < n_records:
+            while len(times) < n_records and not self.closed and self.file.format != FORMAT_UNKNOWN:
                 status = record_ahead(&self.file, offset, &record)
-                if status == RECORD:
-                    times.append(record.ts_ns)
-                    offset += record.length
-                    status = 1
-                elif status == NEED_INPUT and self.has_refilled(record.length):
-                    status = 1
-                else:
-                    status = 0
+                if status == NEED_INPUT:
+                    self.file.need = record.length
+                    if self.refill() == REFILL_DONE:
+                        continue
+                if status != RECORD:
+                    break
+                times.append(record.ts_ns)
+                offset += record.length
         return times
-
-    cdef bint has_refilled(self, size_t n_needed) except -1:
-        """Try to have so many bytes in the buffer; return whether there are more than before."""
-        self.file.need = n_needed
-        return self.refill() == REFILL_DONE
 
     def read(self, int64_t max_frames, until_ns=None, from_ns=None):
         """Return up to `max_frames` frames, each as (ts_ns, wire_len, link_type, data).

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from fastmon.model.snapshot import Dropped, Interval
 from fastmon.run.clock import StepWatch, SystemClock
 from fastmon.run.control import Control
-from fastmon.run.monitor import Monitor, Plan, Team
+from fastmon.run.monitor import Monitor
 from fastmon.run.shards import MAX_BACKSTEP_NS, LiveShard
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from fastmon.capture import Capture
     from fastmon.run.clock import Clock
+    from fastmon.run.plan import Plan, Team
     from fastmon.run.shards import PacketLog
     from fastmon.run.subscriber import Subscriber
 

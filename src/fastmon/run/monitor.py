@@ -8,9 +8,7 @@ What it does not do: show anything, handle signals, open sources.
 from __future__ import annotations
 
 import abc
-import time
-from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -18,28 +16,24 @@ from fastmon.errors import ConfigError
 from fastmon.model.counters import Dropped, Interval
 from fastmon.model.grouping import group_hosts
 from fastmon.model.rows import UNGROUPED
-from fastmon.model.runs import make_run_id
-from fastmon.model.units import NS_PER_S, format_duration, format_time
-from fastmon.policy.rules import View
+from fastmon.model.units import NS_PER_S
 from fastmon.run.crew import Crew
+from fastmon.run.reporter import Reporter
 from fastmon.run.schedule import Schedule
 from fastmon.run.shards import LiveShard, ReplayShard, out_of_memory
 from fastmon.run.subscriber import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from fastmon.accounting import Accountant
-    from fastmon.model.names import NameBook
-    from fastmon.model.rows import Grouping
-    from fastmon.model.snapshot import LimitCrossing, Snapshot
-    from fastmon.policy.rules import Alert, Rule
+    from fastmon.model.snapshot import Snapshot
     from fastmon.run.control import Control
-    from fastmon.run.inspection import Inspector
+    from fastmon.run.plan import Plan, Team
     from fastmon.run.shards import PacketLog
     from fastmon.run.subscriber import Subscriber
 
-__all__ = ["Monitor", "Plan", "Team", "Worker"]
+__all__ = ["Monitor"]
 
 TICK_NS = NS_PER_S
 """The beat of rules, and of the sums of several workers."""
@@ -53,57 +47,8 @@ MAX_GAP_NS = 24 * 3600 * NS_PER_S
 MAX_PHASES = 1000
 """After more steps back than these the times mean nothing, and frames count in the running interval."""
 
-MAX_TOLD_STEPS = 10
-"""Steps of the clock that are told one by one."""
-
-ALERTS_AT_ONCE = 1 << 12
-"""At most, so that what a sink makes of them stays small: a merge may find a million hosts over their limit."""
-
 RESERVE_BYTES = 64 << 20
 """Address space, which is never touched, for the end of a run that has no memory left."""
-
-PROGRESS_S = 0.1
-"""How often the run says how far it is."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a run is to do.
-
-    source: its name in every snapshot.  interval_ns: 0: only the summary.  duration_ns: 0: to the end.
-    grouping: what a row of a snapshot stands for.  names: where what is learnt of hosts' names is.
-    load_rules: returns the rules; called again when a reload is asked for; raises ConfigError.
-    run: identifies the run in its snapshots.
-    """
-
-    source: str
-    interval_ns: int = 0
-    duration_ns: int = 0
-    grouping: Grouping = UNGROUPED
-    names: NameBook | None = None
-    load_rules: Callable[[], Sequence[Rule]] = tuple
-    run: str = field(default_factory=make_run_id)
-
-
-@dataclass(frozen=True, slots=True)
-class Worker:
-    """An accountant that drains, and who looks at the payloads that it keeps, if anybody does."""
-
-    accountant: Accountant
-    inspector: Inspector | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Team:
-    """The workers of a run, and the accountant that has their sums: the only worker's own, or one that merges all."""
-
-    workers: Sequence[Worker]
-    collector: Accountant
-
-    @property
-    def merges(self) -> bool:
-        """Whether the collector must merge what the workers accounted."""
-        return self.workers[0].accountant is not self.collector
 
 
 _ShardT = TypeVar("_ShardT", LiveShard, ReplayShard)
@@ -138,21 +83,16 @@ class Monitor(abc.ABC, Generic[_ShardT]):
         self._subscriber = subscriber
         self._control = control
         self._packet_log = packet_log
-        self._rules = plan.load_rules()
+        self._reporter = Reporter(plan.source, shards, subscriber, plan.load_rules(), packet_log)
         self._poll_s = poll_s
         self._merges_at_ticks = merges_at_ticks and team.merges
         self._schedule = Schedule(plan.interval_ns, plan.duration_ns, self._tick_ns())
         self._crew = Crew(len(shards)) if has_crew else None
         self._dropped_before = Dropped()
         self._log_dropped_before = 0
-        self._has_told_of_loss = False
-        self._has_log_ended = False
         self._n_intervals = 0
         self._n_steps = 0
         self._reserve: bytearray | None = bytearray(RESERVE_BYTES)
-        self._next_progress_s = 0.0
-        self._told = Counter[str]()
-        self._told_by: Sequence[Counter[str]] = [Counter() for _ in shards]
 
     def run(self) -> None:
         """Run to the end, and tell the subscriber everything; the summary is last but for problems."""
@@ -192,11 +132,11 @@ class Monitor(abc.ABC, Generic[_ShardT]):
         """Drain all shards up to `until_ns`, or until something is asked of the run."""
         if self._crew is None:
             while not self._control.is_pending and self._shards[0].drain_chunk(until_ns):
-                self._tell()
+                self._reporter.tell()
         else:
             self._crew.start([partial(self._drain, self._crew, shard, until_ns) for shard in self._shards])
             while not self._crew.wait(self._poll_s):
-                self._tell()
+                self._reporter.tell()
             self._merge()
         self._tell()
 
@@ -264,12 +204,7 @@ class Monitor(abc.ABC, Generic[_ShardT]):
     def _skip(self, n_silent: int) -> None:
         start_ns = self._schedule.start_ns
         self._schedule.skip_intervals(n_silent)
-        self._subscriber.problem(
-            Problem(
-                f"{self._plan.source}: no frame for {format_duration(self._schedule.start_ns - start_ns)}: "
-                f"{n_silent} intervals without traffic are left out"
-            )
-        )
+        self._reporter.tell_of_silence(self._schedule.start_ns - start_ns, n_silent)
 
     def _covered_until_ns(self) -> int:
         """Return when the part of the phase ends that frames, or a clock, have covered."""
@@ -290,22 +225,12 @@ class Monitor(abc.ABC, Generic[_ShardT]):
         self._begin_phase_of_frames(from_ns, to_ns)
 
     def _begin_phase_of_frames(self, from_ns: int, to_ns: int) -> None:
+        self._n_steps += 1
         for shard in self._shards:
             shard.begin_phase()
-        self._tell_of_step(from_ns, to_ns)
-
-    def _tell_of_step(self, from_ns: int, to_ns: int) -> None:
-        self._n_steps += 1
-        way = "back" if to_ns < from_ns else "ahead"
-        text = f"{self._plan.source}: the clock steps {way} from {format_time(from_ns)} to {format_time(to_ns)}"
-        if self._n_steps == MAX_PHASES:
-            for shard in self._shards:
+            if self._n_steps == MAX_PHASES:
                 shard.max_backstep_ns = None
-            self._subscriber.problem(Problem(f"{text}; after {MAX_PHASES} steps frames count in the running interval"))
-        elif self._n_steps < MAX_TOLD_STEPS:
-            self._subscriber.problem(Problem(f"{text}: a new phase begins"))
-        elif self._n_steps == MAX_TOLD_STEPS:
-            self._subscriber.problem(Problem(f"{text}: a new phase begins; further steps are not told"))
+        self._reporter.tell_of_step(from_ns, to_ns, is_last=self._n_steps == MAX_PHASES)
 
     def _do_what_is_asked(self) -> None:
         if self._control.reload:
@@ -317,7 +242,7 @@ class Monitor(abc.ABC, Generic[_ShardT]):
 
     def _reload(self) -> None:
         try:
-            self._rules = self._plan.load_rules()
+            self._reporter.rules = self._plan.load_rules()
         except ConfigError as error:
             self._subscriber.problem(Problem(f"{error}; the rules stay as they were"))
         else:
@@ -325,24 +250,15 @@ class Monitor(abc.ABC, Generic[_ShardT]):
 
     def _tick_ns(self) -> int:
         """Return how long a tick is; 0 if nobody wants any."""
-        are_wanted = self._merges_at_ticks or self._subscriber.wants_ticks or any(rule.wants_ticks for rule in self._rules)
-        return TICK_NS if are_wanted else 0
+        return TICK_NS if self._merges_at_ticks or self._reporter.wants_ticks else 0
 
     def _tick(self, now_ns: int) -> None:
-        view = View(copy_totals=partial(self._copy_totals, now_ns))
-        self._raise_alerts(view, now_ns, [rule for rule in self._rules if rule.wants_ticks])
-        if self._subscriber.wants_ticks and view.totals is not None:
-            self._subscriber.tick(view.totals)
+        self._reporter.tick(now_ns, partial(self._copy_totals, now_ns))
 
     def _copy_totals(self, now_ns: int) -> Snapshot:
         start_ns = self._collector.first_ts_ns
         totals = self._collector.totals(Interval(now_ns if start_ns is None else min(start_ns, now_ns), now_ns))
         return replace(totals, source=self._plan.source, run=self._plan.run, names=self._plan.names)
-
-    def _raise_alerts(self, view: View, now_ns: int, rules: Sequence[Rule]) -> None:
-        alerts: list[Alert] = [alert for rule in rules for alert in rule.evaluate(view, now_ns)]
-        for start in range(0, len(alerts), ALERTS_AT_ONCE):
-            self._subscriber.alerts(alerts[start : start + ALERTS_AT_ONCE])
 
     # Snapshots.
 
@@ -358,7 +274,7 @@ class Monitor(abc.ABC, Generic[_ShardT]):
         """Return an interval's snapshot with what the accountant does not know."""
         self._n_intervals += 1
         before, self._dropped_before = self._dropped_before, self._dropped()
-        log_before, self._log_dropped_before = self._log_dropped_before, self._log_dropped()
+        log_before, self._log_dropped_before = self._log_dropped_before, self._reporter.log_dropped
         snapshot = replace(snapshot, sequence=self._n_intervals)
         return self._describe(snapshot, self._dropped_before - before, self._log_dropped_before - log_before)
 
@@ -371,16 +287,16 @@ class Monitor(abc.ABC, Generic[_ShardT]):
 
     def _finish(self, last: Interval | None, whole: Interval) -> None:
         """Report the last interval's snapshot, if intervals are reported and one is running, and the summary."""
-        self._complete_log()
+        self._reporter.complete_log()
         last_snapshot, summary = self._collector.finish(last or whole, whole)
         for shard in self._shards:
             shard.take_ended()
-        self._tell_of_shards()
+        self._reporter.tell()
         if last is not None and self._plan.interval_ns:
             self._subscriber.snapshot(self._complete(last_snapshot))
         del last_snapshot
         summary = replace(summary, is_summary=True, duration_ns=self._schedule.covered_ns)
-        self._subscriber.snapshot(self._describe(summary, self._dropped(), self._log_dropped()))
+        self._subscriber.snapshot(self._describe(summary, self._dropped(), self._reporter.log_dropped))
 
     def _collect(self) -> None:
         """Let everything be looked at; end the conversations of several workers, and add up what they accounted last."""
@@ -391,74 +307,6 @@ class Monitor(abc.ABC, Generic[_ShardT]):
                 worker.accountant.end_conversations()
             self._merge()
 
-    # Events.
-
     def _tell(self) -> None:
-        """Pass on the conversations that ended, and the alerts and problems that have come up."""
-        self._tell_of_shards()
-        if self._team.merges:
-            self._tell_of_crossings(self._collector.take_limit_crossings())
-        for index, shard in enumerate(self._shards):
-            while shard.warnings:
-                text = shard.warnings.popleft()
-                if self._is_first_report(index, text):
-                    self._subscriber.problem(Problem(text))
-        for index, shard in enumerate(self._shards):  # what ends a source comes after all that led to it
-            while shard.problems:
-                error = shard.problems.popleft()
-                if self._is_first_report(index, str(error)):
-                    self._subscriber.problem(Problem(str(error), error))
-        self._tell_of_log()
-
-    def _tell_of_shards(self) -> None:
-        for shard in self._shards:
-            while shard.ended:
-                self._subscriber.conversations(shard.ended.popleft())
-            while shard.crossings:
-                self._tell_of_crossings(shard.crossings.popleft())
-        if time.monotonic() >= self._next_progress_s:
-            self._next_progress_s = time.monotonic() + PROGRESS_S
-            self._subscriber.progress(sum(shard.position_bytes for shard in self._shards))
-
-    def _tell_of_crossings(self, crossings: Sequence[LimitCrossing]) -> None:
-        if crossings:
-            now_ns = max(crossing.ts_ns for crossing in crossings)
-            self._raise_alerts(View(crossings), now_ns, self._rules)
-
-    def _is_first_report(self, shard_index: int, text: str) -> bool:
-        """Return True unless another shard has already reported this occurrence of `text`."""
-        self._told_by[shard_index][text] += 1
-        if self._told_by[shard_index][text] <= self._told[text]:
-            return False
-        self._told[text] += 1
-        return True
-
-    # The packet log.
-
-    def _tell_of_log(self) -> None:
-        """Report the packet log's first loss, and what ended it."""
-        log = self._packet_log
-        if log is None:
-            return
-        if log.error is not None and not self._has_log_ended:
-            self._has_log_ended = self._has_told_of_loss = True
-            self._subscriber.problem(Problem(str(log.error), log.error))
-        elif log.dropped and not self._has_told_of_loss:
-            self._has_told_of_loss = True
-            self._subscriber.problem(
-                Problem(f"packet log {log.path}: records are dropped: it cannot be written as fast as frames come")
-            )
-
-    def _log_dropped(self) -> int:
-        """Return the packet log's records lost since the start."""
-        return 0 if self._packet_log is None else self._packet_log.dropped
-
-    def _complete_log(self) -> None:
-        """Wait until the packet log is written; say what it lacks."""
-        if self._packet_log is not None:
-            self._packet_log.close()
-            self._tell_of_log()
-            if self._packet_log.dropped and self._packet_log.error is None:
-                self._subscriber.problem(
-                    Problem(f"packet log {self._packet_log.path}: {self._packet_log.dropped:,} records dropped")
-                )
+        """Tell what has come up, with the hosts over their limit that only the workers' sums show."""
+        self._reporter.tell(self._collector.take_limit_crossings() if self._team.merges else ())

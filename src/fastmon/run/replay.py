@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 
 from fastmon.model.snapshot import Dropped, Interval
 from fastmon.run.control import Control
-from fastmon.run.monitor import MAX_GAP_NS, PROGRESS_S, Monitor, Plan, Team
+from fastmon.run.monitor import MAX_GAP_NS, Monitor
+from fastmon.run.reporter import PROGRESS_S
 from fastmon.run.schedule import earliest
 from fastmon.run.shards import ReplayShard
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fastmon.run.plan import Plan, Team
     from fastmon.run.shards import PacketLog, SourceOpener
     from fastmon.run.subscriber import Subscriber
 

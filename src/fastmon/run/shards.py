@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from fastmon.capture import Capture
     from fastmon.model.snapshot import Dropped, LimitCrossing
     from fastmon.run.clock import Clock
-    from fastmon.run.monitor import Worker
+    from fastmon.run.plan import Worker
 
     SourceOpener: TypeAlias = Callable[[], AbstractContextManager[Capture]]
 

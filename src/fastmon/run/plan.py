@@ -1,0 +1,63 @@
+"""What a run is to do, and who does it.
+
+What it does not do: run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from fastmon.model.rows import UNGROUPED
+from fastmon.model.runs import make_run_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from fastmon.accounting import Accountant
+    from fastmon.model.names import NameBook
+    from fastmon.model.rows import Grouping
+    from fastmon.policy.rules import Rule
+    from fastmon.run.inspection import Inspector
+
+__all__ = ["Plan", "Team", "Worker"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run is to do.
+
+    source: its name in every snapshot.  interval_ns: 0: only the summary.  duration_ns: 0: to the end.
+    grouping: what a row of a snapshot stands for.  names: where what is learnt of hosts' names is.
+    load_rules: returns the rules; called again when a reload is asked for; raises ConfigError.
+    run: identifies the run in its snapshots.
+    """
+
+    source: str
+    interval_ns: int = 0
+    duration_ns: int = 0
+    grouping: Grouping = UNGROUPED
+    names: NameBook | None = None
+    load_rules: Callable[[], Sequence[Rule]] = tuple
+    run: str = field(default_factory=make_run_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """An accountant that drains, and who looks at the payloads that it keeps, if anybody does."""
+
+    accountant: Accountant
+    inspector: Inspector | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """The workers of a run, and the accountant that has their sums: the only worker's own, or one that merges all."""
+
+    workers: Sequence[Worker]
+    collector: Accountant
+
+    @property
+    def merges(self) -> bool:
+        """Whether the collector must merge what the workers accounted."""
+        return self.workers[0].accountant is not self.collector
