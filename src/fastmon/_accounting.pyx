@@ -64,7 +64,7 @@ cdef struct AppRecord:  # conversations.APP_DTYPE
 
 
 cdef class RowMemory:
-    """The host rows' memory. The accountant and the arrays that `finish_as` makes of it keep it alive; read-only for them."""
+    """The memory of the host rows, for as long as the accountant or an array of `finish_as` needs it; read-only for arrays."""
 
     cdef HostRow* rows
     cdef uint32_t n_rows
@@ -99,7 +99,7 @@ cdef int copy_table(uint8_t* apps, table, Py_ssize_t length, str name) except -1
 
 
 cdef class Accountant:
-    """The native half of `accounting.NativeAccountant`. Each call has it for itself; another one gets a RuntimeError meanwhile.
+    """The native half of `accounting.NativeAccountant`. It takes one call at a time; a second one gets a RuntimeError.
 
     seed: of the tables' hashes.  limit_bytes: 0: none.
     networks: the local ones, each as (prefix, mask), 16 bytes both.
@@ -230,7 +230,7 @@ cdef class Accountant:
         cdef uint32_t wire_len = frame.wire_len
         cdef int64_t ts_ns = frame.ts_ns
         if ts_ns == INT64_MIN or ts_ns == INT64_MAX:
-            raise OverflowError(f"the time {ts_ns} is out of range")  # they stand for no time, and for no bound
+            raise OverflowError(f"the time {ts_ns} is out of range")  # these two mean no time and no bound
         with self.use:
             self.check_usable()
             push(&self.engine, link_type, &data[0] if cap_len else &nothing, cap_len, wire_len, ts_ns)
@@ -420,7 +420,7 @@ cdef class Accountant:
             return make(whole)
 
     cdef int check_tables(self) except -1:
-        """In the debug build, check what no total shows: that the indexes forget the rows that go."""
+        """In the debug build, check that the indexes have exactly the rows: no sum would show it."""
         if FM_DEBUG:
             if not table_is_sound(&self.engine.hosts.table):
                 raise AssertionError("the index of hosts is damaged")
@@ -429,7 +429,7 @@ cdef class Accountant:
         return 0
 
     cdef void strip_flags(self, HostRow* rows) noexcept nogil:
-        """Leave only `bytes_in` where the flag is, too: what Python reads."""
+        """Leave `bytes_in` alone in the field that it shares with the flag, for Python."""
         cdef uint32_t row
         for row in range(self.engine.hosts.table.n_rows):
             rows[row].bytes_in_and_flag = bytes_in(&rows[row])

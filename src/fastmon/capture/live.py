@@ -37,13 +37,13 @@ DEFAULT_SNAPLEN = 128
 """Bytes captured of each frame: enough for the addresses and ports behind common encapsulations."""
 
 PAYLOAD_SNAPLEN = 1600
-"""Enough for a whole frame's payload, which applications and names are told by."""
+"""Enough for a whole frame's payload, from which applications and names are found."""
 
 DEFAULT_BUFFER_BYTES = 64 << 20
 """Of the kernel's ring: a second of 400,000 frames."""
 
 RETIRE_MS = 50
-"""After so long the kernel hands over a block of its ring that is not full."""
+"""The kernel hands over a block of its ring that is not full after this time."""
 
 _SOL_PACKET = 263  # <linux/if_packet.h>
 _PACKET_FANOUT = 18

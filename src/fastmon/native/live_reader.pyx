@@ -26,8 +26,8 @@ cdef enum:
     RING_HEADER_BYTES = 96  # at most, before each frame (Linux's TPACKET_V3)
     MAX_DISPATCHED = 1 << 30  # libpcap counts in int
 
+# The identities of pypcap's objects that have an open reader. Two readers could drain one handle at once.
 cdef set sources_with_readers = set()
-"""The identities of pypcap's objects that an open reader has: two readers could drain one handle at once."""
 
 
 cdef struct LiveContext:
@@ -69,7 +69,7 @@ cdef void on_frame(uint8_t* user, const pcap_pkthdr* header, const uint8_t* data
             context.has_lost = True
             pcap_breakloop(context.handle)
             return
-        # Without memory to hold it, count it now: better in the interval before than not at all.
+        # Without memory to hold it, count it now: in the wrong interval rather than not at all.
     prefetch_lines(data + AHEAD_BYTES, header.caplen + RING_HEADER_BYTES)
     account_live(context, data, header.caplen, header.len, ts_ns)
 
@@ -78,7 +78,7 @@ cdef void on_frame(uint8_t* user, const pcap_pkthdr* header, const uint8_t* data
 cdef class LiveReader(Reader):
     """Drains an open pypcap handle, which it makes non-blocking. pypcap's own Python methods do not show the wire length.
 
-    source: a `pcap.pcap` object, of a live capture or of a file. Whoever opened it closes this reader first.
+    source: a `pcap.pcap` object, of a live capture or of a file. Its owner closes this reader first.
 
     start_ns: frames before the first one that is not older are left out.
     """
@@ -120,7 +120,7 @@ cdef class LiveReader(Reader):
 
     @property
     def next_ts_ns(self):
-        """Timestamp of the first frame that is held because a drain had to stop before it; None if none is."""
+        """Timestamp of the frame that a drain had to stop before, and that is held; None if there is none."""
         cdef const HeldFrame* first
         with self.use:
             first = held_first(&self.held)

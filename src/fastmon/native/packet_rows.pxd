@@ -27,7 +27,7 @@ cdef enum:
     MAX_ROW = 192  # 30 for the time, 21 for the status, 2 * 39 for addresses, 3 * 5 + 3 + 10 for numbers, the commas
 
 cdef struct Clock:
-    int64_t second  # whose text is at hand
+    int64_t second  # that `text` is of
     uint8_t[SECOND_LENGTH] text
 
 
@@ -178,7 +178,7 @@ cdef inline uint8_t* comma(uint8_t* at) noexcept nogil:
 
 
 cdef inline uint8_t* write_row(uint8_t* at, const PacketRecord* record, Clock* clock) noexcept nogil:
-    """Write a record as `sinks.packet_files.COLUMNS` has it, with nothing where something is not known."""
+    """Write a record in the order of `sinks.packet_files.COLUMNS`. Unknown fields are empty."""
     at = comma(write_time(at, record.ts_ns, clock))
     at = comma(write_text(at, STATUS_NAMES[record.status]))
     if record.status == IP:

@@ -53,7 +53,7 @@ METHODS = ("reading", "mapping", "prefetching")
 
 
 cdef class Reader:
-    """A source of frames. Each call has it for itself: another one, meanwhile, gets a RuntimeError.
+    """A source of frames. It takes one call at a time; a second one gets a RuntimeError.
 
     name: for messages.  closed: `close` was called; any other use raises ClosedCaptureError.
     """
@@ -79,11 +79,11 @@ cdef class Reader:
                 flush(engine)
 
     cdef int64_t drain_frames(self, Engine* engine, int64_t max_frames, const TimeLimits* limits) except -1:
-        """The same, of one kind of source; may leave frames in the batch whose bytes stay until the caller accounts them."""
+        """Do that for one kind of source. Frames may stay in the batch if their bytes stay until the caller accounts them."""
         raise NotImplementedError("this kind of reader has no frames")
 
     def close(self):
-        """Read no more; a second call does nothing. Whoever opened the descriptor, stream or handle closes it afterwards."""
+        """Read no more; a second call does nothing. The owner of the descriptor, stream or handle closes it afterwards."""
         with self.use:
             self.closed = True
 
@@ -216,7 +216,7 @@ cdef class SavefileReader(Reader):
         return REFILL_DONE
 
     cdef Py_ssize_t read_file(self, uint8_t* target) noexcept nogil:
-        """read(2) a chunk, without what was cut off meanwhile: the kernel may zero pages that it is copying."""
+        """read(2) a chunk; drop what was cut off meanwhile, because the kernel may zero pages that it is copying."""
         cdef Py_ssize_t n_read = read(self.fd, target, self.chunk)
         cdef int64_t end, n_cut
         if n_read > 0 and self.n_file_bytes:

@@ -184,7 +184,7 @@ cdef inline int udp_tunnel(Cursor* cursor) noexcept nogil:
 
 
 cdef inline int tunnel(int32_t protocol, Cursor* cursor) noexcept nogil:
-    """What an IP protocol that is a tunnel carries; NON_IP if it is none."""
+    """Return the rule of what a tunnel's IP protocol carries; NON_IP if it is not a tunnel."""
     if protocol == 4 or protocol == 41:
         return TO_IP
     if protocol == 137:

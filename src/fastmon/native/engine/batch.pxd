@@ -8,7 +8,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from fastmon.native.decode.headers cimport IP
 from fastmon.native.engine.engine cimport Engine, prefetch_host_slots
 from fastmon.native.decode.entry cimport Entry
-from fastmon.native.engine.hosts cimport add_in, add_out, admit, locate, prefetch_row, row_index
+from fastmon.native.engine.hosts cimport add_in, add_out, admit, index_of, locate, prefetch_row
 from fastmon.native.engine.lives cimport count_frame
 from fastmon.native.tables.conversations cimport RUNNING, Conversation, conversation_find, direction, record_direction
 from fastmon.native.tables.hosts cimport HostRow, likely_row, table_reserve, tally_add
@@ -21,10 +21,10 @@ cdef inline void account_hosts(Engine* engine, Entry* entry) noexcept nogil:
     cdef HostRow* host
     host = locate(&engine.hosts, &entry.src, entry.src_hash, entry.src_row)
     add_out(&engine.hosts, host, entry.wire_len, 1, entry.ts_ns, entry.ts_ns, &entry.dst, entry.wire_len)
-    entry.src_row = row_index(&engine.hosts, host, 0)
+    entry.src_row = index_of(&engine.hosts, host, 0)
     host = locate(&engine.hosts, &entry.dst, entry.dst_hash, entry.dst_row)
     add_in(&engine.hosts, host, entry.wire_len, 1, entry.ts_ns, entry.ts_ns)
-    entry.dst_row = row_index(&engine.hosts, host, 0)
+    entry.dst_row = index_of(&engine.hosts, host, 0)
 
 
 cdef inline void find_hosts(Engine* engine, Entry* entry) noexcept nogil:

@@ -1,4 +1,4 @@
-"""Who is credited with what conversations move: each host's applications, and the network's.
+"""Credit the traffic of conversations to applications: each host's, and the network's.
 
 Traffic is settled now and then, not for each frame: docs/conversations.md.
 
@@ -35,7 +35,7 @@ cdef inline void settle_side(Hosts* hosts, Conversation* row, const Key* key, in
 
 
 cdef inline void settle(Hosts* hosts, Conversations* conversations, uint32_t row_index) noexcept nogil:
-    """Credit what a conversation moved since the last time to its application."""
+    """Credit what a conversation moved since it was last settled to its application."""
     cdef Conversation* row = &conversations.table.rows[row_index]
     cdef ConversationRecord* record = &conversations.table.records[row_index]
     cdef Traffic traffic
@@ -91,7 +91,7 @@ cdef inline void keep_relabelling(Conversations* conversations, const Relabellin
 
 
 cdef inline void relabel(Hosts* hosts, Conversations* conversations, uint32_t row_index, uint8_t app) noexcept nogil:
-    """Give a conversation another application, and that what was settled before, in the totals."""
+    """Change a conversation's application, and move what was settled before in the totals."""
     cdef Conversation* row = &conversations.table.rows[row_index]
     cdef const ConversationRecord* record = &conversations.table.records[row_index]
     cdef Relabelling moved

@@ -1,7 +1,7 @@
-"""Hosts that may be too many: who gets a row, who leaves for the overflow, who is over the limit.
+"""Hosts in a bounded table: which host gets a row, which is evicted into the overflow, which is over the limit.
 
-A host that leaves the table between two rotations does not come back before the next one: it leaves a full table, in which
-only local hosts get rows, and those do not leave.
+Evicted hosts stay out until the next rotation: only a full table evicts, and a full table admits only local hosts, which are
+never evicted.
 
 What it does not do: decode, batch, keep intervals.
 """
@@ -41,10 +41,10 @@ cdef struct Hosts:
     Crossing* crossings
     uint32_t n_crossings
     uint32_t max_crossings
-    bint crossing_lost  # no memory for it
+    bint crossing_lost  # there was no memory for one
     Prefix* locals
     uint32_t n_locals
-    uint32_t hand  # while the table is full, no row before it is remote
+    uint32_t hand  # while the table is full, all rows before it are local
 
 
 cdef inline bint is_local(const Hosts* hosts, const Key* key) noexcept nogil:
@@ -58,7 +58,7 @@ cdef inline bint is_local(const Hosts* hosts, const Key* key) noexcept nogil:
 
 
 cdef inline void record_crossing(Hosts* hosts, HostRow* host, int64_t ts_ns, uint64_t n_following) noexcept nogil:
-    """Flag a host whose total has passed its limit, once; `n_following` bytes of what passed it are still to be added."""
+    """Flag a host whose total has passed the limit, once. `n_following` bytes of the frame are still to be added to it."""
     cdef Crossing* crossings
     if hosts.n_crossings == hosts.max_crossings:
         crossings = <Crossing*>grow_array(hosts.crossings, &hosts.max_crossings, sizeof(Crossing))
@@ -74,7 +74,7 @@ cdef inline void record_crossing(Hosts* hosts, HostRow* host, int64_t ts_ns, uin
 
 
 cdef inline void evict(Hosts* hosts, uint32_t row) noexcept nogil:
-    """Move a host's counters into the overflow; what earlier intervals reported stays theirs."""
+    """Move a host's counters into the overflow. Earlier intervals keep what they reported."""
     cdef HostRow* host = &hosts.table.rows[row]
     cdef Traffic* base = &hosts.table.bases[row]
     hosts.overflow.frames_in += host.packets_in
@@ -90,7 +90,7 @@ cdef inline void evict(Hosts* hosts, uint32_t row) noexcept nogil:
 
 
 cdef inline HostRow* admit(Hosts* hosts, const Key* key, uint32_t hashed) noexcept nogil:
-    """Give an unseen host a row; in a full table a local one takes a remote one's. NULL if there is none for it."""
+    """Give a new host a row. In a full table a local host takes the row of a remote one, which is evicted; else NULL."""
     cdef HostTable* table = &hosts.table
     cdef uint32_t row = table_insert(table, key, hashed)
     if row != NO_ROW:
@@ -112,13 +112,13 @@ cdef inline HostRow* find_or_admit(Hosts* hosts, const Key* key, uint32_t hashed
     return &hosts.table.rows[row] if row != NO_ROW else admit(hosts, key, hashed)
 
 
-cdef inline uint32_t row_index(const Hosts* hosts, const HostRow* host, uint32_t otherwise) noexcept nogil:
+cdef inline uint32_t index_of(const Hosts* hosts, const HostRow* host, uint32_t otherwise) noexcept nogil:
     """Return the index of a host's row; `otherwise` if it has none (NULL)."""
     return <uint32_t>(host - hosts.table.rows) if likely(host != NULL) else otherwise
 
 
 cdef inline HostRow* locate(Hosts* hosts, const Key* key, uint32_t hashed, uint32_t row) noexcept nogil:
-    """Return the row of `key`, which is most often number `row`; NULL if it overflows."""
+    """Return the row of `key`, most often the one at `row`; NULL if it overflows."""
     cdef HostRow* host = &hosts.table.rows[row]
     if likely(host.key.low == key.low and host.key.high == key.high):
         return host
@@ -127,7 +127,7 @@ cdef inline HostRow* locate(Hosts* hosts, const Key* key, uint32_t hashed, uint3
 
 cdef inline void touch(Hosts* hosts, HostRow* host, int64_t first_ns, int64_t last_ns, const Key* receiver,
                        uint64_t n_received) noexcept nogil:
-    """Note when a host had traffic, and whether it passed its limit; `receiver` is about to get `n_received` bytes."""
+    """Note when a host had traffic, and whether it passed the limit. `receiver` is about to get `n_received` bytes."""
     cdef bint is_receiver
     if first_ns < host.first_seen_ns:
         host.first_seen_ns = first_ns
@@ -140,7 +140,7 @@ cdef inline void touch(Hosts* hosts, HostRow* host, int64_t first_ns, int64_t la
 
 cdef inline void add_out(Hosts* hosts, HostRow* host, uint64_t n_bytes, uint64_t n_packets, int64_t first_ns,
                          int64_t last_ns, const Key* receiver, uint64_t n_received) noexcept nogil:
-    """Add what a host sent; `add_in` will add `n_received` bytes to `receiver`, which may be the same."""
+    """Add what a host sent. `add_in` will add `n_received` bytes to `receiver`, which may be the same host."""
     if unlikely(host == NULL):
         hosts.overflow.frames_out += n_packets
         hosts.overflow.bytes_out += n_bytes
@@ -163,7 +163,7 @@ cdef inline void add_in(Hosts* hosts, HostRow* host, uint64_t n_bytes, uint64_t 
 
 
 cdef inline uint32_t prefetch_row(Hosts* hosts, uint32_t hashed) noexcept nogil:
-    """Fetch the row that is most likely the host's, and return its number."""
+    """Prefetch the row that is most likely the host's, and return it."""
     cdef uint32_t row = likely_row(&hosts.table, hashed)
     prefetch_write(&hosts.table.rows[row])
     return row

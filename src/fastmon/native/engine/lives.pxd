@@ -14,9 +14,9 @@ from fastmon.native.engine.hosts cimport Hosts, is_local
 from fastmon.native.engine.payloads cimport Payload, payload_fill, payload_slot
 from fastmon.native.memory cimport grow_array
 from fastmon.native.tables.conversations cimport (
-    BY_NOBODY, BY_PAYLOAD, BY_PORT, CLOSED, CLOSED_BY_FIN, CLOSED_BY_RST, CLOSED_TIMEOUT_NS, ENDED_FULL, ENDED_IDLE,
-    FIN_FROM_A, FIN_FROM_B, RUNNING, WANTS_PAYLOAD, Conversation, ConversationRecord, closing_reason,
-    conversation_index, conversation_release, conversation_take_row, conversations_reserve, is_idle, most_silent, prefetch_slot,
+    BY_NOTHING, BY_PAYLOAD, BY_PORT, CLOSED, CLOSED_BY_FIN, CLOSED_BY_RST, CLOSED_TIMEOUT_NS, ENDED_FULL, ENDED_IDLE,
+    FIN_FROM_A, FIN_FROM_B, RUNNING, WANTS_PAYLOAD, Conversation, ConversationRecord, closing_reason, conversation_index,
+    conversation_release, conversation_take_row, conversations_reserve, is_idle, oldest_of_some, prefetch_slot,
 )
 from fastmon.native.tables.index cimport NO_ROW
 from fastmon.native.wire cimport Key, be16_at, be32_at, likely, prefetch_read, prefetch_write, unlikely
@@ -73,7 +73,7 @@ cdef inline void set_first_label(Conversations* conversations, Conversation* row
     cdef uint16_t high = <uint16_t>row.ports
     cdef const uint8_t* apps = conversations.tcp_apps
     row.app = conversations.protocol_apps[row.protocol]
-    row.labelled_by = BY_PAYLOAD if row.app else BY_NOBODY
+    row.labelled_by = BY_PAYLOAD if row.app else BY_NOTHING
     if row.app or (row.protocol != TCP and row.protocol != UDP):
         return
     if row.protocol == UDP:
@@ -81,7 +81,7 @@ cdef inline void set_first_label(Conversations* conversations, Conversation* row
     if low > high:
         low, high = high, low
     row.app = apps[low] if apps[low] else apps[high]
-    row.labelled_by = BY_PORT if row.app else BY_NOBODY
+    row.labelled_by = BY_PORT if row.app else BY_NOTHING
 
 
 cdef inline void learn_mac(Hosts* hosts, const Key* key, uint32_t host, const uint8_t* mac) noexcept nogil:
@@ -123,7 +123,7 @@ cdef inline void evict_some(Hosts* hosts, Conversations* conversations, int64_t 
     cdef uint32_t i
     cdef const Conversation* row
     for i in range(n_ended):
-        row_indexes[i] = most_silent(&conversations.table)
+        row_indexes[i] = oldest_of_some(&conversations.table)
         prefetch_write(&conversations.table.records[row_indexes[i]])
         prefetch_write(&conversations.table.records[row_indexes[i]].hash)
     prefetch_for_ends(hosts, conversations, row_indexes, n_ended)

@@ -1,4 +1,4 @@
-"""Payloads on their way to the classifier: a bounded store that is filled while frames are accounted, and emptied between.
+"""Payloads on their way to the classifier: a bounded store, filled while frames are accounted, and emptied between two drains.
 
 What it does not do: choose frames, wait, look into payloads.
 """
@@ -13,7 +13,7 @@ from fastmon.native.wire cimport Key
 
 cdef enum:
     N_PAYLOADS = 1024
-    LEAST_ROOM = BATCH_FRAMES  # as many as a batch may bring
+    MIN_ROOM = BATCH_FRAMES  # a batch may bring this many
 
 cdef struct Payload:
     uint64_t token
@@ -29,9 +29,9 @@ cdef struct Payload:
 cdef struct Payloads:
     Payload* slots
     uint32_t n_filled
-    bint pauses  # the source can wait for the classifier
-    int64_t allowance  # further payloads that the classifier has time for
-    uint64_t n_skipped  # frames that it would have liked to see
+    bint pauses  # drains stop while the store is nearly full
+    int64_t allowance  # more payloads that the classifier has time for
+    uint64_t n_skipped  # payloads that were wanted but did not fit
     uint64_t n_skipped_base  # at the last rotation
 
 
@@ -50,11 +50,11 @@ cdef inline void payloads_free(Payloads* payloads) noexcept nogil:
 
 
 cdef inline bint must_pause(const Payloads* payloads) noexcept nogil:
-    return payloads.pauses and payloads.n_filled > N_PAYLOADS - LEAST_ROOM and payloads.allowance > 0
+    return payloads.pauses and payloads.n_filled > N_PAYLOADS - MIN_ROOM and payloads.allowance > 0
 
 
 cdef inline Payload* payload_slot(Payloads* payloads) noexcept nogil:
-    """A slot for one more; NULL if it must pass by."""
+    """Return a free slot, or NULL (counted in `n_skipped`)."""
     if payloads.allowance <= 0 or payloads.n_filled == N_PAYLOADS:
         payloads.n_skipped += 1
         return NULL

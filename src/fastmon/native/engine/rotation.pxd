@@ -14,7 +14,7 @@ from fastmon.native.decode.headers cimport N_STATUSES
 from fastmon.native.engine.engine cimport Engine, last_time
 from fastmon.native.engine.conversations cimport ELSEWHERE, Conversations, new_identity
 from fastmon.native.engine.credits cimport move_host_totals, move_network_totals, settle
-from fastmon.native.engine.hosts cimport Hosts, add_in, add_out, evict, find_or_admit, is_local, row_index
+from fastmon.native.engine.hosts cimport Hosts, add_in, add_out, evict, find_or_admit, index_of, is_local
 from fastmon.native.engine.lives cimport end, end_idle
 from fastmon.native.tables.index cimport NO_ROW
 from fastmon.native.tables.hosts cimport (
@@ -25,7 +25,7 @@ from fastmon.native.wire cimport Key
 
 
 cdef inline void settle_all(Engine* engine) noexcept nogil:
-    """Credit what all conversations moved to their applications."""
+    """Credit the traffic of all conversations to their applications."""
     cdef uint32_t row
     if engine.conversations == NULL:
         return
@@ -35,7 +35,7 @@ cdef inline void settle_all(Engine* engine) noexcept nogil:
 
 
 cdef inline void end_all_idle(Engine* engine, int64_t now_ns) noexcept nogil:
-    """End the conversations that are idle now, or by the latest frame's time."""
+    """End the conversations that are idle at `now_ns` or at the latest frame's time."""
     cdef uint32_t row
     if engine.conversations == NULL:
         return
@@ -45,15 +45,15 @@ cdef inline void end_all_idle(Engine* engine, int64_t now_ns) noexcept nogil:
 
 cdef inline void end_all(Engine* engine) noexcept nogil:
     """End all conversations: the run is over."""
-    cdef uint32_t number
+    cdef uint32_t row_index
     cdef Conversation* row
     cdef Conversations* conversations = engine.conversations
     if conversations == NULL:
         return
-    for number in range(conversations.table.n_rows):
-        row = &conversations.table.rows[number]
+    for row_index in range(conversations.table.n_rows):
+        row = &conversations.table.rows[row_index]
         if row.state & RUNNING:
-            end(&engine.hosts, conversations, number, closing_reason(row, ENDED_END))
+            end(&engine.hosts, conversations, row_index, closing_reason(row, ENDED_END))
 
 
 cdef inline bint was_idle(const HostTable* table, uint32_t row) noexcept nogil:
@@ -69,25 +69,25 @@ cdef inline bint find_moved_host(HostTable* table, const Key* key, uint32_t* hos
 
 
 cdef inline void follow_hosts(Engine* engine) noexcept nogil:
-    """Let conversations know where their hosts' rows are after a pruning; end those of a host that it evicted."""
-    cdef uint32_t number
+    """After pruning, correct the conversations' host rows, and end the conversations of evicted hosts."""
+    cdef uint32_t row_index
     cdef Conversation* row
     cdef ConversationRecord* record
     cdef bint has_lost
-    for number in range(engine.conversations.table.n_rows):
-        row = &engine.conversations.table.rows[number]
+    for row_index in range(engine.conversations.table.n_rows):
+        row = &engine.conversations.table.rows[row_index]
         if not row.state & RUNNING:
             continue
-        record = &engine.conversations.table.records[number]
+        record = &engine.conversations.table.records[row_index]
         has_lost = not find_moved_host(&engine.hosts.table, &record.a, &row.hosts[0]) and not row.state & UNCREDITED_A
         if not find_moved_host(&engine.hosts.table, &record.b, &row.hosts[1]) and not row.state & UNCREDITED_B:
             has_lost = True
         if has_lost:
-            end(&engine.hosts, engine.conversations, number, closing_reason(row, ENDED_FULL))
+            end(&engine.hosts, engine.conversations, row_index, closing_reason(row, ENDED_FULL))
 
 
 cdef inline bint prune(Engine* engine) noexcept nogil:
-    """Make room in a full table: remote hosts that were idle since the last rotation go into the overflow. False: not full."""
+    """Evict the remote hosts of a full table that were idle since the last rotation; False if the table is not full."""
     cdef Hosts* hosts = &engine.hosts
     cdef HostTable* table = &hosts.table
     cdef uint32_t row, kept = 0
@@ -163,10 +163,10 @@ cdef inline void merge_counts(Conversations* conversations, const Conversations*
 
 
 cdef inline void merge_relabellings(Engine* engine, const Conversations* other) noexcept nogil:
-    """Let totals follow the labels that came after an earlier merge.
+    """Apply to the totals the labels that came after an earlier merge.
 
-    They stay as they were if an earlier interval of `other` is not in them. Where hosts overflow, theirs stay, too: a host
-    that left and came back no longer has what was credited to it.
+    Not if an earlier interval of `other` was not merged here: then the traffic to move may be missing. If hosts overflowed,
+    the hosts' totals stay: a host that was evicted and came back no longer has what was credited to it.
     """
     cdef uint32_t i
     cdef bint has_overflow = engine.hosts.overflow.frames_in != 0 or engine.hosts.overflow.frames_out != 0
@@ -179,7 +179,7 @@ cdef inline void merge_relabellings(Engine* engine, const Conversations* other) 
 
 
 cdef inline void merge(Engine* engine, Engine* other) noexcept nogil:
-    """Add what `other` accounted since its last rotation; the caller begins a new interval in it."""
+    """Add what `other` accounted since its last rotation. The caller begins a new interval in it."""
     cdef uint32_t i, hashed
     cdef const HostRow* host
     cdef const Traffic* base
@@ -203,7 +203,7 @@ cdef inline void merge(Engine* engine, Engine* other) noexcept nogil:
             add_in(&engine.hosts, row, bytes_in(host) - base.bytes_in,
                    host.packets_in - base.packets_in, host.first_seen_ns, host.last_seen_ns)
         if engine.hosts.has_apps and row != NULL:
-            apps_merge(&engine.hosts.apps, row_index(&engine.hosts, row, NO_ROW), &other.hosts.apps, i)
+            apps_merge(&engine.hosts.apps, index_of(&engine.hosts, row, NO_ROW), &other.hosts.apps, i)
     merge_tallies(engine, other)
     if engine.conversations != NULL:
         if engine.conversations.identity == 0:

@@ -99,7 +99,7 @@ cdef inline int next_pcap(Savefile* file, Record* record) noexcept nogil:
 
 
 cdef inline bint is_plain_pcap(const Savefile* file) noexcept nogil:
-    """Whether the records have 16-byte headers in this machine's byte order, with the lengths as they are in most files."""
+    """Whether the records have 16-byte headers in this machine's byte order, and the lengths in the usual order."""
     return (file.format == FORMAT_PCAP and not file.swapped and file.header_length == 16
             and not file.lengths_swapped and not file.lengths_maybe_swapped and file.interfaces[0].fcs_bytes == 0)
 

@@ -57,7 +57,7 @@ cdef enum:  # why a file cannot be read on
     FAULT_SNOOP_LINK  # a: the snoop link type
     FAULT_CAP_LEN  # a: captured bytes claimed
     FAULT_ROOM  # a: captured bytes claimed, b: bytes in the block
-    FAULT_RECORD_LENGTH  # a: record length, b: the least that it can be
+    FAULT_RECORD_LENGTH  # a: record length, b: the least allowed
     FAULT_BLOCK_LENGTH  # a: total length, b: block type
     FAULT_TRAILER  # a: total length in front, b: behind
     FAULT_INTERFACE  # a: interface number, b: interfaces described

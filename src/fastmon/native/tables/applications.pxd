@@ -1,13 +1,13 @@
-"""Traffic by application: for each host a chain of rows, one an application, and the whole network's sums.
+"""Traffic by application: a chain of rows for each host, one row for each application, and the sums of the network.
 
-    heads   by host row: its first application's row + 1, 0 if it has none
+    heads   by host row: the row of its first application + 1, 0 if it has none
     macs    by host row: the 6 bytes as a number, 0 if unknown
-    rows    one a host and application, in no order; freed ones are used again
+    rows    one for each host and application, in no order; freed ones are used again
 
-Application 0, unknown, has no rows: it is what a host's counters have more than its applications. So the sums hold whatever
-happens, also when no row is left.
+Application 0, unknown, has no rows: it is what a host's counters have more than its applications. So the sums hold even when
+no row is left.
 
-What it does not do: know what an application is, or whom a conversation belongs to.
+What it does not do: know what an application is, or which host a conversation belongs to.
 """
 
 from libc.stddef cimport size_t
@@ -24,7 +24,7 @@ cdef enum:
 cdef struct AppRow:
     Traffic interval
     Traffic total
-    uint32_t next  # row + 1 of the host's next application; of a free row, of the next free one
+    uint32_t next  # row + 1 of the host's next application, or of the next free row
     uint32_t app
 
 cdef struct AppTable:
@@ -64,7 +64,7 @@ cdef inline int apps_init(AppTable* table, uint32_t max_hosts) except -1 nogil:
 
 
 cdef inline AppRow* app_find(const AppTable* table, uint32_t host, uint8_t app) noexcept nogil:
-    """The row of a host's application; NULL if it has none."""
+    """Return the row of a host's application; NULL if it has none."""
     cdef uint32_t link = table.heads[host]
     while link and table.rows[link - 1].app != app:
         link = table.rows[link - 1].next
@@ -72,7 +72,7 @@ cdef inline AppRow* app_find(const AppTable* table, uint32_t host, uint8_t app) 
 
 
 cdef inline AppRow* app_get(AppTable* table, uint32_t host, uint8_t app) noexcept nogil:
-    """The row of a host's application, a new one if need be; NULL if no row is left."""
+    """Return the row of a host's application, a new one if it has none; NULL if no row is left."""
     cdef AppRow* row = app_find(table, host, app)
     cdef uint32_t link
     if row != NULL:
@@ -94,7 +94,7 @@ cdef inline AppRow* app_get(AppTable* table, uint32_t host, uint8_t app) noexcep
 
 
 cdef inline void apps_forget(AppTable* table, uint32_t host) noexcept nogil:
-    """Free what is known of the host in a row, which leaves the table."""
+    """Free the rows of a host that is removed from the table."""
     cdef uint32_t link = table.heads[host]
     cdef uint32_t following
     while link:
@@ -108,7 +108,7 @@ cdef inline void apps_forget(AppTable* table, uint32_t host) noexcept nogil:
 
 
 cdef inline void apps_move(AppTable* table, uint32_t source, uint32_t target) noexcept nogil:
-    """Follow a host whose row was moved to a place that nobody has."""
+    """Follow a host whose row was moved to a free place."""
     if source != target:
         table.heads[target] = table.heads[source]
         table.macs[target] = table.macs[source]
@@ -127,7 +127,7 @@ cdef inline bint traffic_is_zero(const Traffic* sums) noexcept nogil:
     return not (sums.packets_in | sums.packets_out | sums.bytes_in | sums.bytes_out)
 
 
-cdef inline void traffic_take(Traffic* sums, const Traffic* less) noexcept nogil:
+cdef inline void traffic_subtract(Traffic* sums, const Traffic* less) noexcept nogil:
     sums.bytes_in -= less.bytes_in
     sums.bytes_out -= less.bytes_out
     sums.packets_in -= less.packets_in
@@ -135,7 +135,7 @@ cdef inline void traffic_take(Traffic* sums, const Traffic* less) noexcept nogil
 
 
 cdef inline bint app_credit(AppTable* table, uint32_t host, uint8_t app, const Traffic* traffic) noexcept nogil:
-    """Add traffic of this interval to a host's application; False if there is no row for it, and it stays unknown."""
+    """Add traffic of this interval to a host's application; False if no row is left, so that it stays unknown."""
     cdef AppRow* row
     if app == 0:
         return True
@@ -149,17 +149,17 @@ cdef inline bint app_credit(AppTable* table, uint32_t host, uint8_t app, const T
 
 cdef inline void app_recredit(AppTable* table, uint32_t host, uint8_t old, uint8_t app,
                               const Traffic* traffic) noexcept nogil:
-    """Move traffic that `app_credit` once added to a host's application to another one, in the totals."""
+    """Move traffic of earlier intervals from one application of a host to another."""
     cdef AppRow* row = app_find(table, host, old) if old else NULL
     if row != NULL:
-        traffic_take(&row.total, traffic)
+        traffic_subtract(&row.total, traffic)
     row = app_get(table, host, app) if app else NULL
     if row != NULL:
         traffic_add(&row.total, traffic)
 
 
 cdef inline void apps_merge(AppTable* table, uint32_t host, const AppTable* other, uint32_t other_host) noexcept nogil:
-    """Add what a host's applications in another table moved in its interval."""
+    """Add the interval of a host in another table."""
     cdef uint32_t link = other.heads[other_host]
     while link:
         if not traffic_is_zero(&other.rows[link - 1].interval):
@@ -170,7 +170,7 @@ cdef inline void apps_merge(AppTable* table, uint32_t host, const AppTable* othe
 
 
 cdef inline void apps_merge_tallies(AppTable* table, const AppTable* other) noexcept nogil:
-    """Add the network's sums of another table's interval."""
+    """Add the network's interval of another table."""
     cdef uint32_t app
     for app in range(N_APPS):
         tally_add(&table.interval[app], other.interval[app].frames, other.interval[app].bytes)

@@ -1,10 +1,10 @@
-"""The conversation table: rows of one cache line behind an index of their numbers (`native/tables/index.pxd`).
+"""The conversation table: rows of one cache line behind an index (`native/tables/index.pxd`).
 
-    rows     what every frame needs: counters, and the numbers of the hosts' rows, whose keys tell who it is
+    rows     what every frame needs: counters, and the rows of the two hosts, which have their keys
     records  what is seldom needed: the hosts' keys, what was credited to the application
 
-Rows that ended are used again, the last one first; when all are used, `most_silent` chooses one. Nothing sweeps the whole
-table but a rotation.
+Rows of conversations that ended are used again, the last one first. In a full table `oldest_of_some` chooses one to evict.
+Only a rotation looks at the whole table.
 
 What it does not do: know hosts, applications or payloads; count frames.
 """
@@ -17,7 +17,7 @@ from fastmon.native.decode.entry cimport Entry
 from fastmon.native.decode.upper cimport TCP
 from fastmon.native.tables.index cimport (
     NO_ROW, Bucket, Index, index_allocate, index_distance, index_prefetch, index_free, index_has_room, index_init, index_insert,
-    index_passed, index_remove, row_in, slots_of,
+    index_displaced, index_remove, row_in, slots_of,
 )
 from fastmon.native.memory cimport release, reserve
 from fastmon.native.tables.hosts cimport mix
@@ -30,11 +30,11 @@ cdef enum:  # of a conversation
     CLOSED_BY_FIN = 8
     CLOSED_BY_RST = 16
     CLOSED = CLOSED_BY_FIN | CLOSED_BY_RST
-    UNCREDITED_A = 32  # traffic that was settled was not credited to this side's host
+    UNCREDITED_A = 32  # some settled traffic was not credited to this side's host
     UNCREDITED_B = 64
     WANTS_PAYLOAD = 128
 
-cdef enum:  # why one ended: the numbers of conversations.ENDED_REASONS
+cdef enum:  # why a conversation ended: the numbers of conversations.ENDED_REASONS
     ENDED_FIN
     ENDED_RST
     ENDED_IDLE
@@ -42,13 +42,13 @@ cdef enum:  # why one ended: the numbers of conversations.ENDED_REASONS
     ENDED_END
     N_REASONS
 
-cdef enum:  # who says the application: the numbers of conversations.LABELLED_BY
-    BY_NOBODY
+cdef enum:  # what decided the application: the numbers of conversations.LABELLED_BY
+    BY_NOTHING
     BY_PORT
     BY_PAYLOAD
 
 cdef enum:
-    N_CANDIDATES = 8  # looked at for one that is ended by force
+    N_CANDIDATES = 8  # for eviction
 
 cdef extern from *:
     """
@@ -85,7 +85,7 @@ cdef struct ConversationRecord:
     uint64_t[2] settled_bytes
     uint64_t[2] settled_packets
     uint32_t hash
-    uint32_t serial  # of the conversation among all, so that a late label does not go to the row's next one
+    uint32_t serial  # of the conversation among all, so that a late label does not reach the row's next one
     uint32_t next_free  # row + 1
     uint32_t wanted  # payload frames that the classifier would like to see
 
@@ -97,7 +97,7 @@ cdef struct ConversationTable:
     uint32_t n_running
     uint32_t max_rows
     uint32_t free_row  # + 1
-    uint32_t hand  # of `most_silent`, where a row is taken
+    uint32_t hand  # of `oldest_of_some`
     uint32_t sweep_hand
     uint32_t next_serial
     uint64_t hash_factor
@@ -126,9 +126,9 @@ cdef inline int conversations_init(ConversationTable* table, uint32_t max_rows, 
 
 
 cdef inline int direction(const Conversation* row, const Key* a, const Key* b, const Entry* entry) noexcept nogil:
-    """0 if the frame goes from a to b of this conversation, 1 if from b to a, -1 if it is not of it; without a branch on which.
+    """Return 0 if the frame goes from a to b of this conversation, 1 if from b to a, -1 if it is of another one.
 
-    a, b: the keys of its hosts, wherever they were found.
+    Without a branch on the direction, which is random. a, b: the keys of the conversation's hosts.
     """
     cdef uint64_t same = row.protocol ^ entry.protocol
     cdef uint64_t forward = ((a.high ^ entry.src.high) | (a.low ^ entry.src.low) | (b.high ^ entry.dst.high)
@@ -147,21 +147,21 @@ cdef inline int record_direction(const ConversationTable* table, uint32_t row, c
 
 
 cdef inline uint32_t conversation_find(const ConversationTable* table, const Entry* entry) noexcept nogil:
-    """The row of a frame's conversation, running; NO_ROW if there is none."""
-    cdef uint32_t number = entry.conversation_hash & table.index.bucket_mask
+    """Return the row of the running conversation of a frame; NO_ROW if there is none."""
+    cdef uint32_t bucket_index = entry.conversation_hash & table.index.bucket_mask
     cdef const Bucket* bucket
     cdef uint32_t found, row
     while True:
-        bucket = &table.index.buckets[number]
+        bucket = &table.index.buckets[bucket_index]
         found = slots_of(&table.index, bucket, entry.conversation_hash)
         while found:
             row = row_in(&table.index, bucket, found)
             if likely(record_direction(table, row, entry) >= 0):
                 return row
             found &= found - 1
-        if likely(bucket.n_passed == 0):
+        if likely(bucket.n_displaced == 0):
             return NO_ROW
-        number = (number + 1) & table.index.bucket_mask
+        bucket_index = (bucket_index + 1) & table.index.bucket_mask
 
 
 cdef inline void conversation_index(ConversationTable* table, uint32_t row) noexcept nogil:
@@ -169,7 +169,7 @@ cdef inline void conversation_index(ConversationTable* table, uint32_t row) noex
 
 
 cdef inline bint conversations_reserve(ConversationTable* table) noexcept nogil:
-    """Make room in the index for one more; False without memory for it."""
+    """Make room in the index for one more row; False without memory for it."""
     cdef uint32_t row
     if likely(index_has_room(&table.index, table.n_running + 1) or table.n_running == table.max_rows):
         return True
@@ -188,7 +188,7 @@ cdef inline int64_t timeout_ns(const Conversation* row) noexcept nogil:
 
 
 cdef inline bint is_silent_for(const Conversation* row, int64_t now_ns, int64_t least_ns) noexcept nogil:
-    """Whether the last frame is more than `least_ns` ago, whatever the two times are."""
+    """Whether the last frame is more than `least_ns` ago. No difference of two times overflows."""
     return now_ns > row.last_ns and <uint64_t>now_ns - <uint64_t>row.last_ns > <uint64_t>least_ns
 
 
@@ -203,7 +203,7 @@ cdef inline int closing_reason(const Conversation* row, int otherwise) noexcept 
 
 
 cdef inline uint32_t conversation_take_row(ConversationTable* table) noexcept nogil:
-    """A row for a new conversation; NO_ROW if one must be ended first."""
+    """Return a row for a new conversation; NO_ROW if one must be evicted first."""
     cdef uint32_t row
     if table.free_row:
         row = table.free_row - 1
@@ -216,8 +216,8 @@ cdef inline uint32_t conversation_take_row(ConversationTable* table) noexcept no
     return row
 
 
-cdef inline uint32_t most_silent(ConversationTable* table) noexcept nogil:
-    """Of the rows from `hand` on, a few, the one that has been silent for longest; the hand moves past them."""
+cdef inline uint32_t oldest_of_some(ConversationTable* table) noexcept nogil:
+    """Return the row with the oldest last frame of the next few rows from `hand` on; move the hand past them."""
     cdef uint32_t chosen = table.hand
     cdef uint32_t _i
     for _i in range(min(<uint32_t>N_CANDIDATES, table.n_rows)):
@@ -232,17 +232,17 @@ cdef inline void prefetch_slot(const ConversationTable* table, uint32_t row) noe
 
 
 cdef inline bint conversations_are_sound(const ConversationTable* table) noexcept nogil:
-    """Whether the index has all that run, and knows of no others."""
+    """Whether the index has all running conversations, and no others."""
     cdef uint32_t row
-    cdef uint64_t n_passed = 0
+    cdef uint64_t n_displaced = 0
     for row in range(table.n_rows):
         if table.rows[row].state & RUNNING:
-            n_passed += index_distance(&table.index, table.records[row].hash, row)
-    return n_passed == index_passed(&table.index)
+            n_displaced += index_distance(&table.index, table.records[row].hash, row)
+    return n_displaced == index_displaced(&table.index)
 
 
 cdef inline void conversation_release(ConversationTable* table, uint32_t row) noexcept nogil:
-    """Let a row that was ended be used again."""
+    """Free the row of a conversation that ended."""
     index_remove(&table.index, table.records[row].hash, row)
     table.rows[row].state = 0
     table.records[row].next_free = table.free_row

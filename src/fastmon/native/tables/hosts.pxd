@@ -1,12 +1,12 @@
-"""The host table: dense 64-byte rows behind an index of their numbers (`native/tables/index.pxd`).
+"""The host table: dense 64-byte rows behind an index (`native/tables/index.pxd`).
 
-    rows    one cache line a host, in the order of their first frame
-    bases   a row's counters at the last rotation, so that an interval is a difference
+    rows    one cache line for each host, in the order of their first frames
+    bases   each row's counters at the last rotation, so that an interval is a difference
 
-Rows and bases are reserved as address space for `max_rows` hosts; memory is used as hosts appear. Nothing is deleted
-between rotations but by `table_displace`.
+Address space for `max_rows` rows and bases is reserved at once; memory is used as hosts appear. Between rotations only
+`table_displace` removes a host.
 
-What it does not do: lock, sort, allocate per row.
+What it does not do: lock, sort, allocate for each row.
 """
 
 from libc.stddef cimport size_t
@@ -14,8 +14,8 @@ from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from fastmon.native.tables.index cimport (
-    MOST_ROWS_PER_BUCKET, NO_ROW, Bucket, Index, index_allocate, index_clear, index_distance, index_free, index_has_room,
-    index_init, index_insert, index_likely, index_passed, index_remove, row_in, slots_of,
+    MAX_ROWS_PER_BUCKET, NO_ROW, Bucket, Index, index_allocate, index_clear, index_distance, index_free, index_has_room,
+    index_init, index_insert, index_likely, index_displaced, index_remove, row_in, slots_of,
 )
 from fastmon.native.memory cimport release, reserve
 from fastmon.native.wire cimport Key, likely
@@ -28,7 +28,7 @@ cdef extern from *:
         v = (v ^ (v >> 27)) * 0x94D049BB133111EBu;
         return v ^ (v >> 31);
     }
-    /* A keyed folded multiplication: cheap, and without the keys its collisions cannot be chosen. */
+    /* A keyed folded multiplication: cheap, and who does not have the keys cannot choose collisions. */
     static inline uint64_t fm_hash(uint64_t high, uint64_t low, uint64_t seed_high, uint64_t seed_low) {
         unsigned __int128 product = (unsigned __int128)(low ^ seed_low) * (high ^ seed_high);
         return (uint64_t)product ^ (uint64_t)(product >> 64);
@@ -39,7 +39,7 @@ cdef extern from *:
 
 cdef struct HostRow:  # snapshot.HOST_DTYPE
     Key key
-    uint64_t bytes_in_and_flag  # `bytes_in` and `is_flagged` take it apart
+    uint64_t bytes_in_and_flag  # read with `bytes_in` and `is_flagged`
     uint64_t bytes_out
     uint64_t packets_in
     uint64_t packets_out
@@ -81,7 +81,7 @@ cdef inline bint is_flagged(const HostRow* row) noexcept nogil:
 
 
 cdef inline bint passes(const HostRow* row, int64_t limit_bytes) noexcept nogil:
-    """Whether a host's total is over the limit, and it is not flagged yet: with the flag, the sum is negative."""
+    """Whether a host's total is over the limit and the host is not flagged yet: with the flag, the sum is negative."""
     return <int64_t>(row.bytes_in_and_flag + row.bytes_out) > limit_bytes
 
 
@@ -93,7 +93,7 @@ cdef inline int table_init(HostTable* table, uint32_t max_rows, uint64_t seed) e
     """Reserve room for `max_rows` hosts (at most 2**31 - 1). Raises MemoryError."""
     memset(table, 0, sizeof(HostTable))
     table.max_rows = table.n_reserved = max_rows
-    table.seed_high = mix(seed + 1) | 1  # never 0, so that IPv4 keys, whose high half is, spread
+    table.seed_high = mix(seed + 1) | 1  # never 0: the high half of IPv4 keys is, and they must spread
     table.seed_low = mix(seed + 2)
     table.rows = <HostRow*>reserve(<size_t>max_rows * sizeof(HostRow), True)
     table.bases = <Traffic*>reserve(<size_t>max_rows * sizeof(Traffic), False)
@@ -118,31 +118,31 @@ cdef inline uint32_t table_hash(const HostTable* table, const Key* key) noexcept
 
 
 cdef inline uint32_t likely_row(const HostTable* table, uint32_t hashed) noexcept nogil:
-    """The row that is most likely the one with this hash; row 0 if there is none."""
+    """Return the row that most likely has this hash; row 0 if there is none."""
     cdef uint32_t row = index_likely(&table.index, hashed)
     return row if row != NO_ROW else 0
 
 
 cdef inline uint32_t table_find(const HostTable* table, const Key* key, uint32_t hashed) noexcept nogil:
-    """Return the row number of `key`, or NO_ROW."""
-    cdef uint32_t number = hashed & table.index.bucket_mask
+    """Return the row of `key`, or NO_ROW."""
+    cdef uint32_t bucket_index = hashed & table.index.bucket_mask
     cdef const Bucket* bucket
     cdef uint32_t found, row
     while True:
-        bucket = &table.index.buckets[number]
+        bucket = &table.index.buckets[bucket_index]
         found = slots_of(&table.index, bucket, hashed)
         while found:
             row = row_in(&table.index, bucket, found)
             if likely(table.rows[row].key.low == key.low and table.rows[row].key.high == key.high):
                 return row
             found &= found - 1
-        if likely(bucket.n_passed == 0):
+        if likely(bucket.n_displaced == 0):
             return NO_ROW
-        number = (number + 1) & table.index.bucket_mask
+        bucket_index = (bucket_index + 1) & table.index.bucket_mask
 
 
 cdef inline void table_reindex(HostTable* table) noexcept nogil:
-    """Fill the index, which is empty, from the rows."""
+    """Fill the empty index from the rows."""
     cdef uint32_t row
     for row in range(table.n_rows):
         index_insert(&table.index, table_hash(table, &table.rows[row].key), row)
@@ -154,7 +154,7 @@ cdef inline void table_reserve(HostTable* table, uint32_t n_more) noexcept nogil
     cdef uint32_t n_rows = <uint32_t>min(<uint64_t>table.n_rows + n_more, <uint64_t>table.max_rows)
     if likely(index_has_room(&table.index, n_rows)):
         return
-    while n_rows > n_buckets * MOST_ROWS_PER_BUCKET:
+    while n_rows > n_buckets * MAX_ROWS_PER_BUCKET:
         n_buckets *= 2
     if index_allocate(&table.index, n_buckets):
         table_reindex(table)
@@ -170,7 +170,7 @@ cdef inline void row_init(HostRow* row, const Key* key) noexcept nogil:
 
 
 cdef inline uint32_t table_insert(HostTable* table, const Key* key, uint32_t hashed) noexcept nogil:
-    """Append a row for `key`, which is not in the table; return its number, or NO_ROW if `max_rows` are there.
+    """Append a row for `key`, which is not in the table; return the row, or NO_ROW if the table is full.
 
     `table_reserve` has made room in the index.
     """
@@ -184,7 +184,7 @@ cdef inline uint32_t table_insert(HostTable* table, const Key* key, uint32_t has
 
 
 cdef inline void table_displace(HostTable* table, uint32_t row, const Key* key, uint32_t hashed) noexcept nogil:
-    """Give `row` to `key`; the caller has taken the old host's counters."""
+    """Give `row` to `key`. The caller has saved the old host's counters."""
     index_remove(&table.index, table_hash(table, &table.rows[row].key), row)
     row_init(&table.rows[row], key)
     memset(&table.bases[row], 0, sizeof(Traffic))
@@ -192,23 +192,23 @@ cdef inline void table_displace(HostTable* table, uint32_t row, const Key* key, 
 
 
 cdef inline void table_move(HostTable* table, uint32_t source, uint32_t target) noexcept nogil:
-    """Move a row to a lower place while rows are being pruned; `table_reindex` follows."""
+    """Move a row to a lower place during pruning; `table_truncate` follows."""
     if source != target:
         memcpy(&table.rows[target], &table.rows[source], sizeof(HostRow))
         memcpy(&table.bases[target], &table.bases[source], sizeof(Traffic))
 
 
 cdef inline bint table_is_sound(const HostTable* table) noexcept nogil:
-    """Whether the index has all rows, and knows of no others."""
+    """Whether the index has all rows, and no others."""
     cdef uint32_t row
-    cdef uint64_t n_passed = 0
+    cdef uint64_t n_displaced = 0
     for row in range(table.n_rows):
-        n_passed += index_distance(&table.index, table_hash(table, &table.rows[row].key), row)
-    return n_passed == index_passed(&table.index)
+        n_displaced += index_distance(&table.index, table_hash(table, &table.rows[row].key), row)
+    return n_displaced == index_displaced(&table.index)
 
 
 cdef inline void table_truncate(HostTable* table, uint32_t n_rows) noexcept nogil:
-    """Forget the rows from `n_rows` on."""
+    """Drop the rows from `n_rows` on."""
     cdef uint32_t row
     for row in range(n_rows, table.n_rows):
         memset(&table.bases[row], 0, sizeof(Traffic))

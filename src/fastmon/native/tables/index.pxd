@@ -1,9 +1,9 @@
-"""An index of row numbers by hash: buckets of one cache line, which are looked through without a branch.
+"""An index of rows by hash: buckets of one cache line, searched without a branch.
 
-    slots     row numbers, with a tag of the hash above them and the top bit set; 0 is empty
-    n_passed  rows that are in a later bucket because this one was full: nothing has to move when a row leaves
+    slots        row indexes, with a tag of the hash above them and the top bit set; 0 is empty
+    n_displaced  rows that are in a later bucket because this one was full, so that nothing has to move when a row is removed
 
-What it does not do: know rows or compare keys. A row that it finds has most likely, not surely, the hash that was asked for.
+What it does not do: know rows, compare keys. A row that it finds has most likely, not certainly, the hash that was asked for.
 """
 
 from libc.stddef cimport size_t
@@ -23,7 +23,7 @@ cdef extern from *:
 
     typedef struct {
         uint32_t slots[FM_SLOTS];
-        uint32_t n_passed;
+        uint32_t n_displaced;
     } FmBucket;
 
     /* A bit for each slot that has `value` where `mask` has bits. */
@@ -49,7 +49,7 @@ cdef extern from *:
 
     ctypedef struct Bucket "FmBucket":
         uint32_t* slots
-        uint32_t n_passed
+        uint32_t n_displaced
 
     uint32_t slots_with "fm_slots_with"(const Bucket* bucket, uint32_t value, uint32_t mask) noexcept nogil
     uint32_t first "fm_first"(uint32_t bits) noexcept nogil
@@ -57,13 +57,13 @@ cdef extern from *:
 cdef enum:
     NO_ROW = 0xFFFFFFFF
     MIN_BUCKETS = 256
-    MOST_ROWS_PER_BUCKET = 10  # on average: then 1 bucket in 20 was passed
-    ROW_NUMBERS_PER_BUCKET = 16  # a power of two that is not less, so that the bits above are left for tags
+    MAX_ROWS_PER_BUCKET = 10  # on average: then 1 bucket in 20 has displaced a row
+    ROW_INDEXES_PER_BUCKET = 16  # a power of two that is not less, so that the bits above are free for tags
 
 cdef struct Index:
     Bucket* buckets
     uint32_t bucket_mask
-    uint32_t row_mask  # of a slot's row number; between it and the top bit is the tag
+    uint32_t row_mask  # of a slot's row index; the tag is between it and the top bit
 
 
 cdef inline size_t buckets_bytes(uint64_t n_buckets) noexcept nogil:
@@ -71,14 +71,14 @@ cdef inline size_t buckets_bytes(uint64_t n_buckets) noexcept nogil:
 
 
 cdef inline bint index_allocate(Index* index, uint64_t n_buckets) noexcept nogil:
-    """Give the index that many buckets, empty; False, and nothing done, without memory for them."""
+    """Give the index `n_buckets` empty buckets; False, and nothing changed, without memory for them."""
     cdef Bucket* buckets = <Bucket*>reserve(buckets_bytes(n_buckets), n_buckets >= 1 << 14)
     if buckets == NULL:
         return False
     index_free(index)
     index.buckets = buckets
     index.bucket_mask = <uint32_t>(n_buckets - 1)
-    index.row_mask = <uint32_t>min(n_buckets * ROW_NUMBERS_PER_BUCKET - 1, <uint64_t>USED - 1)
+    index.row_mask = <uint32_t>min(n_buckets * ROW_INDEXES_PER_BUCKET - 1, <uint64_t>USED - 1)
     return True
 
 
@@ -92,14 +92,14 @@ cdef inline void index_clear(Index* index) noexcept nogil:
 
 
 cdef inline bint index_init(Index* index) noexcept nogil:
-    """An empty index; False without memory for it."""
+    """Make the index empty; False without memory for it."""
     index.buckets = NULL
     return index_allocate(index, MIN_BUCKETS)
 
 
 cdef inline bint index_has_room(const Index* index, uint32_t n_rows) noexcept nogil:
-    """Whether so many rows, which are numbered from 0, may be in it."""
-    return n_rows <= (<uint64_t>index.bucket_mask + 1) * MOST_ROWS_PER_BUCKET
+    """Whether the index has room for the rows from 0 to `n_rows`."""
+    return n_rows <= (<uint64_t>index.bucket_mask + 1) * MAX_ROWS_PER_BUCKET
 
 
 cdef inline void index_prefetch(const Index* index, uint32_t hashed) noexcept nogil:
@@ -107,76 +107,76 @@ cdef inline void index_prefetch(const Index* index, uint32_t hashed) noexcept no
 
 
 cdef inline uint32_t slot_of(const Index* index, uint32_t hashed, uint32_t row) noexcept nogil:
-    """A slot's content: of the hash, other bits than those that choose the bucket, mostly."""
+    """Return a slot's content. Its tag has mostly other bits of the hash than those that choose the bucket."""
     return USED | ((hashed * <uint32_t>0x9E3779B1) & ~index.row_mask) | row
 
 
 cdef inline uint32_t slots_of(const Index* index, const Bucket* bucket, uint32_t hashed) noexcept nogil:
-    """A bit for each slot whose row most likely has this hash."""
+    """Return a bit for each slot whose row most likely has this hash."""
     return slots_with(bucket, slot_of(index, hashed, 0), ~index.row_mask)
 
 
 cdef inline uint32_t row_in(const Index* index, const Bucket* bucket, uint32_t found) noexcept nogil:
-    """The row of the first of the slots found."""
+    """Return the row of the first of the slots in `found`."""
     return bucket.slots[first(found)] & index.row_mask
 
 
 cdef inline uint32_t index_likely(const Index* index, uint32_t hashed) noexcept nogil:
-    """The row that is most likely the one with this hash; NO_ROW if there is none."""
-    cdef uint32_t number = hashed & index.bucket_mask
+    """Return the row that most likely has this hash; NO_ROW if there is none."""
+    cdef uint32_t bucket_index = hashed & index.bucket_mask
     cdef const Bucket* bucket
     cdef uint32_t found
     while True:
-        bucket = &index.buckets[number]
+        bucket = &index.buckets[bucket_index]
         found = slots_of(index, bucket, hashed)
         if likely(found != 0):
             return row_in(index, bucket, found)
-        if likely(bucket.n_passed == 0):
+        if likely(bucket.n_displaced == 0):
             return NO_ROW
-        number = (number + 1) & index.bucket_mask
+        bucket_index = (bucket_index + 1) & index.bucket_mask
 
 
 cdef inline void index_insert(Index* index, uint32_t hashed, uint32_t row) noexcept nogil:
-    """Add a row, for which there is room."""
-    cdef uint32_t number = hashed & index.bucket_mask
-    cdef Bucket* bucket = &index.buckets[number]
+    """Add a row. There is room for it."""
+    cdef uint32_t bucket_index = hashed & index.bucket_mask
+    cdef Bucket* bucket = &index.buckets[bucket_index]
     cdef uint32_t empty = slots_with(bucket, 0, ALL_BITS)
     while unlikely(empty == 0):
-        bucket.n_passed += 1
-        number = (number + 1) & index.bucket_mask
-        bucket = &index.buckets[number]
+        bucket.n_displaced += 1
+        bucket_index = (bucket_index + 1) & index.bucket_mask
+        bucket = &index.buckets[bucket_index]
         empty = slots_with(bucket, 0, ALL_BITS)
     bucket.slots[first(empty)] = slot_of(index, hashed, row)
 
 
 cdef inline void index_remove(Index* index, uint32_t hashed, uint32_t row) noexcept nogil:
-    """Remove a row, which is there."""
-    cdef uint32_t number = hashed & index.bucket_mask
-    cdef Bucket* bucket = &index.buckets[number]
+    """Remove a row. It is there."""
+    cdef uint32_t bucket_index = hashed & index.bucket_mask
+    cdef Bucket* bucket = &index.buckets[bucket_index]
     cdef uint32_t slot = slot_of(index, hashed, row)
     cdef uint32_t found = slots_with(bucket, slot, ALL_BITS)
     while unlikely(found == 0):
-        bucket.n_passed -= 1
-        number = (number + 1) & index.bucket_mask
-        bucket = &index.buckets[number]
+        bucket.n_displaced -= 1
+        bucket_index = (bucket_index + 1) & index.bucket_mask
+        bucket = &index.buckets[bucket_index]
         found = slots_with(bucket, slot, ALL_BITS)
     bucket.slots[first(found)] = 0
 
 
 cdef inline uint64_t index_distance(const Index* index, uint32_t hashed, uint32_t row) noexcept nogil:
-    """How many buckets a row passed on its way to its own; more than there are if it is not there."""
+    """Return how many buckets displaced a row; more than there are if it is not there."""
     cdef uint32_t slot = slot_of(index, hashed, row)
-    cdef uint64_t n_passed = 0
-    while n_passed <= index.bucket_mask:
-        if slots_with(&index.buckets[(hashed + n_passed) & index.bucket_mask], slot, ALL_BITS):
-            return n_passed
-        n_passed += 1
+    cdef uint64_t n_displaced = 0
+    while n_displaced <= index.bucket_mask:
+        if slots_with(&index.buckets[(hashed + n_displaced) & index.bucket_mask], slot, ALL_BITS):
+            return n_displaced
+        n_displaced += 1
     return <uint64_t>1 << 63
 
 
-cdef inline uint64_t index_passed(const Index* index) noexcept nogil:
-    """The same of all rows, by what the buckets say."""
-    cdef uint64_t number, n_passed = 0
-    for number in range(<uint64_t>index.bucket_mask + 1):
-        n_passed += index.buckets[number].n_passed
-    return n_passed
+cdef inline uint64_t index_displaced(const Index* index) noexcept nogil:
+    """Return the same of all rows, by the buckets' own counts."""
+    cdef uint64_t bucket_index, n_displaced = 0
+    for bucket_index in range(<uint64_t>index.bucket_mask + 1):
+        n_displaced += index.buckets[bucket_index].n_displaced
+    return n_displaced
