@@ -125,6 +125,8 @@ UNRELATED = {
     "DNS with CoAP's token, cut": [b"G\4" + flags + b"\0\1\0\0" for flags in (b"\1\0", b"\x81\x80")],
     "DNS's header, which is NetBIOS's too": [bytes([7, number, 1, 0x10]) + b"\0\1\0\0\0\0\0\0" for number in range(3)],
     "NetBIOS's name, cut": [bytes([7, number, 1, 0x10]) + b"\0\1\0\0\0\0\0\0 FHEPFC" for number in range(3)],
+    "CoAP's path, cut after three letters": [b"\x41\1\x12" + bytes([number]) + b"\x7a\xb5hel" for number in range(3)],
+    "CoAP's path that is no text": [b"\x41\1\x12" + bytes([number]) + b'\x7a\xb5 <"|>' for number in range(3)],
     "BACnet with RTP's numbers, cut": [b"\x81\x0a\0" + bytes([number]) + b"\1\x08\0\x0d\1\x3d\x10\1" for number in (32, 33)],
     "TFTP's errors": [b"\0\5\0\1not found\0", b"\0\5\0\2no access\0"],
     "TFTP's blocks far apart": [b"\0\3\0" + bytes([number]) + bytes(512) for number in (1, 5)],

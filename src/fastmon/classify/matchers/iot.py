@@ -17,6 +17,7 @@ XMPP_STANZA = re.compile(
 XMPP_TO = re.compile(rb"[ \n]to=['\"]([\w.-]{1,253})['\"]")
 COAP_OPTIONS = {1, 3, 4, 5, 6, 7, 8, 9, 11, 12, 14, 15, 16, 17, 19, 20, 21, 23, 27, 28, 31, 35, 39, 60, 252, 258, 292, 2048, 2049}
 COAP_PATHS = {3, 8, 11, 15, 20, 35}
+PATH_LETTERS = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~=&/:%?+")
 COAP_CODES = {0, 1, 2, 3, 4, 5, 6, 7, *range(65, 70), 95, *range(128, 144), 157, *range(160, 169)}
 MAX_COAP_OPTIONS = 40
 
@@ -151,8 +152,9 @@ def _coap_now(data: bytes, token: int, code: int) -> Match | None:
         value = data[at : at + length]
         if at < 0 or option not in COAP_OPTIONS or n_options > MAX_COAP_OPTIONS:
             return None
-        is_path = is_path or (option in COAP_PATHS and value.isascii() and value.decode("ascii").isprintable() and len(value) > 1)
         at += length
+        least = 2 if at <= len(data) else 4  # letters; fewer of a cut value are no evidence
+        is_path = is_path or (option in COAP_PATHS and len(value) >= least and PATH_LETTERS.issuperset(value))
         n_options += 1
     if at > len(data) and len(data) > 60:
         return None
