@@ -37,9 +37,10 @@ def openvpn(data: bytes, context: Context) -> Match | None:
         context.memory["openvpn", context.from_a] = data[1:9], len(data)
         if len(data) == 14 and not any(data[9:14]):
             return certain("openvpn")
-        n_digest = len(data) - 22  # tls-auth: a digest, a packet number, a time, no acknowledgements, number 0
-        is_keyed = n_digest in {16, 20, 28, 32, 48, 64} and not any(data[-5:]) and data[9 + n_digest : 12 + n_digest] == b"\0\0\0"
-        is_keyed = is_keyed and looks_random(data[9 : 9 + n_digest])
+        # tls-auth: a digest, a packet number, a time, no acknowledgements, number 0
+        n_digest = len(data) - 22
+        digest, rest = data[9 : 9 + n_digest], data[9 + n_digest :]
+        is_keyed = n_digest in {16, 20, 28, 32, 48, 64} and looks_random(digest) and rest[:3] == b"\0\0\0" and not any(rest[-5:])
         return certain("openvpn") if is_keyed else hinted("openvpn")
     session, size = context.memory.get(("openvpn", not context.from_a), (None, 0))
     if session is not None and opcode in {2, 4, 5, 8} and session in data[9:120]:
