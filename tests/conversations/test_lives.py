@@ -297,6 +297,14 @@ class TestRotation:
         account_all(target, udp_number(0), udp_number(1, ts_ns=120 * S + 1), udp_number(2))
         assert counts(rotate(target, 60)) == Counts(3, {"idle": 2}, 1)
 
+    def test_new_phase_forgets_the_clock(self, make: Make) -> None:
+        target = make()
+        account_all(target, udp_number(0, ts_ns=9000 * S), udp_number(1, ts_ns=9 * S))
+        target.begin_phase()
+        assert counts(rotate(target, 60)) == Counts(2, {}, 2)
+        account_all(target, udp_number(1, ts_ns=10 * S))
+        assert counts(rotate(target, 60)) == Counts(0, {}, 2)
+
     def test_frames_without_conversation_do_not_move_the_clock(self, make: Make) -> None:
         target = make()
         account_all(target, udp_number(0), Frame(500 * S, 60, 1, b.ethernet(b.ARP, bytes(46))))

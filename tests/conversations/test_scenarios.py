@@ -69,9 +69,11 @@ class Scenario:
         self.now_ns = 0
 
     def run(self) -> None:
-        steps = [self.account, self.allow_payloads, self.label, self.merge, self.rotate, self.take_conversations]
+        steps = [
+            self.account, self.allow_payloads, self.label, self.merge, self.rotate, self.take_conversations, self.begin_phase,
+        ]
         for _ in range(self.numbers.randint(5, 60)):
-            (step,) = self.numbers.choices(steps, (8, 3, 4, 3, 1, 1))
+            (step,) = self.numbers.choices(steps, (8, 3, 4, 3, 1, 1, 1))
             step(self.numbers.choice(self.shards))
         for shard in self.pairs[:-1]:
             if self.numbers.random() < 0.7:
@@ -106,6 +108,11 @@ class Scenario:
         is_own = not self.has_collector or self.numbers.random() < 0.1
         end_ns = self.now_ns + self.numbers.choice([0, 1, 200 * S])
         (shard if is_own else self.collector).rotate(Interval(self.now_ns - 1, end_ns))
+
+    def begin_phase(self, shard: Pair) -> None:
+        self.now_ns -= self.numbers.choice([0, 100 * S, 1000 * S])
+        for accountant in shard.both:
+            accountant.begin_phase()
 
     def take_conversations(self, shard: Pair) -> None:
         shard.take_conversations()

@@ -119,6 +119,11 @@ class TwinAccountants(RuleBasedStateMachine):
         self.shards[shard].rotate(Interval(end_ns - 1, end_ns))
 
     @rule(shard=st.integers(0, 1))
+    def begin_phase(self, shard: int) -> None:
+        for accountant in self.shards[shard].both:
+            accountant.begin_phase()
+
+    @rule(shard=st.integers(0, 1))
     def take_conversations(self, shard: int) -> None:
         self.shards[shard].take_conversations()
 

@@ -97,6 +97,7 @@ class ReferenceAccountant:
         """Begin a new phase of the frames' clock."""
         self._check_usable()
         self.newest_ts_ns = None
+        self._conversations.begin_phase()
 
     def drain(self, source: Capture, max_frames: int, until_ns: int | None = None, max_backstep_ns: int | None = None) -> int:
         """Account up to `max_frames` frames of `source`; return the number accounted. See `accounting.Accountant`."""

@@ -36,6 +36,7 @@ SLOTS_PER_FORCED_END = 1024
 MOST_FORCED_ENDS = 32
 SWEEP_FRAMES = 4096
 SWEEP_SLOTS = 256
+_BEFORE_ANY_FRAME_NS = -(1 << 63)
 
 
 class _Endpoint(NamedTuple):
@@ -131,7 +132,7 @@ class Conversations:
         self._sweep_hand = 0
         self._n_frames = 0
         self._n_opened = 0
-        self._clock_ns: int | None = None
+        self._clock_ns = _BEFORE_ANY_FRAME_NS
         self._counts: Counter[str] = Counter()
         self._counts_before: Counter[str] = Counter()
         self._relabellings: list[_Relabelling] = []
@@ -143,11 +144,15 @@ class Conversations:
         """How many payloads still fit in the ring."""
         return RING_SLOTS - len(self.ring)
 
+    def begin_phase(self) -> None:
+        """Forget the clock: the next frame may have any time."""
+        self._clock_ns = _BEFORE_ANY_FRAME_NS
+
     def account(self, frame: Frame, packet: PacketSummary) -> None:
         """Account a frame whose hosts have been accounted."""
         if packet.protocol is None:
             return
-        self._clock_ns = frame.ts_ns if self._clock_ns is None else max(self._clock_ns, frame.ts_ns)
+        self._clock_ns = max(self._clock_ns, frame.ts_ns)
         src_port, dst_port = packet.ports or (0, 0)
         ends = _Endpoint(packet.src, src_port), _Endpoint(packet.dst, dst_port)
         found = self._running.get((packet.protocol, frozenset(ends)))
@@ -180,7 +185,7 @@ class Conversations:
     def expire(self, interval_end_ns: int) -> None:
         """End what is idle at the end of an interval."""
         for conversation in self._in_slot_order():
-            if self._clock_ns is not None and conversation.is_over_at(max(self._clock_ns, interval_end_ns - 1)):
+            if conversation.is_over_at(max(self._clock_ns, interval_end_ns - 1)):
                 self._end(conversation, "idle")
 
     def settle(self) -> None:

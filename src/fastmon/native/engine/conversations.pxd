@@ -61,7 +61,7 @@ cdef struct Conversations:
     uint8_t[256] protocol_apps
     uint8_t[65536] tcp_apps  # by port
     uint8_t[65536] udp_apps
-    int64_t clock_ns  # the greatest timestamp of a conversational frame
+    int64_t clock_ns  # the greatest timestamp of a conversational frame of the phase; INT64_MIN before the first
     uint64_t n_frames
     ConversationTallies counts
     ConversationTallies counts_base  # at the last rotation

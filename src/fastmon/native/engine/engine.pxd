@@ -119,6 +119,8 @@ cdef inline void begin_phase(Engine* engine) noexcept nogil:
     """Forget the newest timestamp: the next frame may have any time."""
     engine.last_ts_ns = last_time(engine)
     engine.newest_ts_ns = INT64_MIN
+    if engine.conversations != NULL:
+        engine.conversations.clock_ns = INT64_MIN
 
 
 # From a frame to the batch.
