@@ -35,14 +35,6 @@ def page(name: str) -> str:
     return (ROOT / name).read_text()
 
 
-def checked(text: str) -> str:
-    """Return `text` without the sections, paragraphs and rows that say that they are still to be compared with the code."""
-    sections = re.split(r"^(?=##)", text, flags=re.MULTILINE)
-    text = "".join(part for part in sections if not re.search("<!-- check: th(is|e) whole", part))
-    text = re.sub(r"^\|.*<!-- check.*\n", "", text, flags=re.MULTILINE)
-    return "\n\n".join(part for part in re.split(r"\n\n|\n(?=\s*(?:-|\d+\.) )", text) if "<!-- check" not in part)
-
-
 def section(name: str, heading: str) -> str:
     """Return what a page says under a heading of the second or third level, up to the next one of that level or above."""
     found = re.search(rf"^(##+) {re.escape(heading)}\n(.*?)(?=^##? |^\1 |\Z)", page(name), re.MULTILINE | re.DOTALL)
@@ -217,7 +209,6 @@ def examples() -> list[Example]:
     return [
         Example(name, number, match["code"], match["output"], "needs: root" in (match["remark"] or ""))
         for number, (name, match) in enumerate(found)
-        if "check:" not in (match["remark"] or "")
     ]
 
 
@@ -239,14 +230,14 @@ def test_example_prints_what_the_page_says(example: Example, tmp_path: Path, mon
 
 @pytest.mark.parametrize("name", PAGES)
 def test_paths_exist(name: str) -> None:
-    paths = re.findall(r"`((?:[\w.-]+/)+(?:[\w.-]+\.(?:py|pyx|pxd|pyi|h|c|md|tsv|json))?)`", checked(page(name)))
+    paths = re.findall(r"`((?:[\w.-]+/)+(?:[\w.-]+\.(?:py|pyx|pxd|pyi|h|c|md|tsv|json))?)`", page(name))
     roots = (ROOT, PACKAGE, PACKAGE / "native")
     assert [path for path in paths if not any((root / path).exists() for root in roots)] == []
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_links_lead_somewhere(name: str) -> None:
-    links = re.findall(r"\]\((?!https?://)([^)#]*)(?:#([^)]+))?\)", checked(page(name)))
+    links = re.findall(r"\]\((?!https?://)([^)#]*)(?:#([^)]+))?\)", page(name))
     for target, anchor in links:
         path = (ROOT / name).parent / target if target else ROOT / name
         assert path.exists(), target
