@@ -273,7 +273,7 @@ def test_conversations_beyond_the_most_end_early(tmp_path: Path) -> None:
     assert summary["conversations"]["ended"]["full"] == 45
     assert [record["ended"] for record in records(out.read_text())] == ["full"] * 45 + ["end"] * 5
     assert hosts(summary)[LAPTOP]["apps"]["dns"]["packets_out"] == 50
-    assert "45 of them early for want of room" in run(path, "--max-conversations", "5", "-i", "0").stdout
+    assert "45 of them early (table full)" in run(path, "--max-conversations", "5", "-i", "0").stdout
 
 
 def test_records_that_cannot_be_written(capture: Path, tmp_path: Path) -> None:

@@ -261,8 +261,8 @@ def test_narrow_terminal_keeps_hosts_and_applications_whole(monkeypatch: pytest.
 
 def test_table_notes_of_conversations() -> None:
     lines = table(detailed(n_skipped=1234, full=1)).splitlines()
-    assert "conversations: 3 begun, 2 ended, 1 of them early for want of room" in lines
-    assert "payloads not looked at for want of time: 1,234" in lines
+    assert "conversations: 3 begun, 2 ended, 1 of them early (table full)" in lines
+    assert "payloads skipped (classification budget): 1,234" in lines
     assert "want" not in table(detailed())
 
 

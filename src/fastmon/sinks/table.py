@@ -170,10 +170,10 @@ def _notes(snapshot: Snapshot) -> Iterator[str]:
         yield f"not decoded: {', '.join(texts)}"
     counts = snapshot.conversations
     if counts is not None and (counts.opened or counts.running):
-        forced = f", {counts.ended['full']:,} of them early for want of room" if counts.ended["full"] else ""
+        forced = f", {counts.ended['full']:,} of them early (table full)" if counts.ended["full"] else ""
         yield f"conversations: {counts.opened:,} begun, {sum(counts.ended.values()):,} ended{forced}"
         if counts.n_skipped:
-            yield f"payloads not looked at for want of time: {counts.n_skipped:,}"
+            yield f"payloads skipped (classification budget): {counts.n_skipped:,}"
     overflow = counters.overflow
     if overflow.frames_in or overflow.frames_out:
         received, sent = _count(overflow.frames_in, overflow.bytes_in), _count(overflow.frames_out, overflow.bytes_out)
