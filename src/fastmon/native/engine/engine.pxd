@@ -94,12 +94,10 @@ cdef inline int64_t n_allowed(const Engine* engine, int64_t max_frames) noexcept
 
 
 cdef inline bint is_out_of_time(const Engine* engine, int64_t ts_ns, const TimeLimits* limits) noexcept nogil:
-    """Whether a drain must stop before a frame of this time.
-
-    Without a branch on whether the frame is older than the newest, which is random where several queues were captured.
-    """
-    cdef uint64_t backstep_ns = <uint64_t>engine.newest_ts_ns - <uint64_t>ts_ns
-    return (ts_ns >= limits.until_ns) | ((ts_ns < engine.newest_ts_ns) & (backstep_ns > limits.max_backstep_ns))
+    """Whether a drain must stop before a frame of this time: most frames are newer than the newest before them."""
+    return ts_ns >= limits.until_ns or (
+        unlikely(ts_ns < engine.newest_ts_ns)
+        and <uint64_t>engine.newest_ts_ns - <uint64_t>ts_ns > limits.max_backstep_ns)
 
 
 cdef inline void note_time(Engine* engine, int64_t ts_ns) noexcept nogil:
