@@ -107,6 +107,8 @@ class ReferenceAccountant:
         n_accounted = 0
         if self._packets is not None:
             max_frames = min(max_frames, MAX_RECORDS - len(self._packets))
+        if max_frames <= 0:
+            source.read(0, until_ns)  # raises ClosedCaptureError
         while n_accounted < max_frames:
             frames = self._read(source, min(self._n_before_pause(), max_frames - n_accounted), until_ns, max_backstep_ns)
             if not frames:
