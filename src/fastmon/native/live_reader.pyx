@@ -141,7 +141,7 @@ cdef class LiveReader(Reader):
             if status == PCAP_ERROR_BREAK and not context.has_stopped:  # a break that came too late for the last dispatch
                 status = pcap_dispatch(handle, n_frames, on_frame, <uint8_t*>context)
         self.start_ns = context.start_ns
-        if status == PCAP_ERROR:
+        if status < 0 and status != PCAP_ERROR_BREAK:
             raise CaptureError(f"{self.name}: {pcap_geterr(handle).decode('utf-8', 'replace')}")
         if context.has_lost:
             raise MemoryError("no memory for a frame")
