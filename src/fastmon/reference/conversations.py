@@ -226,12 +226,9 @@ class Conversations:
     def counts(self, *, is_summary: bool) -> ConversationCounts:
         """Return the numbers of conversations, of the interval or of the run."""
         counts = self._counts if is_summary else self._counts - self._counts_before
-        return ConversationCounts(
-            opened=counts["opened"],
-            ended={reason: counts[reason] for reason in ENDED_REASONS},
-            running=self._counts["opened"] - sum(self._counts[reason] for reason in ENDED_REASONS),
-            n_skipped=counts["n_skipped"],
-        )
+        running = self._counts["opened"] - sum(self._counts[reason] for reason in ENDED_REASONS)
+        ended = {reason: counts[reason] for reason in ENDED_REASONS}
+        return ConversationCounts(counts["opened"], ended, running, counts["skipped"])
 
     def _in_slot_order(self) -> list[_Conversation]:
         return [conversation for conversation in self._slots if conversation is not None]
@@ -295,7 +292,7 @@ class Conversations:
     def _offer(self, conversation: _Conversation, frame: Frame, packet: PacketSummary, sender: int) -> None:
         """Put a payload into the ring if somebody may look at it and it fits."""
         if self.payload_allowance == 0 or self.n_free_ring_slots == 0:
-            self._counts["n_skipped"] += 1
+            self._counts["skipped"] += 1
             return
         self.payload_allowance -= 1
         conversation.wanted -= 1
