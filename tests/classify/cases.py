@@ -121,6 +121,11 @@ def utp_extended(n_extensions: int, connection: int, time: int, sequence: int, a
     return bytes(header) + chain + b"data"
 
 
+def openvpn_keyed(digest: bytes) -> bytes:
+    """Return a client's reset with tls-auth."""
+    return b"\x38" + bytes(range(8)) + digest + struct.pack(">II", 1, 0xE1F2A3B4) + bytes(5)
+
+
 def tpkt(x224: bytes) -> bytes:
     return struct.pack(">2BH", 3, 0, 4 + len(x224)) + x224
 
@@ -177,6 +182,7 @@ CASES = (
     tcp("http", HTTP_REQUEST, name="www.example.org", label="request"),
     tcp("http", b"HTTP/1.1 200 OK\r\nServer: x\r\n\r\n", label="response first"),
     tcp("http", b"CONNECT example.org:443 HTTP/1.1\r\nHost: example.org:443\r\n\r\n", name="example.org", label="proxy"),
+    tcp("http", b"GET http://example.org/x HTTP/1.0\r\n\r\n", name="example.org", label="absolute"),
     tcp("http", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", label="2 in the clear"),
     tcp("http", HTTP_REQUEST[:16], label="cut in the line"),
     tcp("https", tls_record(client_hello("example.org", ("h2", "http/1.1"))), name="example.org", label="by ALPN"),
@@ -216,13 +222,14 @@ CASES = (
     udp("dhcpv6", b"\7\1\2\3" + DUIDS + struct.pack(">2H", 3, 40) + bytes(8), label="an answer, cut"),
     udp("dhcpv6", b"\x0b\1\2\3" + DUIDS + b"\0\x27\0\7\0\5phone"[:-1], label="cut in a name"),
     udp("dhcpv6", b"\x0b\1\2\3" + DUIDS + b"\0\x27\0\x08\0\5phone", name="phone", label="cut behind a name"),
+    udp("dhcpv6", b"\x0c" + bytes(33) + b"\0\x09\0\x08\x0b\1\2\3\0\x08\0\0", label="relayed"),
     udp("ntp", NTP_CLIENT),
     udp("ntp", b"\x23" + bytes(39) + bytes.fromhex("2fe5df280251af5e"), label="a client that tells nothing"),
     udp("ntp", b"\x23" + bytes(47), label="nothing but zeros", port=123),
     tcp("ftp", b"220 example FTP server ready\r\n"),
     tcp("ftp", b"220 ready\r\n", b"USER anonymous\r\n", label="by two lines"),
     udp("tftp", b"\0\1boot.img\0octet\0", name="boot.img"),
-    udp("tftp", b"\0\3\0\1" + bytes(512), b"\0\4\0\1", b"\0\3\0\2" + bytes(512), label="a block and its acknowledgement"),
+    udp("tftp", b"\0\3\0\1" + bytes(512), b"\0\4\0\1", label="a block and its acknowledgement"),
     Case("tftp", UDP, ((True, b"\0\3\xff\xff" + bytes(512)), (True, b"\0\3\0\0" + bytes(512))), label="one side's blocks"),
     tcp("smtp", b"220 mail.example.org ESMTP\r\n"),
     tcp("smtp", b"EHLO client.example.org\r\n", label="command"),
@@ -260,6 +267,7 @@ CASES = (
     udp("stun", STUN_REQUEST),
     tcp("mqtt", MQTT_CONNECT),
     tcp("mqtt", b"\x32\x0b\0\4temp\x12\x3421C", b"\x40\2\x12\x34", label="in mid-connection"),
+    tcp("mqtt", b"\x82\x08\0\1\0\3a/b\0", b"\x90\3\0\1\0", label="a subscription and its acknowledgement"),
     tcp("amqp", b"AMQP\0\0\x09\1"),
     tcp("amqp", b"\1\0\0\0\0\0\x05\0\x0a\0\x0b\0\xce", label="in mid-connection"),
     udp("coap", b"\x41\1\x12\x34\x7a\xb5hello"),
@@ -270,6 +278,7 @@ CASES = (
     tcp("postgresql", struct.pack(">I", len(POSTGRES_STARTUP_BODY) + 4) + POSTGRES_STARTUP_BODY),
     tcp("postgresql", bytes.fromhex("0000000804d2162f"), label="request for TLS"),
     tcp("redis", b"*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n"),
+    tcp("mongodb", struct.pack("<5I", 36, 7, 3, 1, 8) + bytes(16), label="an old reply"),
     tcp("mongodb", struct.pack("<I", len(MONGO_QUERY_BODY) + 4) + MONGO_QUERY_BODY),
     tcp("bittorrent", b"\x13BitTorrent protocol" + bytes(48)),
     udp("bittorrent", b"d1:ad2:id20:" + bytes(20) + b"e1:q4:ping1:t2:aa1:y1:qe", label="DHT"),
@@ -289,6 +298,7 @@ CASES = (
     ),
     udp("wireguard", b"\1\0\0\0" + bytes(range(144))),
     udp("openvpn", OPENVPN_CLIENT, OPENVPN_SERVER),
+    udp("openvpn", openvpn_keyed(bytes(range(50, 70))), label="keyed"),
     tcp("openvpn", struct.pack(">H", 14) + OPENVPN_CLIENT, label="over TCP"),
     udp("ipsec", IKE_INIT),
     udp("ipsec", bytes(4) + IKE_INIT, label="through NAT"),
@@ -313,10 +323,12 @@ CASES = (
         label="PROFINET's",
     ),
     tcp("mssql", TDS_PRELOGIN),
+    tcp("mssql", struct.pack(">2BHHBB", 16, 1, 50, 0, 1, 0) + struct.pack("<2I", 42, 0x74000004) + bytes(34), label="login"),
     tcp("oracle", struct.pack(">HH4B", 66, 0, 1, 0, 0, 0) + bytes(20) + b"(DESCRIPTION=(CONNECT_DATA=(SID=x)))  "),
     tcp("cassandra", b"\4\0\0\0\1" + struct.pack(">I", 22) + b"\0\1\0\x0bCQL_VERSION\0\x053.0.0"),
     tcp("memcached", b"get key\r\n", b"VALUE key 0 3\r\nabc\r\nEND\r\n"),
     tcp("socks", b"\5\1\0", b"\5\0"),
+    tcp("socks", b"\5\1\0\3\x0bexample.org\1\xbb", b"\5\0\0\1\0\0\0\0\0\0", label="a request and its answer"),
     tcp("diameter", b"\1\0\0\x14\x80\0\1\1" + bytes(12)),
     tcp("h323", tpkt(b"\x08\2\0\1\5\4")),
     tcp("iec104", bytes.fromhex("680407000000"), bytes.fromhex("68040b000000")),

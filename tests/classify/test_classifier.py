@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import struct
 import subprocess
 import sys
 
@@ -144,16 +145,50 @@ UNRELATED = {
     "CoAP with too many options": [b"\x40\1\0" + bytes([number]) + b"\xb1a" + b"\1a" * 60 for number in range(3)],
     "QUIC's versions, a known one far behind": [b"\x80\0\0\0\0\0\x08" + bytes(8) + b"\1\2\3\4" * 40 + b"\0\0\0\1"],
     "zeros": [b"\1" + bytes(19), b"\1" + bytes(20), b"\1" + bytes(40)],
+    "CoAP's tokens, cut": [b"\x48\1\x12\x34\7", b"\x68\x45\x12\x34\7"],
+    "CoAP's answer that is a reset": [b"\x42\1\x12\x34\xaa\xbb", b"\x72\x45\x12\x34\xaa\xbb"],
+    "DHCPv6 with nothing but an identifier": [b"\1\1\2\3\0\1\0\x0a" + bytes(10)],
+    "DHCPv6 that relays nothing": [b"\x0c" + bytes(33) + b"\0\x09\0\0"],
+    "OpenVPN's key that is zeros": [cases.openvpn_keyed(bytes(20))],
+    "OpenVPN's session that is zeros": [b"\x38" + bytes(13)],
+    "WireGuard's key that is zeros": [b"\1\0\0\0" + bytes(144), b"\4\0\0\0" + bytes(60), b"\4\0\0\0" + bytes(59) + b"\1"],
+    "VXLAN with another version of IP": [b"\x08" + bytes(19) + b"\x08\0\x60" + bytes(30)],
+    "STUN's number that is zeros": [b"\0\1\0\0" + bytes(15) + bytes([number]) for number in range(3)],
+    "report of nobody": [b"\x80\xcb\0\0"],
+    "RPC to a program of one's own": [struct.pack(">10I", 7, 0, 2, 0x20000001, 1, 0, 0, 0, 0, 0)],
+    "RPC's reply without its call": [cases.RPC_REPLY],
+    "EtherNet/IP without a session": [struct.pack("<HHII8sI", 0x6F, 16, 0, 0, bytes(8), 0) + bytes(16)],
+    "EtherNet/IP that registers too much": [struct.pack("<HHII8sI", 0x65, 8, 0, 0, bytes(8), 0) + bytes(8)],
+    "NTP without a time": [b"\x23\2\6\0" + bytes(8) + b"\1\2\3\4" + bytes(32)],
+    "QUIC without connections": [b"\xe0\0\0\0\1\0\0" + bytes(20), b"\x80" + bytes(9) + b"\1\xff\0\0\x1d"],
 }
+UNRELATED_TCP = {
+    "DCE/RPC, big-endian": [bytes.fromhex("05000b0300000000") + struct.pack(">HHI", 32, 0, 1) + bytes(16)],
+    "SOCKS with an address of another length": [b"\5\1\0\1\xc0\0\2\1" + bytes([0, number, 0]) for number in (80, 81)],
+    "H.323 in a shorter packet": [b"\3\0\0\0\x08\2\0\1\5\4"],
+    "DCE/RPC with more authentication than packet": [bytes.fromhex("05000b0310000000") + struct.pack("<HHI", 16, 8, 1)],
+    "PostgreSQL's empty message with contents": [b"1\0\0\0\x08\0\0\0\0"],
+    "TDS before its login, of another version's size": [cases.TDS_PRELOGIN[:12] + b"\7" + cases.TDS_PRELOGIN[13:]],
+    "TDS with a login of zeros": [struct.pack(">2BHHBB", 16, 1, 50, 0, 1, 0) + bytes(42)],
+    "TDS without its end": [struct.pack(">2BHHBB", 1, 0, 99, 0, number, 0) + bytes(42) for number in (1, 2)],
+    "MongoDB's old reply to nothing": [struct.pack("<4I", 36, 7, 0, 1) + bytes(20), struct.pack("<4I", 36, 8, 0, 1) + bytes(20)],
+    "Modbus of different units": [b"\0" + bytes([number]) + b"\0\0\0\6" + bytes([number]) + b"\3\0\0\0\2" for number in (1, 2)],
+    "MQTT's acknowledgement with other codes": [b"\x90\3\0" + bytes([number]) + b"\7" for number in (1, 2)],
+    "MQTT's subscription with a longer topic": [b"\x82\x08\0" + bytes([number]) + b"\0\xffa/b\0" for number in (1, 2)],
+    "NetBIOS's answer without its request": [b"\x82\0\0\0"],
+}
+ONE_SIDED = ("uTP", "Modbus")
 
 
-@pytest.mark.parametrize("kind", UNRELATED)
-def test_what_only_looks_like_something_is_nothing(kind: str) -> None:
+@pytest.mark.parametrize(
+    ("protocol", "kind"), [*((UDP, kind) for kind in UNRELATED), *((TCP, kind) for kind in UNRELATED_TCP)], ids=str
+)
+def test_what_only_looks_like_something_is_nothing(protocol: int, kind: str) -> None:
     classifier = Classifier(use_ports=False)
-    sides = (True,) if kind.startswith("uTP") else (True, False)
-    for payload in UNRELATED[kind]:
+    sides = (True,) if kind.startswith(ONE_SIDED) else (True, False)
+    for payload in (UNRELATED if protocol == UDP else UNRELATED_TCP)[kind]:
         for from_a in sides:
-            assert label(classifier, conversation(1, UDP), payload, from_a=from_a) is None
+            assert label(classifier, conversation(1, protocol), payload, from_a=from_a) is None
 
 
 def test_port_of_radius_needs_attributes() -> None:
@@ -161,9 +196,10 @@ def test_port_of_radius_needs_attributes() -> None:
     assert label(Classifier(), conversation(1, UDP, server_port=1812), cyclic) is None
 
 
-def test_part_of_a_name_is_no_name() -> None:
+@pytest.mark.parametrize("option", [b"\0\x27\0\x0d\0\5phone\4ho", b"\0\x27\0\7\0\5phon"])
+def test_part_of_a_name_is_no_name(option: bytes) -> None:
     which = Conversation(1, UDP, Endpoint(CLIENT, 546), Endpoint(SERVER, 547))
-    found = Classifier().inspect(which, b"\x0b\1\2\3" + cases.DUIDS + b"\0\x27\0\x0d\0\5phone\4ho", True, 0)
+    found = Classifier().inspect(which, b"\x0b\1\2\3" + cases.DUIDS + option, True, 0)
     assert found is not None
     assert found.name is None
 
@@ -172,7 +208,7 @@ def test_same_payload_again_is_no_second_evidence() -> None:
     classifier = Classifier()
     for _ in range(4):
         assert label(classifier, conversation(1, UDP), cases.rtp(1)) is None
-        assert label(classifier, conversation(2, TCP), b"220 ready\r\n") is None
+        assert label(classifier, conversation(2, TCP), b"331 password?\r\n") is None
 
 
 def test_port_decides_what_two_greet_alike() -> None:

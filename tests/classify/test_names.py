@@ -116,6 +116,21 @@ def test_server_name_in_the_hellos_second_segment() -> None:
             assert (APPLICATIONS[last.app].name, last.name, last.wants_more) == ("https", "example.org", False)
 
 
+def test_hello_that_was_cut_keeps_what_it_said() -> None:
+    """The records behind it, where the rest of it should be, end the wait for more, and do not change the label."""
+    record = cases.tls_record(cases.client_hello("name.example.org", ("h2", "x" * 60)))
+    for cut in range(6, len(record)):
+        classifier = Classifier(use_ports=False)
+        conversation = Conversation(1, 6, Endpoint(CLIENT, 50000), Endpoint(SERVER, 40000))
+        first = classifier.inspect(conversation, record[:cut], True, 0)
+        last = classifier.inspect(conversation, cases.tls_record(bytes(40)), True, 0)
+        assert first is not None
+        assert last is not None
+        assert (first.app, first.wants_more) == (last.app, True)
+        assert not last.wants_more
+        assert last.name is None
+
+
 @pytest.mark.parametrize("following", ["records", "the hello again", "another segment"])
 def test_hello_that_was_cut_is_not_joined_with_what_follows_it(following: str) -> None:
     record = cases.tls_record(cases.client_hello("name.example.org", ("x" * 60, "h2")))
