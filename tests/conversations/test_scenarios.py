@@ -70,7 +70,13 @@ class Scenario:
 
     def run(self) -> None:
         steps = [
-            self.account, self.allow_payloads, self.label, self.merge, self.rotate, self.take_conversations, self.begin_phase,
+            self.account,
+            self.allow_payloads,
+            self.label,
+            self.merge,
+            self.rotate,
+            self.take_conversations,
+            self.begin_phase,
         ]
         for _ in range(self.numbers.randint(5, 60)):
             (step,) = self.numbers.choices(steps, (8, 3, 4, 3, 1, 1, 1))
