@@ -21,10 +21,10 @@ cdef inline void account_hosts(Engine* engine, Entry* entry) noexcept nogil:
     cdef HostRow* host
     host = locate(&engine.hosts, &entry.src, entry.src_hash, entry.src_row)
     add_out(&engine.hosts, host, entry.wire_len, 1, entry.ts_ns, entry.ts_ns, &entry.dst, entry.wire_len)
-    entry.src_row = index_of(&engine.hosts, host, 0)
+    entry.src_row = index_of(&engine.hosts, host, NO_ROW)
     host = locate(&engine.hosts, &entry.dst, entry.dst_hash, entry.dst_row)
     add_in(&engine.hosts, host, entry.wire_len, 1, entry.ts_ns, entry.ts_ns)
-    entry.dst_row = index_of(&engine.hosts, host, 0)
+    entry.dst_row = index_of(&engine.hosts, host, NO_ROW)
 
 
 cdef inline void find_hosts(Engine* engine, Entry* entry) noexcept nogil:
@@ -43,6 +43,11 @@ cdef inline void find_conversation(Engine* engine, Entry* entry) noexcept nogil:
         prefetch_host_slots(engine, entry)
 
 
+cdef inline bint has_overflowed(const Conversation* row) noexcept nogil:
+    """Whether a host of a conversation had no row when its last frame came."""
+    return (row.hosts[0] | row.hosts[1]) >> 31  # that of NO_ROW, and of no row's number
+
+
 cdef inline void find_hosts_by_conversation(Engine* engine, Entry* entry) noexcept nogil:
     """Prefetch the rows that are most likely the hosts': a known conversation has their numbers."""
     cdef Conversation* row
@@ -50,6 +55,9 @@ cdef inline void find_hosts_by_conversation(Engine* engine, Entry* entry) noexce
         find_hosts(engine, entry)
         return
     row = &engine.conversations.table.rows[entry.conversation_row]
+    if unlikely(has_overflowed(row)):
+        find_hosts(engine, entry)
+        return
     entry.src_row = row.hosts[0]  # or the other way round
     entry.dst_row = row.hosts[1]
     prefetch_write(&engine.hosts.table.rows[entry.src_row])
@@ -63,7 +71,7 @@ cdef inline void account_conversation(Engine* engine, Entry* entry) noexcept nog
     cdef int d = -1
     if likely(entry.conversation_row != NO_ROW):
         row = &engine.conversations.table.rows[entry.conversation_row]
-        if likely(row.state & RUNNING):
+        if likely(row.state & RUNNING and not has_overflowed(row)):
             d = direction(row, &hosts[row.hosts[0]].key, &hosts[row.hosts[1]].key, entry)
     if likely(d >= 0):
         entry.src_row = row.hosts[d]

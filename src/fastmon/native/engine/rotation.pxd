@@ -63,9 +63,8 @@ cdef inline bint was_idle(const HostTable* table, uint32_t row) noexcept nogil:
 
 
 cdef inline bint find_moved_host(HostTable* table, const Key* key, uint32_t* host) noexcept nogil:
-    cdef uint32_t found = table_find(table, key, table_hash(table, key))
-    host[0] = 0 if found == NO_ROW else found
-    return found != NO_ROW
+    host[0] = table_find(table, key, table_hash(table, key))
+    return host[0] != NO_ROW
 
 
 cdef inline void follow_hosts(Engine* engine) noexcept nogil:

@@ -68,7 +68,7 @@ cdef extern from *:
     uint64_t endpoint_hash "fm_endpoint_hash"(uint32_t host_hash, uint32_t port, uint64_t factor) noexcept nogil
 
 cdef struct Conversation:
-    uint32_t[2] hosts  # most likely the rows of a and b in the host table
+    uint32_t[2] hosts  # most likely the rows of a and b in the host table; NO_ROW if one had none when the last frame came
     uint32_t ports  # a's << 16 | b's
     uint8_t protocol
     uint8_t state
