@@ -14,12 +14,16 @@ import pytest
 from waiting import wait_until
 
 import fastmon
+from fastmon import library
+from fastmon.model.addresses import key_from_text
 from fastmon.model.frames import Frame
+from fastmon.run import queues
 from fastmon.run.control import Control
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from fastmon.model.conversations import EndedConversations
     from fastmon.run.subscriber import Problem
 
 S = 1_000_000_000
@@ -28,6 +32,12 @@ T0 = 1_767_225_600 * S
 
 def frame(second: float, wire_len: int = 100) -> Frame:
     return Frame(T0 + int(second * S), wire_len, 1, b.ethernet(b.IPV4, b.ipv4("10.0.0.1", "192.0.2.1")))
+
+
+def opening(number: int) -> Frame:
+    """Return a frame of one conversation of many, long after the one before."""
+    packet = b.ipv4("10.0.0.1", "192.0.2.1", b.udp(number, 9))
+    return Frame(T0 + number * 200 * S, 100, 1, b.ethernet(b.IPV4, packet))
 
 
 @pytest.fixture
@@ -174,11 +184,57 @@ def test_watch_that_is_left_ends_its_threads_and_closes_its_file(tmp_path: Path)
     assert (set(threading.enumerate()), len(os.listdir("/proc/self/fd"))) == before  # noqa: PTH208
 
 
-def test_watch_that_was_never_begun_has_no_thread(capture: Path) -> None:
-    before = set(threading.enumerate())
-    snapshots = fastmon.watch(capture)
-    assert set(threading.enumerate()) == before
+def test_watch_that_was_never_begun_has_opened_nothing(capture: Path, tmp_path: Path) -> None:
+    before = set(threading.enumerate()), len(os.listdir("/proc/self/fd")), set(tmp_path.iterdir())  # noqa: PTH208
+    snapshots = fastmon.watch(capture, capture, workers=2, packet_log=str(tmp_path / "log.csv"))
+    after = set(threading.enumerate()), len(os.listdir("/proc/self/fd")), set(tmp_path.iterdir())  # noqa: PTH208
+    assert after == before
     snapshots.close()
+
+
+def test_options_that_would_do_nothing_are_refused(capture: Path) -> None:
+    with pytest.raises(fastmon.ConfigError, match="snaplen is of live captures"):
+        fastmon.watch(capture, snaplen=100)
+    with (
+        fastmon.open_offline(capture) as opened,
+        pytest.raises(fastmon.ConfigError, match="filter is given when a capture is opened"),
+    ):
+        fastmon.watch(opened, filter="udp")
+    with pytest.raises(fastmon.ConfigError, match="on_conversations cannot be combined with hosts_only"):
+        fastmon.watch(capture, hosts_only=True, on_conversations=print)
+
+
+def test_watch_tells_what_its_body_was_too_slow_for(capture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A live run does not wait; here a replay does as it does."""
+    watch_queue = library._WatchQueue
+    monkeypatch.setattr(library, "_WatchQueue", lambda _, kinds: watch_queue(lambda: False, kinds))
+    monkeypatch.setattr(queues, "MAX_ROWS", 1)
+    capture.write_bytes(b.pcap_file([opening(port) for port in range(1, 9)]))
+    told: list[str] = []
+    n_ended = 0
+
+    def take(ended: EndedConversations) -> None:
+        nonlocal n_ended
+        n_ended += len(ended.rows)
+        wait_until(lambda: not any(thread.name == "fastmon-run" for thread in threading.enumerate()), "the end of the run")
+
+    *_, summary = fastmon.watch(
+        capture, interval=0, max_conversations=1, on_conversations=take, on_problem=lambda p: told.append(p.text)
+    )
+    assert told[0] == "conversations are dropped: the loop over the snapshots is too slow"
+    assert told[-1] == f"{8 - n_ended} conversations dropped: the loop over the snapshots was too slow"
+    assert summary.conversations is not None
+    assert sum(summary.conversations.ended.values()) == 8
+
+
+def test_names_of_a_snapshot_are_those_of_its_end(capture: Path) -> None:
+    """A name that comes later is not in it, however late it is looked at."""
+    request = b.tcp(40000, 80, b"GET / HTTP/1.1\r\nHost: late.example\r\n\r\n")
+    named = b.ethernet(b.IPV4, b.ipv4("10.0.0.1", "192.0.2.1", request, protocol=b.TCP))
+    capture.write_bytes(b.pcap_file([frame(0), Frame(T0 + 20 * S, 200, 1, named)]))
+    books = [snapshot.names for snapshot in list(fastmon.watch(capture, interval=10))]
+    names = [book.name_of(key_from_text("192.0.2.1"), is_local=False) for book in books if book is not None]
+    assert names == [None, None, ("late.example", "http"), ("late.example", "http")]
 
 
 def test_error_in_a_callback_ends_the_run(capture: Path) -> None:
@@ -194,7 +250,8 @@ def test_analyze_is_the_summary_of_all_files(capture: Path) -> None:
     summary = fastmon.analyze(capture, str(capture), local=("192.0.2.0/24",))
     assert (summary.is_summary, summary.counters.frames.frames) == (True, 6)
     assert summary.local.sum() == 1
-    assert fastmon.analyze(capture, interval="1s").counters == fastmon.analyze(capture).counters
+    with pytest.raises(fastmon.ConfigError, match="interval is no option of analyze"):
+        fastmon.analyze(capture, interval="1s")
 
 
 def test_analyze_of_a_damaged_file_has_what_could_be_read(capture: Path) -> None:

@@ -19,6 +19,7 @@ from fastmon.run.monitor import MAX_GAP_NS, MAX_SILENT_INTERVALS
 from fastmon.run.plan import Plan, Team, Worker
 from fastmon.run.replay import ReplayMonitor
 from fastmon.run.reporter import MAX_TOLD_STEPS
+from fastmon.run.schedule import Schedule
 from fastmon.run.shards import MAX_TOLD_STRAYS
 from fastmon.run.subscriber import Problem, Subscriber
 
@@ -359,9 +360,11 @@ def test_run_that_fails_closes_its_source() -> None:
         assert capture.is_open
         raise RuntimeError("the subscriber")
 
+    control = Control()
     with pytest.raises(RuntimeError, match="the subscriber"):
-        replay(capture, on_event=fail)
+        replay(capture, on_event=fail, control=control)
     assert not capture.is_open
+    assert control.stop  # or threads that drain would go on
 
 
 @pytest.mark.parametrize("interval_s", [0, 10])
@@ -575,6 +578,14 @@ def test_reload_takes_the_rules_anew_and_keeps_them_if_they_are_wrong() -> None:
     assert [(alert.ts_ns - T0) // S for alert in alerts_of(recorder.events)] == list(range(11, 32))
     assert problems(recorder.events) == ["rules.toml: no such rule; the rules stay as they were"]
     assert not control.reload
+
+
+def test_ticks_that_a_reload_begins_are_none_of_the_past() -> None:
+    schedule = Schedule(60 * S, 0, 0)
+    schedule.begin_phase(T0)
+    schedule.set_tick(S, T0 + 45 * S + 3)
+    assert schedule.take_tick(T0 + 45 * S + 4) is None
+    assert schedule.take_tick(T0 + 46 * S) == T0 + 46 * S
 
 
 # Live.

@@ -121,6 +121,16 @@ def test_book_that_travels_has_all_names_and_learns_on_its_own(travel: Callable[
     assert len(other) == 2 + 3  # its room is the same
 
 
+def test_frozen_book_never_changes_and_is_made_anew_only_after_a_record() -> None:
+    book = NameBook()
+    book.record([NameFact(key(1), "before", "mdns")], 1)
+    frozen = book.frozen()
+    assert book.frozen() is frozen
+    book.record([NameFact(key(1), "after", "mdns")], 2)
+    assert frozen.name_of(key(1), is_local=True) == ("before", "mdns")
+    assert book.frozen().name_of(key(1), is_local=True) == ("after", "mdns")
+
+
 def test_every_source_is_known() -> None:
     assert sorted(NAME_SOURCES) == sorted([*LOCAL_ORDER, "dhcpv6", "quic"])
     with pytest.raises(ValueError, match="'finger'"):

@@ -195,6 +195,23 @@ def test_only_the_newest_totals_and_progress_wait() -> None:
     assert drained(queue) == [("progress", 8), ("tick", newest)]
 
 
+def test_totals_that_were_replaced_leave_their_room_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fastmon.run.queues.MAX_ROWS", 10)
+    queue = EventQueue(lambda: False, ALL)
+    for second in range(20):
+        queue.tick(interval(second))
+    queue.alerts([ALERT] * 5)
+    assert [kind for kind, _ in drained(queue)] == ["tick", "alerts"]
+
+
+def test_problems_always_find_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fastmon.run.queues.MAX_ROWS", 1)
+    queue = EventQueue(lambda: False, ALL)
+    queue.alerts([ALERT])
+    queue.problem(Problem("late"))
+    assert [queue.get() for _ in range(2)] == [("alerts", [ALERT]), ("problem", Problem("late"))]
+
+
 def test_alerts_and_conversations_without_room_are_counted_and_told_of_once(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
 

@@ -222,6 +222,12 @@ def test_running_is_the_last_interval_s() -> None:
         assert merged.conversations == ConversationCounts(3, dict.fromkeys(ENDED_REASONS, 0), 46, 6)
 
 
+def test_running_of_intervals_that_nothing_orders_is_the_same_in_both_orders() -> None:
+    parts = [with_running(empty(0, 60, run="a"), running) for running in (5, 9)]
+    merged = [Snapshot.merge(*order) for order in (parts, parts[::-1])]
+    assert [snapshot.conversations.running for snapshot in merged if snapshot.conversations] == [9, 9]
+
+
 def test_last_interval_is_the_one_with_the_greatest_sequence() -> None:
     before = with_running(empty(3600, 3660, run="a", sequence=7), 5)
     after = with_running(empty(0, 60, run="a", sequence=8), 9)  # the clock was set back

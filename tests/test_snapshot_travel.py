@@ -293,9 +293,11 @@ def test_arrow_table_read_back_is_the_snapshot(kinds: dict[str, Snapshot], kind:
 @pytest.mark.parametrize("kind", KINDS)
 def test_arrow_metadata_has_the_rest(kinds: dict[str, Snapshot], kind: str) -> None:
     pytest.importorskip("pyarrow")
-    snapshot = replace(kinds[kind], dropped=Dropped(1, 2, 3), packet_log_dropped=4, source="a\udcff.pcap")
+    counts = kinds[kind].conversations
+    counts = None if counts is None else replace(counts, n_skipped=5)
+    snapshot = replace(kinds[kind], dropped=Dropped(1, 2, 3), packet_log_dropped=4, source="a\udcff.pcap", conversations=counts)
     head = json.loads(snapshot.to_arrow(lambda app: APPLICATIONS[app].name).schema.metadata[b"fastmon"])
-    counters, counts = snapshot.counters, snapshot.conversations
+    counters = snapshot.counters
     conversations = counts and {
         "opened": counts.opened,
         "running": counts.running,

@@ -15,7 +15,7 @@ from libc.stdint cimport INT64_MAX, INT64_MIN, UINT64_MAX, int64_t, uint8_t, uin
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-from fastmon.native.arguments cimport bytes_of, duration_or, time_or
+from fastmon.native.arguments cimport bytes_of, count_of, duration_or, time_or
 from fastmon.native.decode.headers cimport N_STATUSES
 from fastmon.native.engine.batch cimport account_batch
 from fastmon.native.engine.conversations cimport (
@@ -282,9 +282,8 @@ cdef class Accountant:
         return 0 if self.engine.conversations == NULL else self.engine.conversations.payloads.allowance
 
     @payload_allowance.setter
-    def payload_allowance(self, int64_t n_payloads):
-        if n_payloads < 0:
-            raise ValueError(f"payload_allowance must be 0 or more, not {n_payloads}")
+    def payload_allowance(self, number):
+        cdef int64_t n_payloads = count_of("payload_allowance", number)
         with self.use:
             if self.engine.conversations != NULL:
                 self.engine.conversations.payloads.allowance = n_payloads
@@ -394,10 +393,11 @@ cdef class Accountant:
             self.memory.n_rows = self.engine.hosts.table.n_rows
             whole["hosts"] = np.frombuffer(self.memory, np.uint8) if self.memory.n_rows else np.empty(0, np.uint8)
             self.strip_flags(self.engine.hosts.table.rows)
+            marks = whole["marks"]
             try:
                 made = make(interval, whole)
             except BaseException:
-                self.restore_flags(whole["marks"])
+                self.restore_flags(marks)
                 raise
             self.has_finished = True
             self.engine.hosts.table.rows = NULL  # of the RowMemory

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from fastmon import _accounting
-from fastmon.bounds import MAX_CONVERSATIONS, MAX_HOSTS, check_choice, check_range
+from fastmon.bounds import MAX_CONVERSATIONS, MAX_HOSTS, check_choice, check_number, check_range
+from fastmon.errors import ConfigError
 from fastmon.model.addresses import parse_network
 from fastmon.model.conversations import (
     APP_DTYPE,
@@ -301,17 +302,21 @@ def make_accountant(
     seed: of the tables' hashes; random by default.
     max_conversations: conversations kept; 0: only hosts are accounted.
     applications: what conversations' protocols and ports say of their applications.
-    keep_conversations: keep those that have ended for `take_conversations`.
+    keep_conversations: keep those that have ended for `take_conversations`, if conversations are accounted.
     packet_log: keep a record of each frame for `take_packets`.
 
     Raises ConfigError for an argument out of its range.
     """
     check_choice("engine", engine, ENGINES)
-    check_range("max_hosts", max_hosts, *MAX_HOSTS)
-    check_range("limit_bytes", limit_bytes, 0, MAX_LIMIT_BYTES)
-    check_range("max_conversations", max_conversations, *MAX_CONVERSATIONS)
+    check_number("max_hosts", max_hosts, *MAX_HOSTS)
+    check_number("limit_bytes", limit_bytes, 0, MAX_LIMIT_BYTES)
+    check_number("max_conversations", max_conversations, *MAX_CONVERSATIONS)
     check_range("seed", seed, 0, MAX_SEED)
+    if isinstance(local_networks, str):
+        raise ConfigError(f"local_networks must be a list of texts, not {local_networks!r}")
     if applications is not None:
+        if not isinstance(applications, AppTables):
+            raise ConfigError(f"applications must be an AppTables, not {applications!r}")
         applications = AppTables(applications.protocols, applications.tcp_ports, applications.udp_ports)
     if engine == "reference":
         from fastmon.reference import ReferenceAccountant

@@ -20,6 +20,7 @@ __all__ = [
     "MAX_HOSTS",
     "SNAPLENS",
     "check_choice",
+    "check_number",
     "check_range",
 ]
 
@@ -38,8 +39,16 @@ DIRECTIONS = ("inout", "in", "out")
 
 
 def check_range(name: str, value: int | None, least: int, most: int | None = None) -> None:
-    """Raise ConfigError if `value` is below `least` or above `most`; None is allowed."""
-    if value is not None and (value < least or (most is not None and value > most)):
+    """Raise ConfigError if `value` is no whole number, below `least` or above `most`; None is allowed."""
+    if value is not None:
+        check_number(name, value, least, most)
+
+
+def check_number(name: str, value: int, least: int, most: int | None = None) -> None:
+    """Raise ConfigError if `value` is no whole number, below `least` or above `most`."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise ConfigError(f"{name} must be a whole number, not {value!r}")
+    if value < least or (most is not None and value > most):
         allowed = f"at least {least}" if most is None else f"between {least} and {most}"
         raise ConfigError(f"{name} must be {allowed}, not {value}")
 

@@ -31,16 +31,16 @@ __all__ = [
 
 
 class FastmonError(Exception):
-    """Base class of fastmon's errors."""
-
-
-class CaptureError(FastmonError):
-    """A source could not be opened or read; what was read before stays accounted.
+    """Base class of fastmon's errors.
 
     partial: the summary of what could be read, where `analyze` raises this.
     """
 
     partial: Snapshot | None = None
+
+
+class CaptureError(FastmonError):
+    """A source could not be opened or read; what was read before stays accounted."""
 
 
 class ClosedCaptureError(CaptureError):

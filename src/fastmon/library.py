@@ -16,7 +16,7 @@ from fastmon.accounting import make_accountant
 from fastmon.capture import open_live, open_offline
 from fastmon.capture.live import DEFAULT_BUFFER_BYTES, DEFAULT_SNAPLEN, PAYLOAD_SNAPLEN
 from fastmon.config import make_run_options
-from fastmon.errors import CaptureError
+from fastmon.errors import CaptureError, ConfigError, FastmonError
 from fastmon.model.addresses import PRIVATE_NETWORKS, interface_networks
 from fastmon.model.conversations import AppTables
 from fastmon.model.names import NameBook
@@ -27,24 +27,26 @@ from fastmon.run.live import LiveMonitor
 from fastmon.run.plan import Plan, Team, Worker
 from fastmon.run.queues import EventQueue
 from fastmon.run.replay import ReplayMonitor
+from fastmon.run.subscriber import Problem
 from fastmon.run.threads import start_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
     from fastmon.accounting import Accountant
     from fastmon.capture import Capture, LiveCapture
     from fastmon.config import RunOptions
-    from fastmon.errors import FastmonError
     from fastmon.model.conversations import EndedConversations
     from fastmon.model.snapshot import Snapshot
     from fastmon.policy.rules import Alert
     from fastmon.run.inspection import Inspector
     from fastmon.run.shards import SourceOpener
-    from fastmon.run.subscriber import Problem, Subscriber
+    from fastmon.run.subscriber import Subscriber
     from fastmon.sinks.packet_log import PacketLog
 
 __all__ = ["analyze", "live_monitor", "open_captures", "replay_monitor", "source_openers", "watch"]
+
+LIVE_ONLY = ("direction", "snaplen", "buffer")
 
 JOINING_S = 0.001
 """For frames that the kernel is handing out when the last capture joins its group."""
@@ -77,12 +79,17 @@ def watch(
     and the like are given when they are opened.
 
     Raises ConfigError for a wrong option and ValueError for wrong sources at once; the first CaptureError last, after the
-    summary of what could be read.
+    summary of what could be read. Nothing is opened, and no thread started, before the first snapshot is asked for.
     """
     settings = make_run_options({"limit": "0", **options})
     if not all(isinstance(source, (str, os.PathLike)) or hasattr(source, "is_live") for source in sources):
         raise ValueError("watch takes paths of capture files and open captures")
     live = [source for source in sources if not isinstance(source, (str, os.PathLike)) and source.is_live]
+    if settings.hosts_only and on_conversations is not None:
+        raise ConfigError("on_conversations cannot be combined with hosts_only")
+    _check_given(options, LIVE_ONLY, "is of live captures, and given to open_live")
+    if any(not isinstance(source, (str, os.PathLike)) for source in sources):
+        _check_given(options, ("filter",), "is given when a capture is opened")
     if not sources or (live and len(sources) > 1):
         raise ValueError("watch takes capture files, or one live capture")
     control = control or Control()
@@ -92,29 +99,39 @@ def watch(
         "problem": on_problem,
     }
     kinds = {"snapshot", "problem", *(kind for kind, callback in callbacks.items() if callback is not None)}
-    queue = EventQueue((lambda: False) if live else (lambda: not control.stop), kinds)
+    queue = _WatchQueue((lambda: False) if live else (lambda: not control.stop), kinds)
     keeps = on_conversations is not None
-    monitor: LiveMonitor | ReplayMonitor
-    if live:
-        monitor = live_monitor(live, settings, queue, control, keeps_conversations=keeps)
-    else:
-        openers = [_opener(source, settings, control) for source in sources]
-        monitor = replay_monitor(openers, _names(sources), settings, queue, control, keeps_conversations=keeps)
-    return _snapshots(monitor, queue, control, callbacks)
+    openers = [] if live else [_opener(source, settings, control) for source in sources]
+
+    def make() -> LiveMonitor | ReplayMonitor:
+        if live:
+            return live_monitor(live, settings, queue, control, keeps_conversations=keeps)
+        return replay_monitor(openers, _names(sources), settings, queue, control, keeps_conversations=keeps)
+
+    return _snapshots(make, queue, control, callbacks)
+
+
+def _check_given(options: Mapping[str, object], names: Sequence[str], reason: str) -> None:
+    """Raise ConfigError for options that would do nothing."""
+    for name in names:
+        if name in options:
+            raise ConfigError(f"{name} {reason}")
 
 
 def analyze(*paths: str | os.PathLike[str], **options: Any) -> Snapshot:
     """Account capture files; return the summary of the whole, which can be pickled and merged with others.
 
-    paths, options: as those of `watch`.
+    paths, options: as those of `watch`, but for `interval`: there is only the summary.
 
-    Raises ConfigError for a wrong option; the first CaptureError, whose `partial` is the summary of what could be read.
+    Raises ConfigError for a wrong option; the first error of reading or of the packet log, whose `partial` is the summary of what
+    could be read.
     """
+    _check_given(options, ("interval",), "is no option of analyze: it returns the summary")
     summary: Snapshot | None = None
     try:
-        for snapshot in watch(*paths, **{**options, "interval": 0}):
+        for snapshot in watch(*paths, **options, interval=0):
             summary = snapshot
-    except CaptureError as error:
+    except FastmonError as error:
         error.partial = summary
         raise
     if summary is None:
@@ -127,17 +144,32 @@ def _call_for_each(callback: Callable[[Alert], None], alerts: Sequence[Alert]) -
         callback(alert)
 
 
+class _WatchQueue(EventQueue):
+    """The events of a run on their way to the thread that iterates; what that is too slow for is told as a problem."""
+
+    def _tell_of_loss(self, kind: str) -> None:
+        self.problem(Problem(f"{kind} are dropped: the loop over the snapshots is too slow"))
+
+    def tell_of_loss(self) -> None:
+        """Tell how much was lost, if anything was."""
+        if self.lost:
+            lost = ", ".join(f"{n_rows:,} {kind}" for kind, n_rows in self.lost.items())
+            self.problem(Problem(f"{lost} dropped: the loop over the snapshots was too slow"))
+
+
 def _snapshots(
-    monitor: LiveMonitor | ReplayMonitor,
-    queue: EventQueue,
+    make: Callable[[], LiveMonitor | ReplayMonitor],
+    queue: _WatchQueue,
     control: Control,
     callbacks: dict[str, Callable[[Any], None] | None],
 ) -> Generator[Snapshot, None, None]:
     failures: list[BaseException] = []
+    monitor = make()  # now: a generator that nobody starts must not have opened anything
 
     def run() -> None:
         try:
             monitor.run()
+            queue.tell_of_loss()
         except BaseException as error:  # noqa: BLE001 - raised where the snapshots are taken
             failures.append(error)
         finally:
@@ -208,7 +240,7 @@ def open_captures(interface: str, options: RunOptions, stack: ExitStack) -> list
                 interface,
                 filter=options.filter,
                 snaplen=options.snaplen or (DEFAULT_SNAPLEN if options.hosts_only else PAYLOAD_SNAPLEN),
-                buffer_bytes=options.buffer_bytes or DEFAULT_BUFFER_BYTES,
+                buffer_bytes=DEFAULT_BUFFER_BYTES if options.buffer_bytes is None else options.buffer_bytes,
                 direction=options.direction,
                 fanout_group=group,
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import builders as b
 import pytest
@@ -50,6 +50,14 @@ class TestPayloads:
         account_all(target, out(data=b"1"), out(data=b"2"), out())
         assert target.take_payloads() == []
         assert counts(rotate(target)).n_skipped == 2
+
+    @pytest.mark.parametrize(("number", "error"), [(2.5, TypeError), ("3", TypeError), (None, TypeError), (-1, ValueError)])
+    def test_an_allowance_is_a_whole_number(self, make: Make, number: Any, error: type[Exception]) -> None:
+        target = make()
+        target.payload_allowance = 4
+        with pytest.raises(error):
+            target.payload_allowance = number
+        assert target.payload_allowance == 4
 
     def test_all_that_is_told(self, make: Make) -> None:
         target = make()

@@ -438,6 +438,17 @@ class TestCallbacks:
         gc.collect()
         assert kept[1]["hosts"].sum() > 0
 
+    @pytest.mark.parametrize("marks", [None, np.zeros((2, 0), np.uint8), np.zeros((1, 1), np.uint8)])
+    def test_finish_that_spoils_what_it_was_given_and_fails(self, marks: Any) -> None:
+        def spoil(_: object, whole: dict[str, Any]) -> None:
+            whole["marks"] = marks
+            raise MemoryError
+
+        target, other = self.target(), self.target()
+        with pytest.raises(MemoryError):
+            target.finish_as(spoil)
+        assert target.totals(EVER).flagged.tolist() == other.totals(EVER).flagged.tolist()
+
     def test_dtypes_of_another_size(self) -> None:
         target = self.target()
         for dtype in (np.dtype("V1"), np.dtype("V97"), np.dtype("V1000")):

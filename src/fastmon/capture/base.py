@@ -115,7 +115,9 @@ class Closing:
 
 
 def check_filter(filter: str | None) -> None:
-    """Raise ConfigError if a filter has characters that no filter has."""
+    """Raise ConfigError if a filter is no text, or has characters that no filter has."""
+    if filter is not None and not isinstance(filter, str):
+        raise ConfigError(f"filter must be a text, not {filter!r}")
     # libpcap would read up to a NUL, and pypcap crash on what is not UTF-8.
     if filter and not "".join(filter.split()).isprintable():
         raise ConfigError(f"filter {filter!r}: it has characters that cannot be printed")

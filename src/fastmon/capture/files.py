@@ -5,6 +5,7 @@ What it does not do: decode, account, know intervals.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from fastmon.capture import linktypes
@@ -100,7 +101,9 @@ class FileCapture(Closing):
         self._input.close()
 
 
-def open_offline(path: str, *, filter: str | None = None, is_stopped: Callable[[], bool] = lambda: False) -> FileCapture:
+def open_offline(
+    path: str | os.PathLike[str], *, filter: str | None = None, is_stopped: Callable[[], bool] = lambda: False
+) -> FileCapture:
     """Open a capture file (pcap, pcapng or snoop, plain or compressed with gzip or Zstandard); "-" is standard input.
 
     filter: BPF expression, pcap-filter(7).
@@ -110,4 +113,4 @@ def open_offline(path: str, *, filter: str | None = None, is_stopped: Callable[[
     UnsupportedLinkTypeError if no decoder knows its link type, ConfigError if the filter is wrong for all of them.
     """
     check_filter(filter)
-    return FileCapture(path, filter, is_stopped)
+    return FileCapture(os.fspath(path), filter, is_stopped)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import socket
 from collections import OrderedDict
+from copy import copy
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -118,6 +119,8 @@ class NameBook:
         self._announced: OrderedDict[bytes, bytes] = OrderedDict()
         self._reached_by: OrderedDict[bytes, bytes] = OrderedDict()
         self._lock = Lock()
+        self._n_batches = 0
+        self._frozen: tuple[int, NameBook | None] = (0, None)
 
     @classmethod
     def merge(cls, *books: NameBook) -> Self:
@@ -147,6 +150,16 @@ class NameBook:
         self._room, announced, reached_by = state
         self._announced, self._reached_by = OrderedDict(announced), OrderedDict(reached_by)
         self._lock = Lock()
+        self._n_batches, self._frozen = 0, (0, None)
+
+    def frozen(self) -> NameBook:
+        """Return a book with all names of this moment, which never changes; the same one if nothing was recorded since."""
+        n_batches, book = self._frozen
+        if book is None or n_batches != self._n_batches:
+            n_batches = self._n_batches
+            book = copy(self)
+            self._frozen = n_batches, book
+        return book
 
     def record(self, facts: Iterable[NameFact], ts_ns: int) -> None:
         """Record the names in a frame of the time `ts_ns`. Names that `clean_name` refuses are left out.
@@ -161,7 +174,10 @@ class NameBook:
             if cleaned:
                 table = self._announced if source in _ANNOUNCED else self._reached_by
                 entries.append((table, key, _pack_entry(cleaned, source, ts_ns)))
+        if not entries:
+            return
         with self._lock:
+            self._n_batches += 1
             for table, key, entry in entries:
                 table[key] = min(entry, table.get(key, entry))
                 table.move_to_end(key)

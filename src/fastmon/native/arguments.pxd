@@ -3,6 +3,7 @@
 What it does not do: know what an argument is for.
 """
 
+from cpython.number cimport PyNumber_Index
 from libc.stdint cimport INT64_MAX, INT64_MIN, UINT32_MAX, UINT64_MAX, int64_t, uint8_t, uint64_t
 
 
@@ -20,6 +21,14 @@ cdef inline uint64_t duration_or(value, uint64_t default) except? 1:
     if value < 0:
         raise ValueError(f"max_backstep_ns must be 0 or more, not {value}")
     return <uint64_t>min(value, UINT64_MAX)
+
+
+cdef inline int64_t count_of(str name, value) except? -1:
+    """Return a whole number of 0 or more. Raises TypeError for any other number, ValueError for one below 0."""
+    cdef int64_t number = PyNumber_Index(value)
+    if number < 0:
+        raise ValueError(f"{name} must be 0 or more, not {value}")
+    return number
 
 
 cdef inline const uint8_t[::1] bytes_of(data) except *:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import replace
+from operator import index
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastmon.bounds import MAX_CONVERSATIONS, MAX_HOSTS, check_range
+from fastmon.bounds import MAX_CONVERSATIONS, MAX_HOSTS, check_number
 from fastmon.decode import decode
 from fastmon.model.conversations import CONVERSATION_DTYPE, AppTables
 from fastmon.model.frames import FrameStatus
@@ -60,9 +61,9 @@ class ReferenceAccountant:
         keep_conversations: bool = False,
         packet_log: bool = False,
     ) -> None:
-        check_range("max_hosts", max_hosts, *MAX_HOSTS)
-        check_range("limit_bytes", limit_bytes, 0)
-        check_range("max_conversations", max_conversations, *MAX_CONVERSATIONS)
+        check_number("max_hosts", max_hosts, *MAX_HOSTS)
+        check_number("limit_bytes", limit_bytes, 0)
+        check_number("max_conversations", max_conversations, *MAX_CONVERSATIONS)
         self.first_ts_ns: int | None = None
         self.last_ts_ns: int | None = None
         self.newest_ts_ns: int | None = None
@@ -88,7 +89,8 @@ class ReferenceAccountant:
         return self._conversations.payload_allowance
 
     @payload_allowance.setter
-    def payload_allowance(self, n_payloads: int) -> None:
+    def payload_allowance(self, number: int) -> None:
+        n_payloads = index(number)
         if n_payloads < 0:
             raise ValueError(f"payload_allowance must be 0 or more, not {n_payloads}")
         self._conversations.payload_allowance = n_payloads

@@ -246,7 +246,7 @@ class Monitor(abc.ABC, Generic[_ShardT]):
         except ConfigError as error:
             self._subscriber.problem(Problem(f"{error}; the rules stay as they were"))
         else:
-            self._schedule.set_tick(self._tick_ns())
+            self._schedule.set_tick(self._tick_ns(), self._covered_until_ns())
 
     def _tick_ns(self) -> int:
         """Return how long a tick is; 0 if nobody wants any."""
@@ -280,8 +280,9 @@ class Monitor(abc.ABC, Generic[_ShardT]):
 
     def _describe(self, snapshot: Snapshot, dropped: Dropped, log_dropped: int) -> Snapshot:
         plan = self._plan
+        names = None if plan.names is None else plan.names.frozen()  # whoever takes it, and when: the names are the same
         snapshot = replace(
-            snapshot, source=plan.source, run=plan.run, dropped=dropped, names=plan.names, packet_log_dropped=log_dropped
+            snapshot, source=plan.source, run=plan.run, dropped=dropped, names=names, packet_log_dropped=log_dropped
         )
         return snapshot if plan.grouping == UNGROUPED else group_hosts(snapshot, plan.grouping)
 

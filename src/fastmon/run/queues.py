@@ -109,11 +109,11 @@ class EventQueue(BoundedQueue["Event"], Subscriber):
     """The events of a run on their way to one subscriber in another thread.
 
     A snapshot that finds no room is merged with the one before it, unless the queue is patient: the sums stay exact, and
-    `Snapshot.n_intervals` says how many intervals it stands for. Of totals and progress only the newest waits. Other events are
-    refused.
+    `Snapshot.n_intervals` says how many intervals it stands for. Of totals and progress only the newest waits. Problems, of which
+    a run has few, always find room. Alerts and conversations are refused.
 
     kinds: the names of the methods whose events are wanted; others are ignored.
-    lost: how many alerts, conversations and problems were refused.
+    lost: how many alerts and conversations were refused.
     """
 
     def __init__(self, is_patient: Callable[[], bool], kinds: Collection[str]) -> None:
@@ -159,7 +159,7 @@ class EventQueue(BoundedQueue["Event"], Subscriber):
 
     def _has_room(self, item: Event, weight: int) -> bool:
         kind, value = item
-        if kind in NEWEST_ONLY:
+        if kind in NEWEST_ONLY or kind == "problem":
             return True
         if kind == "snapshot" and not value.is_summary and self._n_snapshots() >= MAX_SNAPSHOTS:
             return False

@@ -43,11 +43,11 @@ class Schedule:
         self._covered_ns += length_ns
         self._left_ns = max(self._left_ns - length_ns, 0)
 
-    def set_tick(self, tick_ns: int) -> None:
-        """Let ticks come at this beat from the running interval on."""
+    def set_tick(self, tick_ns: int, now_ns: int) -> None:
+        """Let ticks come at this beat from `now_ns` on."""
         if tick_ns != self._tick_ns:
             self._tick_ns = tick_ns
-            self._next_tick_ns = _next_multiple(self.start_ns, tick_ns)
+            self._next_tick_ns = _next_multiple(max(now_ns, self.start_ns), tick_ns)
 
     @property
     def covered_ns(self) -> int:
