@@ -320,6 +320,21 @@ class TestOptions:
         with pytest.raises(ConfigError, match=message):
             make_accountant(engine)
 
+    @pytest.mark.parametrize("engine", ["native", "reference"])
+    @pytest.mark.parametrize("name", ["max_hosts", "limit_bytes", "max_conversations", "seed"])
+    @pytest.mark.parametrize("value", [2.5, "5", float("nan"), True, b"5"])
+    def test_numbers_that_are_not_whole(self, engine: str, name: str, value: Any) -> None:
+        with pytest.raises(ConfigError, match=f"{name} must be a whole number"):
+            make_accountant(engine, **{name: value})
+
+    def test_arguments_of_another_kind(self, path: Path) -> None:
+        with pytest.raises(ConfigError, match="local_networks must be a list"):
+            make_accountant(local_networks="10.0.0.0/8")
+        with pytest.raises(ConfigError, match="applications must be"):
+            make_accountant(applications=5)  # type: ignore[arg-type]
+        with pytest.raises(ConfigError, match="filter must be a text"):
+            open_offline(path, filter=5)  # type: ignore[arg-type]
+
     def test_numbers_of_conversations(self) -> None:
         target = make_accountant(max_conversations=4)
         for number in (1 << 63, -(1 << 63) - 1, -1):
