@@ -67,11 +67,6 @@ class Sinks:
         are_complete = [sink.finish(is_stopped=lambda: self._control.stop, opens=self.has_results) for sink in self._results]
         return all([*are_complete, self._notices.finish(is_stopped=lambda: self._control.stop, opens=False)])
 
-    @property
-    def crash(self) -> BaseException | None:
-        """What no sink expects to happen, if it happened."""
-        return next((sink.error for sink in self._results if sink.error is not None and not _is_expected(sink.error)), None)
-
     def _background(
         self,
         what: str,
@@ -162,7 +157,3 @@ def _result_format(options: OutputOptions) -> tuple[type[Sink], Callable[[TextIO
     from fastmon.sinks.table import TableSink
 
     return TableSink, lambda stream: TableSink(stream, options.top)
-
-
-def _is_expected(error: BaseException) -> bool:
-    return isinstance(error, (OSError, MemoryError, ConfigError))
