@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import builders as b
 import pytest
-from waiting import DEADLINE_S, wait_until
+from waiting import DEADLINE_S, wait_until, waiting_bytes
 
 from fastmon.model.frames import Frame
 
@@ -159,6 +159,46 @@ def test_output_that_fails_ends_no_other(capture: Path, tmp_path: Path, option: 
         assert " summary " in log.read_text()
     if option != "--conversations":
         assert len(conversations.read_text().splitlines()) == N_HOSTS
+
+
+@pytest.mark.parametrize("output", ["full"])
+def test_results_that_fail_do_not_end_the_packet_log(tmp_path: Path, output: str) -> None:
+    """Many chunks of frames follow the failure."""
+    path, log = tmp_path / "long.pcap", tmp_path / "packets.csv"
+    data = b.ethernet(b.IPV4, b.ipv4("10.0.0.1", "192.0.2.1", b.udp(1, 53)))
+    seconds = [b.pcap_file([Frame(T0 + second * S, 100, 1, data)])[24:] * 100 for second in range(1000)]
+    path.write_bytes(b.pcap_file([]) + b"".join(seconds))
+    reading, written = (-1, os.open("/dev/full", os.O_WRONLY)) if output == "full" else os.pipe()
+    if reading >= 0:
+        os.close(reading)
+    with running(path, "--format", "jsonl", "--packet-log", log, stdout=written) as process:
+        os.close(written)
+        assert process.stderr is not None
+        (line,) = process.stderr.read().decode().splitlines()
+        assert process.wait(DEADLINE_S) == 1
+    assert line.startswith("fastmon: cannot write the results: ")
+    assert log.read_text().count("\n") == 1 + 100 * 1000
+
+
+def test_run_ends_when_the_packet_log_has_failed_too(capture: Path, tmp_path: Path) -> None:
+    """Standard input would not end."""
+    pipe = tmp_path / "packets.csv"
+    os.mkfifo(pipe)
+    command = [*COMMAND, "-", "--packet-log", str(pipe), "-o", "/dev/full"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            assert process.stdin is not None
+            assert process.stderr is not None
+            process.stdin.write(capture.read_bytes())
+            process.stdin.flush()
+            with open(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK), "rb") as reader:
+                wait_until(lambda: waiting_bytes(reader), "records")
+            assert process.wait(DEADLINE_S) == 1
+            errors = process.stderr.read().decode()
+        finally:
+            process.kill()
+    assert "cannot write the results: No space left on device" in errors
+    assert f"cannot write the packet log {pipe}: Broken pipe" in errors
 
 
 def test_reader_that_leaves_does_not_end_the_other_outputs(capture: Path, tmp_path: Path) -> None:

@@ -254,7 +254,9 @@ def _run(make: MonitorMaker, output: OutputOptions, control: Control, *, is_live
         before_results=bar.hide,
     )
     try:
-        make(sinks.subscriber, output.conversations is not None).run()
+        monitor = make(sinks.subscriber, output.conversations is not None)
+        sinks.packet_log = monitor.packet_log
+        monitor.run()
     finally:
         is_complete = sinks.finish()
         if not is_complete:

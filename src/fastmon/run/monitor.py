@@ -82,7 +82,7 @@ class Monitor(abc.ABC, Generic[_ShardT]):
         self._shards: Sequence[_ShardT] = shards
         self._subscriber = subscriber
         self._control = control
-        self._packet_log = packet_log
+        self.packet_log = packet_log
         self._reporter = Reporter(plan.source, shards, subscriber, plan.load_rules(), packet_log)
         self._poll_s = poll_s
         self._merges_at_ticks = merges_at_ticks and team.merges
@@ -104,8 +104,8 @@ class Monitor(abc.ABC, Generic[_ShardT]):
         finally:
             if self._crew is not None:
                 self._crew.close()
-            if self._packet_log is not None:
-                self._packet_log.close()
+            if self.packet_log is not None:
+                self.packet_log.close()
 
     @abc.abstractmethod
     def _run(self) -> None: ...

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fastmon.config import OutputOptions
     from fastmon.model.snapshot import Snapshot
     from fastmon.run.control import Control
+    from fastmon.run.shards import PacketLog
     from fastmon.run.subscriber import Problem
     from fastmon.sinks.base import Sink
 
@@ -28,8 +29,10 @@ __all__ = ["Sinks"]
 class Sinks:
     """The sinks of one run, each in a thread of its own.
 
-    The run goes on for as long as any of them can write. `notices` takes problems, and alerts that the results have no room for;
-    it is no result itself.
+    The run goes on for as long as any of them, or the packet log, can write. `notices` takes problems, and alerts that the
+    results have no room for; it is no result itself.
+
+    packet_log: that of the run, if it has one: it is written beside these sinks. To be set before the run begins.
 
     open_notices: opens the sink of the notices, which writes to standard error through what it is given.
     stdout: where the results go without --output; None if it is closed.
@@ -51,6 +54,7 @@ class Sinks:
     ) -> None:
         self.status = 0
         self.has_results = False
+        self.packet_log: PacketLog | None = None
         self._control = control
         self._is_patient = (lambda: False) if is_live else (lambda: not control.stop)
         writing = Writing()
@@ -82,16 +86,17 @@ class Sinks:
             writing,
             is_patient=self._is_patient,
             report=self._report,
-            on_end=self._end_if_useless,
+            on_end=self.end_if_useless,
             before_event=before_event,
         )
 
     def _report(self, problem: Problem) -> None:
         self.subscriber.problem(problem)
 
-    def _end_if_useless(self) -> None:
-        """Stop the run if nobody takes its results any more."""
-        if all(sink.error is not None for sink in self._results):
+    def end_if_useless(self) -> None:
+        """Stop the run if nobody takes anything of it any more."""
+        is_logging = self.packet_log is not None and self.packet_log.error is None
+        if not is_logging and all(sink.error is not None for sink in self._results):
             self._control.stop = True
 
     def _result_sink(self, options: OutputOptions, stdout: TextIO | None, before_results: Callable[[], None]) -> BackgroundSink:
@@ -132,7 +137,7 @@ class Sinks:
 
 
 class _Status(Subscriber):
-    """Remembers the exit code that problems ask for, and whether there were results."""
+    """Remembers the exit code that problems ask for, and whether there were results; ends the run with its last output."""
 
     def __init__(self, sinks: Sinks) -> None:
         self._sinks = sinks
@@ -143,6 +148,7 @@ class _Status(Subscriber):
     def problem(self, problem: Problem) -> None:
         if problem.error is not None:
             self._sinks.status = max(self._sinks.status, 2 if isinstance(problem.error, ConfigError) else 1)
+            self._sinks.end_if_useless()  # it may be the packet log that has failed
 
 
 def _result_format(options: OutputOptions) -> tuple[type[Sink], Callable[[TextIO], Sink]]:
