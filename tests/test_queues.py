@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -255,7 +255,9 @@ def test_subscribers_pass_everything_on_and_ticks_to_those_that_want_them() -> N
 class Harness:
     """A background sink, and what it reports."""
 
-    def __init__(self, open_sink: Callable[[], Sink], kind: type[Sink] = Recorder, *, is_patient: bool = False) -> None:
+    def __init__(
+        self, open_sink: Callable[[], Sink], kind: type[Sink] = Recorder, *, is_patient: bool = False, **options: Any
+    ) -> None:
         self.reports: list[Problem] = []
         self.ends: list[None] = []
         self.writing = Writing()
@@ -267,6 +269,7 @@ class Harness:
             is_patient=lambda: is_patient,
             report=self.reports.append,
             on_end=lambda: self.ends.append(None),
+            **options,
         )
 
     def finish(self, *, is_stopped: bool = False, opens: bool = False) -> bool:
@@ -337,11 +340,13 @@ def test_sink_that_fails_says_so_once_and_takes_no_more(error: BaseException, te
     assert harness.sink.get() is None
 
 
-def test_reader_that_has_gone_is_no_problem() -> None:
-    harness = Harness(lambda: Failing(BrokenPipeError(32, "Broken pipe")), Failing)
+@pytest.mark.parametrize("may_reader_leave", [True, False])
+def test_reader_that_has_gone_is_a_problem_unless_it_may_leave(may_reader_leave: bool) -> None:
+    harness = Harness(lambda: Failing(BrokenPipeError(32, "Broken pipe")), Failing, may_reader_leave=lambda: may_reader_leave)
     harness.sink.snapshot(interval(0))
     assert harness.finish()
-    assert (harness.reports, len(harness.ends)) == ([], 1)
+    texts = [] if may_reader_leave else ["cannot write the log x: Broken pipe"]
+    assert ([problem.text for problem in harness.reports], len(harness.ends)) == (texts, 1)
 
 
 def test_stuck_sink_is_given_up_once_the_run_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -161,7 +161,7 @@ def test_output_that_fails_ends_no_other(capture: Path, tmp_path: Path, option: 
         assert len(conversations.read_text().splitlines()) == N_HOSTS
 
 
-@pytest.mark.parametrize("output", ["full"])
+@pytest.mark.parametrize("output", ["full", "left"])
 def test_results_that_fail_do_not_end_the_packet_log(tmp_path: Path, output: str) -> None:
     """Many chunks of frames follow the failure."""
     path, log = tmp_path / "long.pcap", tmp_path / "packets.csv"
@@ -191,7 +191,7 @@ def test_run_ends_when_the_packet_log_has_failed_too(capture: Path, tmp_path: Pa
             assert process.stderr is not None
             process.stdin.write(capture.read_bytes())
             process.stdin.flush()
-            with open(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK), "rb") as reader:
+            with os.fdopen(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK), "rb") as reader:
                 wait_until(lambda: waiting_bytes(reader), "records")
             assert process.wait(DEADLINE_S) == 1
             errors = process.stderr.read().decode()
@@ -208,7 +208,23 @@ def test_reader_that_leaves_does_not_end_the_other_outputs(capture: Path, tmp_pa
         assert process.stderr is not None
         process.stdout.readline()
         process.stdout.close()
-        assert process.stderr.read() == b""
-        assert process.wait(DEADLINE_S) == 0
+        assert process.stderr.read() == b"fastmon: cannot write the results: Broken pipe\n"
+        assert process.wait(DEADLINE_S) == 1
     assert log.read_text().count(" snapshot ") == 10
-    assert f"frames={10 * N_HOSTS} " in log.read_text().splitlines()[-1]
+    assert " summary " in log.read_text()
+    assert f"frames={10 * N_HOSTS} " in log.read_text()
+
+
+@pytest.mark.parametrize("option", ["-o", "--log", "--conversations"])
+def test_reader_of_a_named_pipe_that_leaves_is_told(capture: Path, tmp_path: Path, option: str) -> None:
+    """Also where nothing else is written: whoever names an output wants all of it."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with running(capture, "--format", "jsonl", "--limit", "1", option, pipe, stdout=subprocess.DEVNULL) as process:
+        with pipe.open("rb", buffering=0) as reader:
+            reader.read(10)
+        assert process.stderr is not None
+        (line,) = process.stderr.read().decode().splitlines()
+        assert process.wait(DEADLINE_S) == 1
+    assert line.startswith("fastmon: cannot write the ")
+    assert line.endswith(": Broken pipe")

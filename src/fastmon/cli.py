@@ -1,7 +1,7 @@
 """The command line: arguments, exit codes. The only module that prints.
 
-Results go to stdout or --output, everything else to stderr. Exit codes: 0 done, also after Ctrl-C and when the reader of stdout
-has gone; 1 a capture or file failed, and what was accounted is reported; 2 wrong usage or configuration.
+Results go to stdout or --output, everything else to stderr. Exit codes: 0 done, also after Ctrl-C and when the reader of stdout,
+the only output, has gone; 1 a capture or an output failed, and what was accounted is reported; 2 wrong usage or configuration.
 
 What it does not do: import at start what only one command needs; `fastmon --help` would wait for it.
 """

@@ -46,6 +46,7 @@ class BackgroundSink(EventQueue):
     is_patient: asked while the queue is full: whether the run waits for this sink.
     report: takes what befalls this sink; called in any thread.
     on_end: called when the sink has failed.  before_event: called in the thread before each event.
+    may_reader_leave: asked when the reader of a pipe has gone: whether that is no problem.
 
     error: what ended it early.
     """
@@ -61,6 +62,7 @@ class BackgroundSink(EventQueue):
         report: Callable[[Problem], None],
         on_end: Callable[[], None] = lambda: None,
         before_event: Callable[[], None] | None = None,
+        may_reader_leave: Callable[[], bool] = lambda: False,
     ) -> None:
         super().__init__(is_patient, {name for name in _KINDS if getattr(kind, name) is not getattr(Subscriber, name)})
         self.wants_ticks = kind.wants_ticks
@@ -71,6 +73,7 @@ class BackgroundSink(EventQueue):
         self._report = report
         self._on_end = on_end
         self._before_event = before_event
+        self._may_reader_leave = may_reader_leave
         self._opens = False
         self._thread = start_thread(f"fastmon-{kind.__name__}", self._serve)
 
@@ -129,7 +132,7 @@ class BackgroundSink(EventQueue):
     def _fail(self, error: BaseException, told: FastmonError) -> None:
         self.error = error
         self.abandon()
-        if not isinstance(error, BrokenPipeError):  # its reader has gone, and knows
+        if not (isinstance(error, BrokenPipeError) and self._may_reader_leave()):
             self._report(Problem(str(told), told))
         self._on_end()
 

@@ -78,6 +78,7 @@ class Sinks:
         open_sink: Callable[[], Sink],
         writing: Writing,
         before_event: Callable[[], None] | None = None,
+        may_reader_leave: Callable[[], bool] = lambda: False,
     ) -> BackgroundSink:
         return BackgroundSink(
             what,
@@ -88,6 +89,7 @@ class Sinks:
             report=self._report,
             on_end=self.end_if_useless,
             before_event=before_event,
+            may_reader_leave=may_reader_leave,
         )
 
     def _report(self, problem: Problem) -> None:
@@ -113,7 +115,12 @@ class Sinks:
             open_stream = partial(wrap, stdout, writing)
         kind, make = _result_format(options)
         before = before_results if is_terminal else None
-        return self._background("the results", kind, lambda: make(open_stream()), writing, before)
+
+        def may_reader_leave() -> bool:
+            """Return True where nobody wants anything more: of `fastmon ... | head`, say."""
+            return options.output is None and len(self._results) == 1 and self.packet_log is None
+
+        return self._background("the results", kind, lambda: make(open_stream()), writing, before, may_reader_leave)
 
     def _log_sink(self, path: str) -> BackgroundSink:
         from fastmon.sinks.log import LogSink
