@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from queue import Queue
 from typing import TYPE_CHECKING
 
 import builders as b
@@ -16,6 +19,8 @@ import pytest
 from waiting import DEADLINE_S, wait_until, waiting_bytes
 
 from fastmon.model.frames import Frame
+from fastmon.run.threads import start_thread
+from fastmon.sinks.output import Output, Writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -199,6 +204,49 @@ def test_run_ends_when_the_packet_log_has_failed_too(capture: Path, tmp_path: Pa
             process.kill()
     assert "cannot write the results: No space left on device" in errors
     assert f"cannot write the packet log {pipe}: Broken pipe" in errors
+
+
+@pytest.mark.parametrize("blocks", [True, False])
+def test_write_returns_as_soon_as_a_pipe_has_taken_some_bytes(blocks: bool) -> None:
+    """So that a reader who takes a page now and then is never taken for one who reads nothing."""
+    reading, written = os.pipe()
+    os.set_blocking(written, blocks)
+    n_bytes = fcntl.fcntl(written, fcntl.F_GETPIPE_SZ)
+    output = Output(written, Writing(), closes=True)
+    results: Queue[int] = Queue()
+
+    def write_on() -> None:
+        with suppress(OSError):
+            while True:
+                results.put(output.write(bytes(10 * n_bytes)))
+
+    thread = start_thread("writer", write_on)
+    assert results.get(timeout=DEADLINE_S) == n_bytes
+    for _ in range(5):
+        assert os.read(reading, select.PIPE_BUF) == bytes(select.PIPE_BUF)
+        assert results.get(timeout=DEADLINE_S) == select.PIPE_BUF
+    os.close(reading)
+    thread.join(DEADLINE_S)
+    assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("kind", ["pipe", "terminal"])
+def test_output_that_does_not_block_is_waited_for(capture: Path, tmp_path: Path, kind: str) -> None:
+    log = tmp_path / "run.log"
+    reading, written = os.pipe() if kind == "pipe" else pty.openpty()
+    os.set_blocking(written, False)
+    with running(capture, "--format", "jsonl", "--log", log, stdout=written) as process:
+        os.close(written)
+        wait_until(lambda: log.exists() and log.read_text().count(" snapshot ") >= 4, "snapshots")
+        data = bytearray()
+        with suppress(OSError):  # the terminal's other side has gone
+            while part := os.read(reading, 1 << 16):
+                data += part
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+        assert process.wait(DEADLINE_S) == 0
+    os.close(reading)
+    assert json.loads(data.splitlines()[-1])["frames"] == 10 * N_HOSTS
 
 
 def test_reader_that_leaves_does_not_end_the_other_outputs(capture: Path, tmp_path: Path) -> None:

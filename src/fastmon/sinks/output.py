@@ -5,12 +5,18 @@ What it does not do: format anything.
 
 from __future__ import annotations
 
+import array
 import errno
+import fcntl
 import io
 import os
+import select
+import stat
+import termios
 import time
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastmon.errors import ConfigError
 
@@ -22,6 +28,9 @@ __all__ = ["Output", "Writing", "check_writable", "open_output", "open_text", "w
 
 STUCK_S = 0.5
 """Whatever takes no data for so long is stuck: a pipe that nobody reads, a stopped terminal, a disk that hangs."""
+
+MAX_PIECE_BYTES = 1 << 16
+"""What a file is given at once."""
 
 
 class Writing:
@@ -43,7 +52,7 @@ class Writing:
 
 
 class Output(io.RawIOBase):
-    """A descriptor that is written to."""
+    """A descriptor that is written to, in pieces so small that a reader who is slow is not taken for one who does not read."""
 
     def __init__(self, fd: int, writing: Writing, *, closes: bool) -> None:
         super().__init__()
@@ -51,13 +60,30 @@ class Output(io.RawIOBase):
         self._writing = writing
         self._closes = closes
         self._n_bytes = 0
+        self._mode = os.fstat(fd).st_mode
+        self._poll = select.poll()
+        self._poll.register(fd, select.POLLOUT)
 
-    def write(self, data: object) -> int:
-        """Write some bytes; return how many."""
+    def write(self, data: Any) -> int:
+        """Write some bytes, once there is room for any; return how many."""
         with self._writing:
-            n_written = os.write(self._fd, data)  # type: ignore[arg-type]
+            n_written = self._write_piece(memoryview(data))
         self._n_bytes += n_written
         return n_written
+
+    def _write_piece(self, data: memoryview) -> int:
+        while True:
+            self._poll.poll()
+            with suppress(BlockingIOError):  # others may share the descriptor, and what it leads to
+                return os.write(self._fd, data[: self._piece_bytes()])
+
+    def _piece_bytes(self) -> int:
+        """Return how many bytes can be written without waiting for room, as far as that is known."""
+        if stat.S_ISFIFO(self._mode):
+            waiting = array.array("i", [0])
+            fcntl.ioctl(self._fd, termios.FIONREAD, waiting)
+            return max(fcntl.fcntl(self._fd, fcntl.F_GETPIPE_SZ) - waiting[0], select.PIPE_BUF)
+        return select.PIPE_BUF if stat.S_ISSOCK(self._mode) or self.isatty() else MAX_PIECE_BYTES
 
     def writable(self) -> bool:
         """Return True."""
