@@ -11,6 +11,7 @@ import select
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -595,6 +596,26 @@ def test_signal_during_the_imports_is_kept(capture: Path, number: signal.Signals
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert assert_summary_alone(process)["frames"] == (3 if number == signal.SIGUSR1 else 0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("arguments", [["interfaces"], ["--help"], ["replay", "--help"], ["--version"], ["replay", "--odd"]])
+def test_signal_ends_what_is_no_run_and_cannot_be_written(arguments: list[str], number: signal.Signals) -> None:
+    reading, written = os.pipe()
+    os.set_blocking(written, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(written, bytes(select.PIPE_BUF))
+    os.set_blocking(written, True)
+    with subprocess.Popen([*COMMAND, *arguments], stdout=written, stderr=written) as process:
+        wait_until(lambda: "pipe" in Path(f"/proc/{process.pid}/wchan").read_text(), "a write that is stuck")
+        process.send_signal(number)
+        try:
+            assert process.wait(30) == -number
+        finally:
+            process.kill()
+    os.close(reading)
+    os.close(written)
 
 
 def test_filter_that_does_not_suit_a_later_interface_ends_the_file_with_its_report(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ import typer
 from fastmon.config import OutputOptions, RunOptions, check_together, load_config
 from fastmon.errors import ConfigError, FastmonError, StoppedError
 from fastmon.model.texts import printable
-from fastmon.signals import Signals
+from fastmon.signals import Signals, release
 from fastmon.sinks.paths import check_paths
 
 if TYPE_CHECKING:
@@ -73,9 +73,11 @@ def _flushed(stream: TextIO | None, number: int) -> OSError | None:
 
 def _status(arguments: Sequence[str]) -> int:
     """Run the command, say in one line why it failed, if it did, and return the exit code."""
-    if sys.stdout is None and (not arguments or {"-h", "--help", "--version"}.intersection(arguments)):
-        _say("standard output is closed")
-        return 2
+    if not arguments or {"-h", "--help", "--version"}.intersection(arguments):
+        if sys.stdout is None:
+            _say("standard output is closed")
+            return 2
+        release()
     try:
         status: int | None = app(arguments or ["--help"], prog_name="fastmon", standalone_mode=False)
     except _UsageError as error:
@@ -105,6 +107,7 @@ def _status(arguments: Sequence[str]) -> int:
 
 def _say(text: str) -> None:
     """Tell a person something, in one line."""
+    release()
     if sys.stderr is not None:
         with suppress(OSError):
             print("fastmon:", printable(text), file=sys.stderr, flush=True)
@@ -224,6 +227,7 @@ def replay(
 @app.command()
 def interfaces() -> int:
     """List what can be captured from."""
+    release()
     from fastmon.capture import interfaces as available_interfaces
     from fastmon.sinks.grid import Grid, open_page
 

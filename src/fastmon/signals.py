@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from fastmon.run.control import Control
 
-__all__ = ["Signals", "keep"]
+__all__ = ["Signals", "keep", "release"]
 
 _ENDS = (signal.SIGINT, signal.SIGTERM)
 _ALL = (*_ENDS, signal.SIGUSR1)
@@ -32,6 +32,16 @@ def _keep(number: int, _frame: FrameType | None) -> None:
     _kept.append(number)
     if number in _ENDS:
         signal.signal(number, signal.SIG_DFL)
+
+
+def release() -> None:
+    """Let SIGINT and SIGTERM end the process, at once if one was kept: for what heeds none, and may be stuck in a write."""
+    for number in _ENDS:
+        if signal.getsignal(number) is _keep:
+            signal.signal(number, signal.SIG_DFL)
+    for number in _kept:
+        if number in _ENDS:
+            signal.raise_signal(number)
 
 
 class Signals:
