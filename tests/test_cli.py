@@ -476,7 +476,7 @@ def fed(tmp_path: Path) -> Iterator[Fed]:
         process.kill()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signal_ends_a_stalled_replay_with_the_summary(fed: Fed, number: signal.Signals) -> None:
     fed.feed(b.pcap_file([frame(0), frame(1)]))
     fed.wait_for("ALERT")
@@ -484,6 +484,16 @@ def test_signal_ends_a_stalled_replay_with_the_summary(fed: Fed, number: signal.
     status, lines, errors = fed.result()
     assert (status, errors) == (0, "")
     assert [(line["type"], line.get("frames")) for line in lines[-2:]] == [("snapshot", 2), ("summary", 2)]
+
+
+def test_sighup_that_is_ignored_ends_no_run(capture: Path) -> None:
+    code = (
+        "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); from fastmon import __main__, cli; run = cli.main;"
+        "cli.main = lambda: (os.kill(os.getpid(), signal.SIGHUP), run())[1];"
+        f"sys.argv[1:] = ['replay', {str(capture)!r}, '-i', '0', '--limit', '0', '--format', 'jsonl']; sys.exit(__main__.main())"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert assert_summary_alone(process)["frames"] == 3
 
 
 def test_sigusr1_reports_at_once_and_the_run_goes_on(fed: Fed) -> None:

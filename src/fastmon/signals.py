@@ -17,25 +17,32 @@ if TYPE_CHECKING:
 
 __all__ = ["Signals", "keep", "release"]
 
-_ENDS = (signal.SIGINT, signal.SIGTERM)
+_ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_KILLING = (signal.SIGINT, signal.SIGTERM)
+"""Those of which a second one kills; a terminal that closes may send SIGHUP twice."""
+
 _ALL = (*_ENDS, signal.SIGUSR1)
 _kept: list[int] = []
 
 
 def keep() -> None:
-    """Keep signals until `Signals` are entered; a second SIGINT or SIGTERM kills."""
-    for number in _ALL:
+    """Keep signals until `Signals` are entered; a second SIGINT or SIGTERM kills. A SIGHUP that is ignored (nohup) stays so."""
+    for number in _heeded():
         signal.signal(number, _keep)
+
+
+def _heeded() -> list[signal.Signals]:
+    return [number for number in _ALL if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
 
 
 def _keep(number: int, _frame: FrameType | None) -> None:
     _kept.append(number)
-    if number in _ENDS:
+    if number in _KILLING:
         signal.signal(number, signal.SIG_DFL)
 
 
 def release() -> None:
-    """Let SIGINT and SIGTERM end the process, at once if one was kept: for what heeds none, and may be stuck in a write."""
+    """Let signals end the process, at once if one was kept: for what heeds none, and may be stuck in a write."""
     for number in _ENDS:
         if signal.getsignal(number) is _keep:
             signal.signal(number, signal.SIG_DFL)
@@ -45,7 +52,9 @@ def release() -> None:
 
 
 class Signals:
-    """While it is entered, SIGINT and SIGTERM end the run, and SIGUSR1 asks for a snapshot; a second SIGINT or SIGTERM kills.
+    """While it is entered, SIGINT, SIGTERM and SIGHUP end the run, and SIGUSR1 asks for a snapshot.
+
+    A second SIGINT or SIGTERM kills.
 
     Those that were kept until then are heeded at once.
     """
@@ -55,7 +64,7 @@ class Signals:
         self._previous: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
-        self._previous = {number: signal.signal(number, self._heed) for number in _ALL}
+        self._previous = {number: signal.signal(number, self._heed) for number in _heeded()}
         while _kept:
             self._heed(_kept.pop(), None)
         return self
@@ -68,5 +77,6 @@ class Signals:
         if number == signal.SIGUSR1:
             self._control.snapshot_now = True
         else:
-            signal.signal(number, signal.SIG_DFL)
+            if number in _KILLING:
+                signal.signal(number, signal.SIG_DFL)
             self._control.stop = True
