@@ -486,6 +486,17 @@ def test_signal_ends_a_stalled_replay_with_the_summary(fed: Fed, number: signal.
     assert [(line["type"], line.get("frames")) for line in lines[-2:]] == [("snapshot", 2), ("summary", 2)]
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signal_while_the_interpreter_ends_changes_no_exit_code(number: signal.Signals) -> None:
+    code = (
+        "import os, signal, sys; from fastmon import __main__\n"
+        "class Last:\n"
+        f"    def __del__(self, send=signal.raise_signal): send({int(number)})\n"
+        "sys.last = Last(); sys.argv[1:] = ['--version']; sys.exit(__main__.main())"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=False).returncode == 0
+
+
 def test_sighup_that_is_ignored_ends_no_run(capture: Path) -> None:
     code = (
         "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); from fastmon import __main__, cli; run = cli.main;"

@@ -17,6 +17,7 @@ def main() -> int:
     from fastmon import cli
 
     status = cli.main()
+    signals.ignore()
     gc.freeze()  # or the interpreter would look for cycles in all that ends with it
     return status
 

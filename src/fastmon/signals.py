@@ -1,5 +1,7 @@
 """Signals, from the first moment on: kept until a run can heed them, then passed on to it.
 
+The first moment is that of `keep`. The interpreter needs some 60 ms before it, in which a signal does what it does to Python.
+
 What it does not do: import anything heavy; `__main__` calls it before the imports, during which signals must not kill.
 """
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
     from fastmon.run.control import Control
 
-__all__ = ["Signals", "keep", "release"]
+__all__ = ["Signals", "ignore", "keep", "release"]
 
 _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _KILLING = (signal.SIGINT, signal.SIGTERM)
@@ -46,9 +48,15 @@ def release() -> None:
     for number in _ENDS:
         if signal.getsignal(number) is _keep:
             signal.signal(number, signal.SIG_DFL)
-    for number in _kept:
-        if number in _ENDS:
-            signal.raise_signal(number)
+    for kept in _kept:
+        if kept in _ENDS:
+            signal.raise_signal(kept)
+
+
+def ignore() -> None:
+    """Ignore what would end the process: all is written, and a signal must not change the exit code any more."""
+    for number in _ENDS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 class Signals:
