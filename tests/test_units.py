@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastmon.errors import ConfigError
-from fastmon.model.units import format_duration, format_rate, format_size, format_time, parse_duration, parse_size
+from fastmon.model.units import (
+    Rate,
+    format_duration,
+    format_rate,
+    format_size,
+    format_time,
+    parse_duration,
+    parse_rate,
+    parse_size,
+)
 
 
 @pytest.mark.parametrize(
@@ -131,3 +140,25 @@ def test_times_are_read_back(moment: datetime) -> None:
     ts_us = (moment - datetime(1970, 1, 1)) // datetime.resolution
     read = datetime.fromisoformat(format_time(ts_us * 1000).replace("Z", "+00:00"))
     assert read == moment.replace(tzinfo=timezone.utc)
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [
+        ("80Mbit/s", Rate(80e6, "bit/s")),
+        ("1.5 gbps", Rate(1.5e9, "bit/s")),
+        ("9bit/s", Rate(9, "bit/s")),
+        ("20kpps", Rate(20e3, "packets/s")),
+        ("7 packets/s", Rate(7, "packets/s")),
+        ("500conversations/s", Rate(500, "conversations/s")),
+        ("2kcps", Rate(2000, "conversations/s")),
+    ],
+)
+def test_rate(text: str, rate: Rate) -> None:
+    assert parse_rate(text) == rate
+
+
+@pytest.mark.parametrize("text", ["", "80", "80Mbit", "80MB/s", "80Mb/s", "-1pps", "1e3pps", "Mbit/s", "1 k pps", "\u0661pps"])
+def test_no_rate(text: str) -> None:
+    with pytest.raises(ConfigError, match="invalid rate"):
+        parse_rate(text)

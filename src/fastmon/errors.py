@@ -7,6 +7,7 @@
     │   ├── TruncatedCaptureError    a file ends in the middle of a record
     │   └── UnsupportedLinkTypeError no decoder knows the source's link type
     └── ConfigError                  an option or configuration file is wrong
+        └── ConfigFileError          a configuration file is wrong, in as many ways as it lists
 
 A message says what happened, the value seen and the value allowed. Frames that cannot be decoded
 are counted, never raised.
@@ -23,6 +24,7 @@ __all__ = [
     "CaptureError",
     "ClosedCaptureError",
     "ConfigError",
+    "ConfigFileError",
     "FastmonError",
     "StoppedError",
     "TruncatedCaptureError",
@@ -61,3 +63,14 @@ class UnsupportedLinkTypeError(CaptureError):
 
 class ConfigError(FastmonError):
     """An option or a configuration file is wrong."""
+
+
+class ConfigFileError(ConfigError):
+    """A configuration file is wrong.
+
+    problems: a line of text for each, with the file's name and, where it is known, the line.
+    """
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems

@@ -8,16 +8,20 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta
 from functools import lru_cache
+from typing import NamedTuple
 
 from fastmon.errors import ConfigError
 
 __all__ = [
     "NS_PER_S",
+    "RATE_UNITS",
+    "Rate",
     "format_duration",
     "format_rate",
     "format_size",
     "format_time",
     "parse_duration",
+    "parse_rate",
     "parse_size",
 ]
 
@@ -31,6 +35,17 @@ _PREFIXES = "kMGTPE"
 _EPOCH = datetime(1970, 1, 1)  # in UTC, as all times here
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp]?)(i?)b?", re.IGNORECASE | re.ASCII)
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|ms|s|m|h|d)", re.ASCII)
+_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(bit/s|bps|packets/s|pps|conversations/s|cps)", re.IGNORECASE | re.ASCII)
+RATE_UNITS = {
+    "bit/s": "bit/s",
+    "bps": "bit/s",
+    "packets/s": "packets/s",
+    "pps": "packets/s",
+    "conversations/s": "conversations/s",
+    "cps": "conversations/s",
+}
+"""The ways to write the unit of a rate, and its name."""
+
 _UNIT_NS = {
     "d": 86_400 * NS_PER_S,
     "h": 3_600 * NS_PER_S,
@@ -40,6 +55,13 @@ _UNIT_NS = {
     "us": 1_000,
     "ns": 1,
 }
+
+
+class Rate(NamedTuple):
+    """A number of `unit`: "bit/s", "packets/s" or "conversations/s"."""
+
+    value: float
+    unit: str
 
 
 def parse_size(text: str) -> int:
@@ -74,6 +96,22 @@ def parse_duration(text: str) -> int:
     if duration_ns > _MAX:
         raise ConfigError(f"duration {text!r} is too long: use at most {_MAX // _UNIT_NS['d']}d")
     return duration_ns
+
+
+def parse_rate(text: str) -> Rate:
+    """Return a rate: "80Mbit/s", "20kpps", "500conversations/s"; prefixes are decimal, in any case. Bytes are refused: "10MB/s"
+    and "10Mb/s" are too easily taken for each other.
+
+    Raises ConfigError for any other text.
+    """
+    _check_length(text)
+    match = _RATE.fullmatch(text.strip())
+    if match is None:
+        raise ConfigError(
+            f"invalid rate {text!r}: use a number with bit/s, pps or conversations/s, and k, M or G before it, like 80Mbit/s"
+        )
+    power = " kmgt".index(match[2].lower() or " ")
+    return Rate(float(match[1]) * 1000**power, RATE_UNITS[match[3].lower()])
 
 
 def _check_length(text: str) -> None:

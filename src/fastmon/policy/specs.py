@@ -5,14 +5,16 @@ What it does not do: read the configuration (`config` does), evaluate.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "PERIODS",
     "ActionSpec",
+    "AnySpec",
     "AppsSpec",
     "BaselineSpec",
     "DuplicateSpec",
@@ -20,6 +22,7 @@ __all__ = [
     "LossSpec",
     "NewSpec",
     "PeersSpec",
+    "Policy",
     "PortRange",
     "PortsSpec",
     "RateSpec",
@@ -226,15 +229,31 @@ class ActionSpec:
     exec: an argument list.  apprise: a URL, "env:NAME" or "file:PATH".  syslog: "udp://HOST:PORT", "tcp://...", "tls://...",
     "unix:PATH".
     file: a path, JSON lines are appended.  rate: alerts at once, at most, in `rate_ns`; the rest is summed up.  timeout_ns:
-    of one attempt.
+    of one attempt.  environment: variables for `exec`, beside fastmon's own.
+
+    `apprise` and `environment` may be secrets: they are left out of the text of an action.
     """
 
     name: str
     exec: tuple[str, ...] | None = None
-    apprise: str | None = None
+    apprise: str | None = field(default=None, repr=False)
     syslog: str | None = None
     file: str | None = None
     rate: int = 20
     rate_ns: int = 60_000_000_000
     timeout_ns: int = 10_000_000_000
-    environment: Mapping[str, str] | None = None
+    environment: Mapping[str, str] | None = field(default=None, repr=False)
+
+    @property
+    def way(self) -> str:
+        """Which of exec, apprise, syslog and file is set."""
+        return next(way for way in ("exec", "apprise", "syslog", "file") if getattr(self, way) is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a configuration sets of groups, rules and actions. groups: the members of each, as written, by its name."""
+
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    rules: tuple[AnySpec, ...] = ()
+    actions: tuple[ActionSpec, ...] = ()
