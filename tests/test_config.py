@@ -24,7 +24,7 @@ S = 1_000_000_000
 
 def load(path: Path, content: str | bytes) -> dict[str, Any]:
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return load_config(str(path), lambda name, n_bytes: Path(name).read_bytes()[:n_bytes])
+    return load_config(str(path), lambda name, n_bytes: Path(name).read_bytes()[:n_bytes]).options
 
 
 @pytest.mark.parametrize(

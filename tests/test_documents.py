@@ -111,7 +111,7 @@ def test_documented_defaults_are_those_of_the_help() -> None:
 def test_documented_configuration_can_be_loaded(tmp_path: Path) -> None:
     (text,) = blocks("docs/options.md", "toml")
     (tmp_path / "fastmon.toml").write_text(text)
-    assert load_config(str(tmp_path / "fastmon.toml"), lambda path, _: Path(path).read_bytes())["interval"] == "10s"
+    assert load_config(str(tmp_path / "fastmon.toml"), lambda path, _: Path(path).read_bytes()).options["interval"] == "10s"
 
 
 # What is written.

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fastmon.config import OutputOptions, RunOptions, check_together, load_config
-from fastmon.errors import ConfigError, FastmonError, StoppedError
+from fastmon.config import OutputOptions, RunOptions, check_together, load_config, make_options
+from fastmon.errors import ConfigError, ConfigFileError, FastmonError, StoppedError
 from fastmon.model.texts import printable
 from fastmon.signals import Signals, release
 from fastmon.sinks.paths import check_paths
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import TextIO
 
+    from fastmon.config import Configuration
     from fastmon.run.control import Control
     from fastmon.run.live import LiveMonitor
     from fastmon.run.replay import ReplayMonitor
@@ -86,6 +87,10 @@ def _status(arguments: Sequence[str]) -> int:
         return 2
     except StoppedError:
         return 0
+    except ConfigFileError as error:
+        for problem in error.problems:
+            _say(problem)
+        return 2
     except ConfigError as error:
         _say(str(error))
         return 2
@@ -137,12 +142,11 @@ ConfigPath = Annotated[str | None, typer.Option(metavar="PATH", help="Take optio
 
 def _options(config: str | None, given: dict[str, Any], control: Control) -> tuple[RunOptions, OutputOptions]:
     """Return the options of the configuration file and, over them, those of the command line."""
-    values = {} if config is None else load_config(config, partial(_read_config, control))
+    values = {} if config is None else load_config(config, partial(_read_config, control)).options
     for name, value in given.items():
         if value not in (None, []):
             values[name] = tuple(value) if isinstance(value, list) else value
-    run = RunOptions(**{option.name: values[option.name] for option in fields(RunOptions) if option.name in values})
-    output = OutputOptions(**{option.name: values[option.name] for option in fields(OutputOptions) if option.name in values})
+    run, output = make_options(values)
     check_together(run, output)
     return run, output
 
@@ -239,6 +243,53 @@ def interfaces() -> int:
         raise ConfigError("standard output is closed")
     open_page(sys.stdout).grid(grid)
     return 0
+
+
+@app.command("check-config")
+def check_config(
+    file: Annotated[str | None, typer.Argument(metavar="FILE", help="The configuration file.")] = None,
+    *,
+    example: Annotated[bool, typer.Option("--example", help="Print an example, with comments, and exit.")] = False,
+) -> int:
+    """Check a configuration file, and show the rules and actions that it sets."""
+    if sys.stdout is None:
+        raise ConfigError("standard output is closed")
+    if example == (file is not None):
+        raise ConfigError("check-config takes a FILE or --example")
+    if file is None:
+        from fastmon.config.example import EXAMPLE
+
+        print(EXAMPLE, end="")
+        return 0
+    from fastmon.run.control import Control
+
+    control = Control()
+    with Signals(control):
+        configuration = load_config(file, partial(_read_config, control))
+    check_together(*make_options(configuration.options))
+    _show_configuration(file, configuration)
+    return 0
+
+
+def _show_configuration(file: str, configuration: Configuration) -> None:
+    from fastmon.sinks.grid import Grid, open_page
+
+    policy = configuration.policy
+    counts = {"option": configuration.options, "group": policy.groups, "rule": policy.rules, "action": policy.actions}
+    told = ", ".join(f"{len(found)} {name}{'' if len(found) == 1 else 's'}" for name, found in counts.items())
+    page = open_page(sys.stdout)
+    page.line(printable(f"{file} has no errors: {told}"))
+    for name, value in configuration.options.items():
+        page.line(printable(f"{name.replace('_', '-')} = {list(value) if isinstance(value, tuple) else value!r}"))
+    rules = Grid(("rule", "kind", "scope", "severity", "actions"), folded=frozenset({2, 4}))
+    rules.rows = [
+        (rule.name, rule.kind, printable(rule.scope), rule.severity, ", ".join(rule.actions) or "-") for rule in policy.rules
+    ]
+    actions = Grid(("action", "by"), rows=[(action.name, action.way) for action in policy.actions])
+    for grid in (rules, actions):
+        if grid.rows:
+            page.line("")
+            page.grid(grid)
 
 
 def _run(make: MonitorMaker, output: OutputOptions, control: Control, *, is_live: bool, files: Sequence[str] = ()) -> int:
