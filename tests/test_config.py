@@ -46,9 +46,9 @@ def test_sizes_are_texts_or_bytes(value: str | int, expected: int) -> None:
     ("name", "value", "words"),
     [
         ("interval", True, ["interval must be a duration", '"60s"', "True"]),
-        ("interval", float("nan"), ["interval must be a number of seconds", "nan"]),
-        ("interval", float("inf"), ["interval must be a number of seconds", "inf"]),
-        ("interval", 1e300, ["interval must be a number of seconds", "1e+300"]),
+        ("interval", float("nan"), ["interval: use a number of seconds", "nan"]),
+        ("interval", float("inf"), ["interval: use a number of seconds", "inf"]),
+        ("interval", 1e300, ["interval: use a number of seconds", "1e+300"]),
         ("interval", 1e-10, ["interval must be 0 or at least 1ms", "1e-10"]),
         ("interval", -1, ["interval: ", "'-1'"]),
         ("interval", 0.0001, ["interval must be 0 or at least 1ms", "0.0001"]),

@@ -23,6 +23,11 @@ __all__ = ["MAX_CONFIG_BYTES", "MAX_KEY_PARTS", "Configuration", "load_config", 
 MAX_CONFIG_BYTES = 1 << 20
 MAX_KEY_PARTS = 100
 
+_TOKENS = re.compile(
+    r"""(?P<part>"(?:[^"\\\n]|\\.)*"?|'[^'\n]*'?|[\w-]+)|(?P<dot>\.)|(?P<space>[ \t]+)|(?P<other>\s+|[^\w\s"'.-]+)""", re.DOTALL
+)
+"""What keys consist of. A quote that is not closed ends with its line, or each one would be looked for to the end."""
+
 POLICY_TABLES = ("groups", "rule", "action")
 
 
@@ -78,10 +83,17 @@ def _read_text(path: str, read: Callable[[str, int], bytes]) -> str:
 
 
 def _check_keys(text: str) -> None:
-    """Raise ConfigError for a key with too many parts: the parser's time grows with the square of their number."""
-    for number, line in enumerate(text.splitlines(), 1):
-        if any(len(re.findall(r"[\w\"']\s*\.", piece)) >= MAX_KEY_PARTS for piece in re.split(r"[,=\[\]{}#]", line)):
-            raise ConfigError(f"line {number} has a key of more than {MAX_KEY_PARTS} parts")
+    """Raise ConfigError for a key with too many parts: the parser's time and memory grow with the square of their number."""
+    n_parts, follows_dot, line = 0, False, 1
+    for token in _TOKENS.finditer(text):
+        if token.lastgroup == "part":
+            n_parts = n_parts + 1 if follows_dot else 1
+            if n_parts > MAX_KEY_PARTS:
+                raise ConfigError(f"line {line} has a key of more than {MAX_KEY_PARTS} parts")
+        elif token.lastgroup == "other":
+            n_parts = 0
+        line += token[0].count("\n")
+        follows_dot = token.lastgroup == "dot" or (follows_dot and token.lastgroup == "space")
 
 
 def _configuration(table: Mapping[str, Any], problems: Problems) -> Configuration:

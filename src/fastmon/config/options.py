@@ -5,6 +5,7 @@ What it does not do: read arguments or files, or act on options.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -258,7 +259,9 @@ def _check_path(name: str, path: str | None) -> None:
 def duration_ns(value: str | float) -> int:
     """Return a duration, written as a text or as a number of seconds, in nanoseconds. Raises ConfigError if it is none."""
     if isinstance(value, float):
-        value = f"{value * NS_PER_S:.0f}ns" if value >= 0 else repr(value)
+        if not 0 <= value * NS_PER_S < 1 << 63:
+            raise ConfigError(f"use a number of seconds from 0 to {(1 << 63) // NS_PER_S}, not {value!r}")
+        return math.ceil(value * NS_PER_S)
     return parse_duration(str(value))
 
 
