@@ -248,7 +248,7 @@ def test_protocols_have_the_names_that_results_have() -> None:
         ('kind = "new"\ncooldown = "soon"', ["3: cooldown: invalid duration 'soon'"]),
         ('kind = "new"\ncooldown = true', ["3: cooldown must be a duration such as", "not True"]),
         ('kind = "new"\nlearn = -1', ["3: learn: invalid duration '-1'"]),
-        ('kind = "new"\nlearn = nan', ["3: learn: invalid duration"]),
+        ('kind = "new"\nlearn = nan', ["3: learn: use a number of seconds"]),
         ('kind = "total"\nlimit = 0', ["3: limit: it must be at least 1 byte, not 0"]),
         ('kind = "total"\nlimit = 0.5', ["3: limit must be a size such as", "not 0.5"]),
         ('kind = "total"\nlimit = 1\nwarn-at = [90, 80]', ["4: warn-at must be percentages in ascending order", "[90, 80]"]),
