@@ -1,0 +1,241 @@
+"""The roster: the hosts of the totals, row by row, and columns of rules' state that follow them.
+
+A host's row is its index in `View.totals`. Rows move when a full table evicts idle remote hosts; the roster notices, and moves
+what rules keep of each host along.
+
+What it does not do: evaluate rules, or know what their columns mean.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+
+from fastmon.model.addresses import key_to_text
+from fastmon.model.rows import HOST_DTYPE
+from fastmon.model.vendors import format_mac
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike, NDArray
+
+    from fastmon.model.names import NameBook
+    from fastmon.model.snapshot import Snapshot
+
+__all__ = ["CHUNK_ROWS", "GONE", "Column", "Follower", "Roster", "Subject"]
+
+GONE = -1
+"""The row of a host that was evicted; in `Roster.moved`, of one that is new."""
+
+CHUNK_ROWS = 1 << 14
+"""Rows that are looked at together: a megabyte, so that several looks at them find them in the processor's cache."""
+
+_SLACK = 32
+"""A column grows by one part in so many."""
+
+_MARK_FACTOR = np.uint64(0x9E3779B97F4A7C15)
+
+_NO_ROWS = np.empty(0, np.intp)
+
+
+class Subject(NamedTuple):
+    """Whom an alert is about: a host, or the network, whose `host` is ""."""
+
+    host: str = ""
+    name: str = ""
+    mac: str = ""
+    local: bool | None = None
+
+
+class Follower(Protocol):
+    """What has something for each host, and must know when rows change."""
+
+    def follow(self, moved: NDArray[np.intp] | None, n_rows: int) -> None:
+        """Note that there are `n_rows` rows now.
+
+        moved: for each row, which one it was, or `GONE` for a new host; None: the first rows are what they were.
+        """
+        ...
+
+
+class Column:
+    """One value, or a row of `width` values, for each host. `fill`: that of a new host."""
+
+    def __init__(self, dtype: DTypeLike, fill: Any = 0, width: int = 0) -> None:
+        self._fill = fill
+        self._shape = (width,) if width else ()
+        self._n_rows = 0
+        self._array: NDArray[Any] = np.empty((0, *self._shape), dtype)
+
+    @property
+    def values(self) -> NDArray[Any]:
+        """The values of all hosts, to be changed in place; not to be kept until the next tick."""
+        return self._array[: self._n_rows]
+
+    def n_bytes(self) -> int:
+        """Return how much memory it takes."""
+        return self._array.nbytes
+
+    def follow(self, moved: NDArray[np.intp] | None, n_rows: int) -> None:
+        """See `Follower`."""
+        if moved is None and n_rows <= len(self._array):
+            self._array[self._n_rows : n_rows] = self._fill
+        else:
+            array = np.empty((n_rows + n_rows // _SLACK, *self._shape), self._array.dtype)
+            if moved is None or not self._n_rows:
+                array[: self._n_rows] = self.values
+                array[self._n_rows : n_rows] = self._fill
+            else:
+                array[:n_rows] = self.values[moved]
+                array[:n_rows][moved == GONE] = self._fill
+            self._array = array
+        self._n_rows = n_rows
+
+
+class Roster:
+    """The hosts of the totals at a tick, what has changed of them since the last one, and the columns that follow them.
+
+    names: the book of hosts' names.  watches_names: whether a rule depends on names; else `changed` tells nothing of them.
+
+    keys: (n, 16) uint8, of all hosts.  local: (n,) bool.  macs: (n,) uint64, 0 where unknown.  Between `release` and the next
+        `update` there are none.
+    moved: as `Follower.follow` has it.
+    new: the rows of hosts that were not there at the last tick.
+    changed: the rows of others whose name, MAC or `local` has changed since.
+    is_first: whether there was no tick before.
+    """
+
+    def __init__(self, names: NameBook | None = None, *, watches_names: bool = False) -> None:
+        self.hosts = np.empty(0, HOST_DTYPE)
+        self.local = np.empty(0, np.bool_)
+        self.macs = np.empty(0, np.uint64)
+        self.moved: NDArray[np.intp] | None = None
+        self.new = self.changed = _NO_ROWS
+        self.is_first = True
+        self.watches_names = watches_names
+        self._has_begun = False
+        self._names = names
+        self._words = Column("u8", width=2)
+        self._facts = Column("u8")
+        self._followers: list[Follower] = [self._words, self._facts]
+
+    def __len__(self) -> int:
+        """Return the number of hosts."""
+        return len(self._facts.values)
+
+    @property
+    def keys(self) -> NDArray[np.uint8]:
+        """The hosts' keys."""
+        keys: NDArray[np.uint8] = self.hosts["key"]
+        return keys
+
+    def name(self, row: int) -> str:
+        """Return the best name of a host; "" where none is known."""
+        if self._names is None:
+            return ""
+        found = self._names.name_of(self.hosts["key"][row].tobytes(), bool(self.local[row]))
+        return "" if found is None else found[0]
+
+    def subject(self, row: int) -> Subject:
+        """Return whom an alert about a host is about."""
+        mac = int(self.macs[row])
+        host = key_to_text(self.hosts["key"][row].tobytes())
+        return Subject(host, self.name(row), format_mac(mac) if mac else "", bool(self.local[row]))
+
+    def add_column(self, dtype: DTypeLike, fill: Any = 0, width: int = 0) -> Column:
+        """Return a new column, which has a row for each host and follows them until `drop`."""
+        column = Column(dtype, fill, width)
+        self.add_follower(column)
+        return column
+
+    def add_follower(self, follower: Follower) -> None:
+        """Let `follower` know when rows change."""
+        follower.follow(None, len(self))
+        self._followers.append(follower)
+
+    def drop(self, follower: Follower) -> None:
+        """Let go of a column, or of another follower."""
+        self._followers.remove(follower)
+
+    def n_bytes(self) -> int:
+        """Return how much memory its columns take."""
+        return sum(column.n_bytes() for column in self._followers if isinstance(column, Column))
+
+    def update(self, totals: Snapshot) -> None:
+        """Look at the hosts of a tick, and move the columns along."""
+        n_before, n_rows = len(self), len(totals)
+        self.is_first, self._has_begun = not self._has_begun, True
+        self.hosts, self.local = totals.hosts, totals.local
+        self.macs = np.zeros(n_rows, np.uint64) if totals.macs is None else totals.macs
+        words = as_words(totals.hosts)
+        self.moved = self._find_moved(words)
+        for follower in self._followers:
+            follower.follow(self.moved, n_rows)
+        if self.moved is None:
+            self.new = np.arange(n_before, n_rows)
+            self._words.values[n_before:] = words[n_before:]
+        else:
+            self.new = np.flatnonzero(self.moved == GONE)
+            self._words.values[:] = words
+        self.changed = self._find_changed()
+
+    def release(self) -> None:
+        """Let go of the totals."""
+        self.hosts, self.local, self.macs = np.empty(0, HOST_DTYPE), np.empty(0, np.bool_), np.empty(0, np.uint64)
+        self.moved, self.new, self.changed = None, _NO_ROWS, _NO_ROWS
+
+    def rows_of(self, keys: NDArray[np.uint8]) -> NDArray[np.intp]:
+        """Return the row of each of (m, 16) keys; `GONE` for hosts that are not there."""
+        return match_words(np.ascontiguousarray(keys).view(np.uint64), self._words.values)
+
+    def _find_moved(self, words: NDArray[np.uint64]) -> NDArray[np.intp] | None:
+        """Compare the keys with those of the last tick; return `moved`."""
+        before = self._words.values
+        n_common = min(len(words), len(before))
+        differing = [
+            start + np.flatnonzero((words[start:end] != before[start:end]).any(axis=1))
+            for start in range(0, n_common, CHUNK_ROWS)
+            for end in (min(start + CHUNK_ROWS, n_common),)
+            if not np.array_equal(words[start:end], before[start:end])
+        ]
+        if not differing and n_common == len(before):
+            return None
+        places = np.concatenate([*differing, _NO_ROWS])
+        of_new = np.concatenate([places, np.arange(n_common, len(words))])
+        of_old = np.concatenate([places, np.arange(n_common, len(before))])
+        moved = np.arange(len(words))
+        found = match_words(words[of_new], before[of_old])
+        moved[of_new] = np.where(found == GONE, GONE, np.append(of_old, GONE)[found])
+        return moved
+
+    def _find_changed(self) -> NDArray[np.intp]:
+        """Compare what is known of the hosts with the last tick, and keep it for the next one."""
+        facts = self._facts.values
+        found = []
+        for start in range(0, len(self), CHUNK_ROWS):
+            chunk = slice(start, start + CHUNK_ROWS)
+            now = self.macs[chunk] << np.uint64(1) | self.local[chunk]
+            if not np.array_equal(now, facts[chunk]):
+                found.append(start + np.flatnonzero(now != facts[chunk]))
+                facts[chunk] = now
+        if self.watches_names and self._names is not None:
+            keys = self._names.take_renamed()
+            rows = self.rows_of(np.frombuffer(b"".join(keys), np.uint8).reshape(-1, 16))
+            found.append(rows[rows != GONE])
+        return np.setdiff1d(np.concatenate([*found, _NO_ROWS]), self.new)
+
+
+def as_words(hosts: NDArray[np.void]) -> NDArray[np.uint64]:
+    """Return the keys of rows of hosts as (n, 2) uint64, in no particular order of bytes: a view."""
+    return np.ascontiguousarray(hosts).view(np.uint64).reshape(-1, hosts.itemsize // 8)[:, :2]
+
+
+def match_words(wanted: NDArray[np.uint64], words: NDArray[np.uint64]) -> NDArray[np.intp]:
+    """Return where each of the `wanted` keys stands in `words`; `GONE` where it does not. Both in the form of `as_words`."""
+    if not len(words) or not len(wanted):
+        return np.full(len(wanted), GONE)
+    marks, wanted_marks = (each[:, 0] * _MARK_FACTOR + each[:, 1] for each in (words, wanted))
+    order = np.argsort(marks)
+    at = order[np.minimum(np.searchsorted(marks[order], wanted_marks), len(order) - 1)]
+    # Two keys of the same mark, one in some 2**64: one of them is then taken for a new host.
+    return np.where((words[at] == wanted).all(axis=1), at, GONE)
