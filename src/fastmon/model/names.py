@@ -118,6 +118,7 @@ class NameBook:
         self._room = max_entries // 2
         self._announced: OrderedDict[bytes, bytes] = OrderedDict()
         self._reached_by: OrderedDict[bytes, bytes] = OrderedDict()
+        self._renamed: set[bytes] | None = None
         self._lock = Lock()
         self._n_batches = 0
         self._frozen: tuple[int, NameBook | None] = (0, None)
@@ -149,6 +150,7 @@ class NameBook:
     def __setstate__(self, state: tuple[int, Mapping[bytes, bytes], Mapping[bytes, bytes]]) -> None:
         self._room, announced, reached_by = state
         self._announced, self._reached_by = OrderedDict(announced), OrderedDict(reached_by)
+        self._renamed = None
         self._lock = Lock()
         self._n_batches, self._frozen = 0, (0, None)
 
@@ -179,10 +181,22 @@ class NameBook:
         with self._lock:
             self._n_batches += 1
             for table, key, entry in entries:
-                table[key] = min(entry, table.get(key, entry))
+                before = table.get(key, b"")
+                table[key] = best = min(entry, before or entry)
                 table.move_to_end(key)
+                if self._renamed is not None and best[9:] != before[9:] and len(self._renamed) < 2 * self._room:
+                    self._renamed.add(key)
                 if len(table) > self._room:
                     table.popitem(last=False)
+
+    def take_renamed(self) -> Sequence[bytes]:
+        """Return the keys of the hosts that have got a name, or another one, since the last call. The first call returns none.
+
+        At most as many are kept as there is room for names.
+        """
+        with self._lock:
+            renamed, self._renamed = self._renamed or (), set()
+        return tuple(renamed)
 
     def name_of(self, key: bytes, is_local: bool) -> tuple[str, str] | None:
         """Return the best name of a host, with its source."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fastmon.model.names import NameBook
     from fastmon.model.snapshot import Snapshot
 
-__all__ = ["CHUNK_ROWS", "GONE", "Column", "Follower", "Roster", "Subject"]
+__all__ = ["CHUNK_ROWS", "GONE", "Column", "Follower", "Roster", "Subject", "as_words", "match_words"]
 
 GONE = -1
 """The row of a host that was evicted; in `Roster.moved`, of one that is new."""
@@ -141,6 +141,11 @@ class Roster:
         mac = int(self.macs[row])
         host = key_to_text(self.hosts["key"][row].tobytes())
         return Subject(host, self.name(row), format_mac(mac) if mac else "", bool(self.local[row]))
+
+    def describe(self, key: bytes) -> Subject:
+        """Return whom an alert about a host is about that may have no row any more."""
+        found = None if self._names is None else self._names.name_of(key, is_local=False)
+        return Subject(key_to_text(key), "" if found is None else found[0], "", local=False)
 
     def add_column(self, dtype: DTypeLike, fill: Any = 0, width: int = 0) -> Column:
         """Return a new column, which has a row for each host and follows them until `drop`."""

@@ -14,6 +14,7 @@ import numpy as np
 from fastmon.model.alerts import Alert
 from fastmon.model.counters import Dropped
 from fastmon.model.services import CONTACT_DTYPE, FANOUT_DTYPE, OPENING_DTYPE
+from fastmon.policy.evidence import Witness
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -102,12 +103,14 @@ class Context:
     groups: the members of each group, by its name.  apps: applications' names, by their numbers.
     names: the book of hosts' names; None where names are not learnt.
     keeps: whether `take_changes` will be called. Families need not note changes otherwise.
+    witness: describes hosts, for the evidence of alerts.
     """
 
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
     apps: Mapping[int, str] = field(default_factory=dict)
     names: NameBook | None = None
     keeps: bool = False
+    witness: Witness = field(default_factory=Witness)
 
 
 class Family(Protocol):

@@ -1,0 +1,117 @@
+"""Alerts of rules: the record, and the words that explain it.
+
+What it does not do: decide what is worth an alert.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastmon.model.alerts import CLEARED, FIRING, NETWORK, Alert, alert_id
+from fastmon.model.units import NS_PER_S, format_duration, format_rate, format_size
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fastmon.policy.hosts import Subject
+    from fastmon.policy.specs import RuleSpec
+
+__all__ = ["VERBS", "clear_alert", "fire_alert", "format_subject", "format_value"]
+
+VERBS = {"both": "moved", "in": "received", "out": "sent"}
+"""What a subject did with bytes, by the rule's direction."""
+
+
+def format_subject(subject: Subject) -> str:
+    """Return whom an alert is about, for people: "192.168.1.40 (camera)", "the network"."""
+    if not subject.host:
+        return "the network"
+    return f"{subject.host} ({subject.name})" if subject.name else subject.host
+
+
+def format_value(value: float, unit: str) -> str:
+    """Return a value in its unit for people: "5.1 GB", "1.5 Mbit/s", "1,200 packets/s"."""
+    if unit == "bytes":
+        return format_size(round(value))
+    if unit == "bit/s":
+        return format_rate(round(value), 8 * NS_PER_S)
+    return f"{value:,.1f}".removesuffix(".0") + f" {unit}"
+
+
+def fire_alert(
+    spec: RuleSpec,
+    subject: Subject,
+    *,
+    ts_ns: int,
+    reason: str,
+    since_ns: int | None = None,
+    item: str = "",
+    value: float | None = None,
+    limit: float | None = None,
+    unit: str = "",
+    window_ns: int = 0,
+    evidence: Mapping[str, object] | None = None,
+) -> Alert:
+    """Return the record of an incident that fires. since_ns: if it began before; `item`: what of several things it is about."""
+    since_ns = ts_ns if since_ns is None else since_ns
+    return Alert(
+        id=alert_id(spec.name, subject.host or NETWORK, since_ns, item),
+        rule=spec.name,
+        kind=spec.kind,
+        severity=spec.severity,
+        scope=spec.scope,
+        ts_ns=ts_ns,
+        since_ns=since_ns,
+        state=FIRING,
+        host=subject.host,
+        name=subject.name,
+        mac=subject.mac,
+        local=subject.local,
+        value=value,
+        limit=limit,
+        unit=unit,
+        window_ns=window_ns,
+        reason=reason,
+        evidence=evidence or {},
+        actions=spec.actions,
+    )
+
+
+def clear_alert(
+    spec: RuleSpec,
+    subject: Subject,
+    *,
+    ts_ns: int,
+    since_ns: int,
+    reason: str,
+    item: str = "",
+    value: float | None = None,
+    limit: float | None = None,
+    unit: str = "",
+    peak: float | None = None,
+    window_ns: int = 0,
+) -> Alert:
+    """Return the record of an incident that has cleared: it fired at `since_ns`."""
+    lasted = format_duration(max(ts_ns - since_ns, 0))
+    peak_text = "" if peak is None else f", peak {format_value(peak, unit)}"
+    return Alert(
+        id=alert_id(spec.name, subject.host or NETWORK, since_ns, item),
+        rule=spec.name,
+        kind=spec.kind,
+        severity=spec.severity,
+        scope=spec.scope,
+        ts_ns=ts_ns,
+        since_ns=since_ns,
+        state=CLEARED,
+        host=subject.host,
+        name=subject.name,
+        mac=subject.mac,
+        local=subject.local,
+        value=value,
+        limit=limit,
+        unit=unit,
+        peak=peak,
+        window_ns=window_ns,
+        reason=f"{format_subject(subject)}: {reason} (after {lasted}{peak_text})",
+        actions=spec.actions,
+    )
