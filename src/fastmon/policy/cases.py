@@ -5,7 +5,7 @@ What it does not do: measure anything, or decide when an incident fires.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from fastmon.model.memory import OpenIncident
 from fastmon.policy.families import SpecT
 from fastmon.policy.hosts import GONE, Subject
 from fastmon.policy.incidents import COOLING, FIRING, INCIDENT_DTYPE, Incidents
+from fastmon.policy.specs import RuleSpec
 from fastmon.policy.words import clear_alert, fire_alert
 
 if TYPE_CHECKING:
@@ -31,22 +32,28 @@ if TYPE_CHECKING:
 
 __all__ = ["CaseBook", "Wording"]
 
+_SpokenT_contra = TypeVar("_SpokenT_contra", bound=RuleSpec, contravariant=True)
+
 _STATES = {"firing": FIRING, "cooling": COOLING}
 
 
-class Wording(Protocol[SpecT]):
+class Wording(Protocol[_SpokenT_contra]):
     """What alerts of a kind say."""
 
-    def facts(self, spec: SpecT) -> dict[str, Any]:
+    def facts(self, spec: _SpokenT_contra) -> dict[str, Any]:
         """Return the limit, unit and window of a rule, as `fire_alert` takes them."""
         ...
 
-    def fired(self, spec: SpecT, subject: Subject, value: float) -> str:
+    def fired(self, spec: _SpokenT_contra, subject: Subject, value: float) -> str:
         """Return the sentence for an incident that fires."""
         ...
 
-    def cleared(self, spec: SpecT, value: float) -> str:
+    def cleared(self, spec: _SpokenT_contra, value: float) -> str:
         """Return what has become of it, for one that has cleared."""
+        ...
+
+    def details(self, spec: _SpokenT_contra, value: float) -> dict[str, object]:
+        """Return what the evidence has besides what the host was doing."""
         ...
 
 
@@ -67,7 +74,7 @@ class CaseBook(Generic[SpecT]):
         """
         if self.is_network:
             return []
-        self.incidents.rejoin(hosts)
+        self.incidents.rejoin(hosts, rules)
         gone = self.clear(self.incidents.take_gone(), now_ns, hosts, "nothing is known of it any more")
         return gone + self.clear(self.incidents.leave(rules), now_ns, hosts, "the rule does not govern it any more")
 
@@ -82,8 +89,7 @@ class CaseBook(Generic[SpecT]):
     def tell(self, turns: Turns, ts_ns: int, hosts: Roster) -> list[Alert]:
         """Return the alerts of incidents that fire, and of those that have cleared."""
         alerts = [
-            self._fire(entry, value, ts_ns, hosts)
-            for entry, value in zip(turns.fired, turns.fired_values.tolist(), strict=True)
+            self._fire(entry, value, ts_ns, hosts) for entry, value in zip(turns.fired, turns.fired_values.tolist(), strict=True)
         ]
         for entry, value in zip(turns.cleared, turns.cleared_values.tolist(), strict=True):
             reason = self._wording.cleared(self.specs[entry["rule"]], value)
@@ -104,6 +110,7 @@ class CaseBook(Generic[SpecT]):
     def _fire(self, entry: np.void, value: float, ts_ns: int, hosts: Roster) -> Alert:
         spec, subject = self.specs[entry["rule"]], self.subject(entry, hosts)
         witness = self._context.witness
+        seen = witness.of_network() if self.is_network else witness.of_host(int(entry["row"]))
         return fire_alert(
             spec,
             subject,
@@ -111,7 +118,7 @@ class CaseBook(Generic[SpecT]):
             since_ns=int(entry["since_ns"]),
             reason=self._wording.fired(spec, subject, value),
             value=value,
-            evidence=witness.of_network() if self.is_network else witness.of_host(int(entry["row"])),
+            evidence=self._wording.details(spec, value) | seen,
             **self._wording.facts(spec),
         )
 
@@ -188,4 +195,3 @@ def _read(incident: OpenIncident, rule: int) -> tuple[object, ...] | None:
         return list(key), GONE, rule, int(data["since_ns"]), int(data["changed_ns"]), float(data["peak"]), state, False
     except (ConfigError, KeyError, TypeError, ValueError):
         return None
-

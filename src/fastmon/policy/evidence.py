@@ -12,6 +12,7 @@ import numpy as np
 from fastmon.model.addresses import key_to_text
 from fastmon.model.rows import RowGroups, find_smallest, key_words
 from fastmon.model.services import CONTACT_DTYPE, ROLES
+from fastmon.policy.measures import services_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -67,7 +68,7 @@ class Witness:
         if totals is None or self._n_told >= _MAX_TOLD:
             return {}
         self._n_told += 1
-        apps, services = _rows_of(totals.apps, row), _rows_of(totals.services, row)
+        apps, services = _rows_of(totals.apps, row), _rows_of(services_of(totals), row)
         contacts = self._contacts[(self._contacts["local"] == totals.hosts["key"][row]).all(axis=1)]
         return _present(
             total_bytes=int(totals.hosts["bytes_in"][row] + totals.hosts["bytes_out"][row]),

@@ -54,9 +54,7 @@ is_dirty: it has changed since it was last kept.
 class Lives:
     """How long the incidents of each rule take to change, in nanoseconds: arrays, one value for each rule."""
 
-    def __init__(
-        self, specs: Sequence[RuleSpec], for_ns: Sequence[int] | int = 0, clear_for_ns: Sequence[int] | int = 0
-    ) -> None:
+    def __init__(self, specs: Sequence[RuleSpec], for_ns: Sequence[int] | int = 0, clear_for_ns: Sequence[int] | int = 0) -> None:
         self.for_ns = np.broadcast_to(np.asarray(for_ns, np.int64), len(specs))
         self.clear_for_ns = np.broadcast_to(np.asarray(clear_for_ns, np.int64), len(specs))
         self.cooldown_ns = np.array([spec.cooldown_ns for spec in specs], np.int64)
@@ -66,9 +64,9 @@ class Turns(NamedTuple):
     """What became of incidents: those that now fire, and those that have cleared, as `INCIDENT_DTYPE`, and their values."""
 
     fired: NDArray[np.void]
-    fired_values: NDArray[np.float64]
+    fired_values: NDArray[np.number]
     cleared: NDArray[np.void]
-    cleared_values: NDArray[np.float64]
+    cleared_values: NDArray[np.number]
 
 
 class Incidents:
@@ -114,18 +112,22 @@ class Incidents:
         gone, self.gone = self.gone, self.gone[:0]
         return gone
 
-    def rejoin(self, hosts: Roster) -> NDArray[np.void]:
-        """Let incidents that wait for their hosts go on, if these have come; return those that do."""
-        if not len(self.waiting) or not len(hosts.new):
-            return self.waiting[:0]
+    def rejoin(self, hosts: Roster, rules: NDArray[np.signedinteger]) -> None:
+        """Let incidents that wait for their hosts go on, if these have come, and are governed by the same rule.
+
+        rules: of all rows.
+        """
+        if not len(self.waiting):
+            return
+        rows = np.concatenate([hosts.new, hosts.changed])
         words = np.ascontiguousarray(self.waiting["key"]).view(np.uint64)
-        at = match_words(words, as_words(hosts.hosts[hosts.new]))
-        has_come = at != GONE
-        come: NDArray[np.void] = self.waiting[has_come]
-        come["row"] = hosts.new[at[has_come]]
+        at = match_words(words, as_words(hosts.hosts[rows]))
+        found = np.append(rows, GONE)[at]
+        has_come = (found != GONE) & (np.append(rules, GONE)[found] == self.waiting["rule"])
+        come = self.waiting[has_come]
+        come["row"] = found[has_come]
         self.waiting = self.waiting[~has_come]
         self.put(come)
-        return come
 
     def stop_waiting(self, are_due: NDArray[np.bool_] | None = None) -> None:
         """Take the hosts that have not come for gone. are_due: in the order of `waiting`; None for all."""

@@ -1,4 +1,4 @@
-"""The limit of a host's total: an alert with the frame that passes it.
+"""The limit of the command line, a total since the start: an alert with the frame that passes it.
 
 What it does not do: compare totals with limits; accountants do, frame by frame, and say which hosts crossed theirs.
 """
@@ -8,11 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fastmon.model.addresses import key_to_text
-from fastmon.policy.rules import Alert
+from fastmon.model.units import format_size
+from fastmon.policy.hosts import Subject
+from fastmon.policy.specs import TotalSpec
+from fastmon.policy.words import fire_alert, format_subject
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from fastmon.model.alerts import Alert
+    from fastmon.model.names import NameBook
     from fastmon.model.snapshot import LimitCrossing
     from fastmon.policy.rules import View
 
@@ -20,15 +25,31 @@ __all__ = ["LimitRule"]
 
 
 class LimitRule:
-    """Raises one alert for each host that crossed its limit."""
+    """Raises one alert for each host of its scope that crossed its limit.
+
+    scope: "local" or "all".  names: the book of hosts' names.
+    """
 
     wants_ticks = False
 
+    def __init__(self, scope: str = "local", names: NameBook | None = None) -> None:
+        self._scope = scope
+        self._names = names
+
     def evaluate(self, view: View, now_ns: int) -> Iterable[Alert]:  # noqa: ARG002 - a crossing has its frame's time
         """Return an alert for each crossing."""
-        return map(_limit_alert, view.crossings)
+        return [self._alert(crossing) for crossing in view.crossings if crossing.local or self._scope == "all"]
 
-
-def _limit_alert(crossing: LimitCrossing) -> Alert:
-    host = key_to_text(crossing.key)
-    return Alert("limit", host, crossing.ts_ns, crossing.total_bytes, crossing.limit_bytes, crossing.local)
+    def _alert(self, crossing: LimitCrossing) -> Alert:
+        found = None if self._names is None else self._names.name_of(crossing.key, crossing.local)
+        subject = Subject(key_to_text(crossing.key), "" if found is None else found[0], "", crossing.local)
+        moved, limit = format_size(crossing.total_bytes), format_size(crossing.limit_bytes)
+        return fire_alert(
+            TotalSpec(kind="total", name="limit", scope=self._scope, limit_bytes=crossing.limit_bytes),
+            subject,
+            ts_ns=crossing.ts_ns,
+            reason=f"{format_subject(subject)} moved {moved} of {limit} since the start",
+            value=crossing.total_bytes,
+            limit=crossing.limit_bytes,
+            unit="bytes",
+        )

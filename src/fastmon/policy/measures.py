@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from fastmon.model.services import SERVICE_DTYPE
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -20,15 +22,23 @@ if TYPE_CHECKING:
     from fastmon.policy.rules import View
     from fastmon.policy.specs import PortRange
 
-__all__ = ["AppBytes", "Measure", "Openings", "PortBytes", "Readings", "Traffic"]
+__all__ = ["AppBytes", "Measure", "Openings", "PortBytes", "Readings", "Traffic", "services_of"]
+
+_NO_SERVICES = np.empty(0, SERVICE_DTYPE)
 
 _DIRECTIONS = {"both": ("in", "out"), "in": ("in",), "out": ("out",)}
+
+
+def services_of(totals: Snapshot) -> NDArray[np.void]:
+    """Return the services of local hosts, as `SERVICE_DTYPE`; none where they are not accounted."""
+    services: NDArray[np.void] = getattr(totals, "services", _NO_SERVICES)
+    return services
 
 
 class Readings(Protocol):
     """The counters at one tick."""
 
-    def of(self, rows: slice) -> NDArray[np.uint64]:
+    def of(self, rows: slice | NDArray[np.intp]) -> NDArray[np.uint64]:
         """Return the counters of some hosts."""
         ...
 
@@ -66,7 +76,7 @@ class _TrafficReadings:
     def __init__(self, totals: Snapshot, what: str, names: tuple[str, ...]) -> None:
         self._totals, self._what, self._names = totals, what, names
 
-    def of(self, rows: slice) -> NDArray[np.uint64]:
+    def of(self, rows: slice | NDArray[np.intp]) -> NDArray[np.uint64]:
         hosts = self._totals.hosts[rows]
         first, *rest = (hosts[name] for name in self._names)
         return first + rest[0] if rest else first
@@ -86,7 +96,7 @@ class _DenseReadings:
         for each in values:
             np.add.at(self._counters, rows, each)
 
-    def of(self, rows: slice) -> NDArray[np.uint64]:
+    def of(self, rows: slice | NDArray[np.intp]) -> NDArray[np.uint64]:
         return self._counters[rows]
 
     def network(self) -> int:
@@ -128,7 +138,7 @@ class PortBytes:
 
     def read(self, view: View, totals: Snapshot) -> Readings:  # noqa: ARG002 - it is all in the totals
         """See `Measure`."""
-        services = totals.services
+        services = services_of(totals)
         are = np.zeros(len(services), np.bool_)
         for protocol, low, high in self._ports:
             are |= (services["protocol"] == protocol) & (services["port"] >= low) & (services["port"] <= high)

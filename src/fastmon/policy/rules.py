@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 __all__ = ["Alert", "Context", "Family", "Rule", "View"]
 
 
+NOTHING_DROPPED = Dropped()
+
+
 class View:
     """What a rule sees at one moment.
 
@@ -47,7 +50,7 @@ class View:
         take_contacts: Callable[[], NDArray[np.void]] | None = None,
         copy_fanout: Callable[[int], NDArray[np.void]] | None = None,
         copy_openings: Callable[[], NDArray[np.void]] | None = None,
-        dropped: Dropped = Dropped(),
+        dropped: Dropped = NOTHING_DROPPED,
     ) -> None:
         self.crossings = crossings
         self.dropped = dropped

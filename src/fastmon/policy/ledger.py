@@ -1,0 +1,142 @@
+"""The ledger: totals of running periods, as they are kept for the next start and as they come back from the last run.
+
+What it does not do: count, or write to a disk.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from fastmon.errors import ConfigError
+from fastmon.model.addresses import key_from_text, key_to_text
+from fastmon.model.alerts import NETWORK
+from fastmon.model.memory import PeriodTotal
+from fastmon.model.units import NS_PER_S
+from fastmon.policy.hosts import GONE, match_words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from fastmon.model.memory import Changes, Memory
+    from fastmon.policy.specs import TotalSpec
+
+__all__ = ["MAX_KEPT", "Kept", "Ledger"]
+
+MAX_KEPT = 1 << 14
+"""Hosts whose totals are kept at once; if more have moved something, the others' are kept the next time."""
+
+_LATE_NS = 10 * NS_PER_S
+"""A frame may be older than the newest by so much."""
+
+
+class Kept(NamedTuple):
+    """What an earlier run kept of a host for a rule. told_percent: the greatest level told, 0 if the limit is another now."""
+
+    rule: int
+    start_ns: int
+    n_bytes: int
+    told_percent: int
+
+
+class _Entries(NamedTuple):
+    """Totals that may be kept next: arrays, one value for each host. rules: indices."""
+
+    keys: NDArray[np.uint8]
+    rules: NDArray[np.signedinteger]
+    totals: NDArray[np.int64]
+    told: NDArray[np.uint8]
+
+
+class Ledger:
+    """Totals of the rules of one family, on hosts or on the network."""
+
+    def __init__(self, specs: Sequence[TotalSpec], *, is_network: bool) -> None:
+        self._specs = specs
+        self._is_network = is_network
+        self._restored: dict[bytes, list[Kept]] = {}
+        self._words = np.empty((0, 2), np.uint64)
+        self._entries: _Entries | None = None
+        self._active_since_ns = -(1 << 62)
+        self._now_ns = 0
+        self._next_row = 0
+        self._follows = 0
+
+    def restore(self, memory: Memory) -> None:
+        """Read what an earlier run kept."""
+        restored: dict[bytes, list[Kept]] = {}
+        indices = {spec.name: index for index, spec in enumerate(self._specs)}
+        for row in memory.periods:
+            rule = indices.get(row.rule)
+            if rule is None or (row.subject == NETWORK) != self._is_network:
+                continue
+            try:
+                key = bytes(16) if self._is_network else key_from_text(row.subject)
+            except ConfigError:
+                continue
+            told = row.told_percent if row.limit_bytes == self._specs[rule].limit_bytes else 0
+            restored.setdefault(key, []).append(Kept(rule, row.period_start_ns, row.bytes, told))
+        self._set_restored(restored)
+
+    def adopt(self, old: Ledger, indices: NDArray[np.int64]) -> None:
+        """Take over what `old` has read. indices: of each of its rules, the index here, or -1."""
+        restored = {
+            key: [each._replace(rule=int(indices[each.rule])) for each in kept if indices[each.rule] >= 0]
+            for key, kept in old._restored.items()
+        }
+        self._set_restored(restored)
+
+    def forget(self, is_running: Callable[[Kept], bool]) -> None:
+        """Forget what was kept of periods that are over."""
+        if self._restored:
+            self._set_restored({key: [each for each in kept if is_running(each)] for key, kept in self._restored.items()})
+
+    def _set_restored(self, restored: dict[bytes, list[Kept]]) -> None:
+        self._restored = {key: kept for key, kept in restored.items() if kept}
+        self._words = np.frombuffer(b"".join(self._restored), np.uint64).reshape(-1, 2)
+
+    def find(self, words: NDArray[np.uint64]) -> list[tuple[int, list[Kept]]]:
+        """Return the index in `words` of each key of which something was kept, and what that is. words: as of `as_words`."""
+        if not self._restored:
+            return []
+        at = match_words(words, self._words)
+        return [(index, self._restored[words[index].tobytes()]) for index in np.flatnonzero(at != GONE).tolist()]
+
+    def select(self, rules: NDArray[np.signedinteger], last_seen_ns: NDArray[np.int64], now_ns: int) -> NDArray[np.intp]:
+        """Return the rows that should be noted: those with a rule that moved something since totals were taken last."""
+        self._now_ns = now_ns
+        rows = np.flatnonzero((last_seen_ns >= self._active_since_ns) & (rules >= 0))
+        if len(rows) <= MAX_KEPT:
+            self._follows = 0
+            return rows
+        rows = np.concatenate([rows[rows >= self._next_row], rows[rows < self._next_row]])[:MAX_KEPT]
+        self._follows = int(rows[-1]) + 1
+        return np.sort(rows)
+
+    def note(
+        self,
+        keys: NDArray[np.uint8],
+        rules: NDArray[np.signedinteger],
+        totals: NDArray[np.int64],
+        told: NDArray[np.uint8],
+    ) -> None:
+        """Note the totals of what `select` returned, in place of those noted before."""
+        self._entries = _Entries(keys, rules, totals, told)
+
+    def take(self, changes: Changes, period_of: Callable[[int], tuple[int, int]]) -> None:
+        """Add what was noted. period_of: when the running period of a rule begins and ends."""
+        if self._entries is None:
+            return
+        for key, rule, total, n_told in zip(*self._entries, strict=True):
+            spec = self._specs[rule]
+            subject = NETWORK if self._is_network else key_to_text(key.tobytes())
+            told = spec.warn_at[n_told - 1] if n_told else 0
+            row = PeriodTotal(spec.name, subject, *period_of(int(rule)), int(total), spec.limit_bytes, told)
+            changes.periods.append(row)
+        self._entries = None
+        self._next_row = self._follows
+        if not self._follows:
+            self._active_since_ns = self._now_ns - _LATE_NS

@@ -1,0 +1,148 @@
+"""The rules of the configuration, as the one rule that a run evaluates.
+
+What it does not do: know kinds of rules; their families do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from fastmon.model.alerts import CLEARED, NETWORK, Alert
+from fastmon.model.memory import Changes
+from fastmon.policy.hosts import Roster
+from fastmon.policy.rates import make_rates
+from fastmon.policy.rules import Context
+from fastmon.policy.scopes import parse_scope
+from fastmon.policy.totals import make_totals
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from typing import TypeAlias
+
+    from fastmon.model.memory import Memory, OpenIncident
+    from fastmon.model.names import NameBook
+    from fastmon.policy.rules import Family, View
+    from fastmon.policy.specs import AnySpec
+
+    Maker: TypeAlias = Callable[[Sequence[Any], Context], Sequence[Family]]
+
+__all__ = ["MAKERS", "RuleSet"]
+
+MAKERS: dict[str, Maker] = {
+    "total": make_totals,
+    "rate": make_rates,
+}
+"""What makes the families of each kind of rule."""
+
+
+class RuleSet:
+    """All rules of a configuration.
+
+    specs: what the rules are told; their names are unique.  groups: the members of each group, by its name.
+    apps: the applications' names, by their numbers.  names: the book of hosts' names.
+    restored: what an earlier run kept; empty at a first start; None if nothing is kept.
+    previous: the rule set in whose place this one comes. Its counters and open incidents go on, for rules of the same name and
+        meaning; other incidents clear. It must not be used afterwards.
+
+    Raises ConfigError for a scope that is none.
+    """
+
+    wants_ticks = True
+
+    def __init__(
+        self,
+        specs: Sequence[AnySpec],
+        *,
+        groups: Mapping[str, Sequence[str]],
+        apps: Mapping[int, str],
+        names: NameBook | None = None,
+        restored: Memory | None = None,
+        previous: RuleSet | None = None,
+    ) -> None:
+        keeps = restored is not None if previous is None else previous._context.keeps
+        self._context = Context(groups, apps, names, keeps)
+        if previous is not None:
+            self._context = Context(groups, apps, names, keeps, previous._context.witness)
+        by_kind: dict[str, list[AnySpec]] = {}
+        for spec in specs:
+            by_kind.setdefault(spec.kind, []).append(spec)
+        watches_names = any(parse_scope(spec.scope, groups).names for spec in specs)
+        made = [MAKERS[kind](of_kind, self._context) for kind, of_kind in by_kind.items()]
+        self._families: list[Family] = list(chain.from_iterable(made))
+        self._closing: list[Family] = []
+        self._orphans: list[OpenIncident] = []
+        self._closed: list[OpenIncident] = []
+        self._hosts = Roster(names)
+        if previous is not None:
+            self._take_over(previous)
+        self._hosts.watches_names = watches_names
+        if restored is not None:
+            self._restore(restored, {spec.name for spec in specs})
+
+    def evaluate(self, view: View, now_ns: int) -> Iterable[Alert]:
+        """Return the alerts of a tick; none between ticks."""
+        if view.totals is None:
+            return []
+        hosts = self._hosts
+        hosts.update(view.totals)
+        self._context.witness.observe(view)
+        alerts = [_clear_orphan(incident, now_ns) for incident in self._orphans]
+        self._orphans = []
+        for family in self._closing:
+            alerts += family.close(now_ns, hosts)
+        self._closing = []
+        for family in self._families:
+            alerts += family.evaluate(view, now_ns, hosts)
+        self._context.witness.release()
+        hosts.release()
+        return alerts
+
+    def take_changes(self) -> Changes:
+        """Return what must survive, and has changed since the last call."""
+        changes = Changes(incidents=self._closed)
+        self._closed = []
+        for family in chain(self._closing, self._families):
+            family.take_changes(changes)
+        return changes
+
+    def n_bytes(self) -> int:
+        """Return how much memory the rules' state takes."""
+        return self._hosts.n_bytes() + sum(family.n_bytes() for family in self._families)
+
+    def _take_over(self, previous: RuleSet) -> None:
+        self._hosts = previous._hosts
+        old = {family.key: family for family in previous._families}
+        for family in self._families:
+            if family.key in old:
+                family.adopt(old[family.key])
+        self._closing = previous._closing + previous._families
+        self._orphans, self._closed = previous._orphans, previous._closed
+
+    def _restore(self, memory: Memory, rules: set[str]) -> None:
+        for family in self._families:
+            family.restore(memory)
+        self._orphans = [each for each in memory.incidents if each.rule not in rules and not each.is_closed]
+        self._closed = [_close(incident) for incident in self._orphans]
+
+
+def _close(incident: OpenIncident) -> OpenIncident:
+    return replace(incident, is_closed=True)
+
+
+def _clear_orphan(incident: OpenIncident, now_ns: int) -> Alert:
+    """Return the record that clears an earlier run's incident whose rule is no more."""
+    since_ns = incident.data.get("since_ns")
+    return Alert(
+        id=incident.alert_id,
+        rule=incident.rule,
+        kind=str(incident.data.get("kind", "")),
+        severity="info",
+        scope="",
+        ts_ns=now_ns,
+        since_ns=since_ns if isinstance(since_ns, int) else now_ns,
+        state=CLEARED,
+        host="" if incident.subject == NETWORK else incident.subject,
+        reason=f"{incident.subject}: rule removed",
+    )
