@@ -159,8 +159,9 @@ class Roster:
         self._followers.append(follower)
 
     def drop(self, follower: Follower) -> None:
-        """Let go of a column, or of another follower."""
-        self._followers.remove(follower)
+        """Let go of a column or another follower, if it is there."""
+        if follower in self._followers:
+            self._followers.remove(follower)
 
     def n_bytes(self) -> int:
         """Return how much memory its columns take."""

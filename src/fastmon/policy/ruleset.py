@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastmon.model.alerts import CLEARED, NETWORK, Alert
 from fastmon.model.memory import Changes
+from fastmon.policy.evidence import Witness
 from fastmon.policy.hosts import Roster
 from fastmon.policy.rates import make_rates
 from fastmon.policy.rules import Context
@@ -61,10 +62,10 @@ class RuleSet:
         restored: Memory | None = None,
         previous: RuleSet | None = None,
     ) -> None:
-        keeps = restored is not None if previous is None else previous._context.keeps
-        self._context = Context(groups, apps, names, keeps)
-        if previous is not None:
-            self._context = Context(groups, apps, names, keeps, previous._context.witness)
+        if previous is None:
+            self._context = Context(groups, apps, names, restored is not None, Witness(apps))
+        else:
+            self._context = previous.make_context(groups, apps, names)
         by_kind: dict[str, list[AnySpec]] = {}
         for spec in specs:
             by_kind.setdefault(spec.kind, []).append(spec)
@@ -106,6 +107,10 @@ class RuleSet:
         for family in chain(self._closing, self._families):
             family.take_changes(changes)
         return changes
+
+    def make_context(self, groups: Mapping[str, Sequence[str]], apps: Mapping[int, str], names: NameBook | None) -> Context:
+        """Return what rules are made with that come in the place of these."""
+        return replace(self._context, groups=groups, apps=apps, names=names)
 
     def n_bytes(self) -> int:
         """Return how much memory the rules' state takes."""
