@@ -15,12 +15,16 @@ import numpy as np
 from fastmon.model.addresses import key_from_text, key_to_text
 from fastmon.model.rows import are_v4, key_words
 from fastmon.model.vendors import format_mac
+from fastmon.policy.hosts import GONE
 from fastmon.policy.scopes import parse_mac
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["MAX_DEVICE_ADDRESSES", "device_ids", "device_text", "find_router_macs", "parse_device"]
+    from fastmon.model.names import NameBook
+    from fastmon.policy.hosts import Roster
+
+__all__ = ["MAX_DEVICE_ADDRESSES", "LocalHosts", "device_ids", "device_text", "find_router_macs", "parse_device"]
 
 MAX_DEVICE_ADDRESSES = 8
 """IPv4 addresses of one device. An Ethernet address that more hosts have is a router's."""
@@ -56,3 +60,56 @@ def parse_device(text: str) -> bytes:
     """Return the id of a device, from `device_text`. Raises ConfigError for any other text."""
     mac = parse_mac(text)
     return key_from_text(text) if mac is None else _MAC_PREFIX + mac.to_bytes(6, "big")
+
+
+class LocalHosts:
+    """Where the local hosts stand in the roster, and which Ethernet addresses are routers'. To be updated at every tick.
+
+    names: the book of hosts' names.
+    """
+
+    def __init__(self, names: NameBook | None = None) -> None:
+        self._names = names
+        self._rows = np.empty(0, np.intp)
+        self._keys = np.empty(0, "S16")
+        self._is_built = False
+        self.routers = np.empty(0, np.uint64)
+
+    def update(self, hosts: Roster) -> None:
+        """Look at the hosts of this tick again, if any of the local ones has changed."""
+        is_same = self._is_built and hosts.moved is None and not hosts.local[hosts.new].any() and not len(hosts.changed)
+        if is_same:
+            return
+        rows = np.flatnonzero(hosts.local)
+        keys = _as_texts(hosts.keys[rows])
+        order = np.argsort(keys)
+        self._rows, self._keys = rows[order], keys[order]
+        self.routers = find_router_macs(hosts.keys[rows], hosts.macs[rows])
+        self._is_built = True
+
+    def rows_of(self, keys: NDArray[np.uint8]) -> NDArray[np.intp]:
+        """Return the row of each of (n, 16) keys; `GONE` for hosts that are not local."""
+        if not len(self._keys):
+            return np.full(len(keys), GONE)
+        wanted = _as_texts(keys)
+        at = np.minimum(np.searchsorted(self._keys, wanted), len(self._keys) - 1)
+        return np.where(self._keys[at] == wanted, self._rows[at], GONE)
+
+    def ids_of(self, hosts: Roster, rows: NDArray[np.intp]) -> NDArray[np.uint8]:
+        """Return the ids of the devices of some hosts."""
+        return device_ids(hosts.keys[rows], hosts.macs[rows], self.routers)
+
+    def names_of(self, keys: NDArray[np.uint8]) -> list[str]:
+        """Return the best name of each of (n, 16) keys, of hosts anywhere; "" where none is known."""
+        if self._names is None:
+            return [""] * len(keys)
+        return ["" if found is None else found[0] for found in self._names.names_of(keys, self.rows_of(keys) != GONE)]
+
+    def n_bytes(self) -> int:
+        """Return how much memory it takes."""
+        return self._rows.nbytes + self._keys.nbytes
+
+
+def _as_texts(keys: NDArray[np.uint8]) -> NDArray[np.bytes_]:
+    """Return (n, 16) keys as (n,), in their order of bytes."""
+    return np.ascontiguousarray(keys).view("S16").ravel()

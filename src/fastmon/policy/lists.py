@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from fastmon.policy.specs import PortRange
 
-__all__ = ["AppLists", "Listed", "PeerLists", "PortLists", "parse_peers"]
+__all__ = ["AppLists", "Listed", "PeerLists", "PortLists", "have_application", "parse_peers"]
 
 _BY_PAYLOAD = LABELLED_BY.index("payload")
 _N_APPS = 256
@@ -97,12 +97,12 @@ def have_application(contacts: NDArray[np.void]) -> NDArray[np.bool_]:
 class PeerLists:
     """A list of peers for each rule: addresses, networks, and patterns of names.
 
-    name_of: the name of a host's key; "" if there is none.
+    names_of: the names of (n, 16) keys of hosts; "" where there is none.
     """
 
-    def __init__(self, lists: Sequence[Sequence[str]], name_of: Callable[[bytes], str]) -> None:
+    def __init__(self, lists: Sequence[Sequence[str]], names_of: Callable[[NDArray[np.uint8]], Sequence[str]]) -> None:
         self._lists = [parse_peers(peers) for peers in lists]
-        self._name_of = name_of
+        self._names_of = names_of
 
     def match(self, contacts: NDArray[np.void], rules: NDArray[np.int64]) -> Listed:
         """Return which contacts have a peer in the list of their rule. A peer without a name may get one."""
@@ -118,8 +118,8 @@ class PeerLists:
 
     def _match_names(self, peers: NDArray[np.uint8], patterns: NamePatterns) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Return which peers have a name that fits, and which have none."""
-        unique, inverse = np.unique(np.ascontiguousarray(peers).view("V16").ravel(), return_inverse=True)
-        names = [self._name_of(key) for key in unique.tolist()]
+        unique, inverse = np.unique(np.ascontiguousarray(peers).view("S16").ravel(), return_inverse=True)
+        names = self._names_of(unique.view(np.uint8).reshape(-1, 16))
         fits = np.fromiter(map(patterns.match, names), np.bool_, len(names))
         lacks = np.fromiter((not name for name in names), np.bool_, len(names))
         return fits[inverse], lacks[inverse]
@@ -130,13 +130,15 @@ def parse_peers(texts: Sequence[str]) -> tuple[Prefixes, NamePatterns]:
 
     Raises ConfigError for a text that looks like an address, and is none.
     """
-    networks: list[Network] = []
-    patterns: list[str] = []
-    for text in texts:
-        try:
-            networks.append(parse_network(text))
-        except ConfigError:
-            if _LOOKS_LIKE_ADDRESS.fullmatch(text):
-                raise ConfigError(f"invalid peer {text!r}: use an address, a CIDR, or a pattern of names") from None
-            patterns.append(text)
-    return Prefixes(networks), NamePatterns(patterns)
+    peers = [_parse_peer(text) for text in texts]
+    networks = [peer for peer in peers if isinstance(peer, Network)]
+    return Prefixes(networks), NamePatterns(peer for peer in peers if isinstance(peer, str))
+
+
+def _parse_peer(text: str) -> Network | str:
+    try:
+        return parse_network(text)
+    except ConfigError:
+        if _LOOKS_LIKE_ADDRESS.fullmatch(text):
+            raise ConfigError(f"invalid peer {text!r}: use an address, a CIDR, or a pattern of names") from None
+        return text

@@ -45,6 +45,7 @@ __all__ = [
     "NamePatterns",
     "Prefixes",
     "Scope",
+    "ScopeTable",
     "assign_scopes",
     "parse_mac",
     "parse_scope",
@@ -220,49 +221,68 @@ def _parse_hosts(text: str, ways: str) -> Scope:
     return Scope(text, _LEVELS["address"] if is_address else _LEVELS["cidr"] + network.length, networks=(network,))
 
 
-def assign_scopes(scopes: Sequence[Scope], hosts: HostFacts, rows: NDArray[np.intp]) -> NDArray[np.int64]:
-    """Return the index of the most specific scope of each host of `rows`, of equally specific ones the first; else `NO_SCOPE`.
+class ScopeTable:
+    """Scopes that compete for hosts, ready to be matched again and again.
 
     The network as a whole competes for no host. A thousand scopes of one kind cost about as much as one: they are one table.
     Names are asked for only where a scope has patterns of names, and only for hosts that no more specific scope matches.
     """
-    assigned = np.full(len(rows), NO_SCOPE, np.int64)
-    rest = np.arange(len(rows))
-    for specificity in sorted({scope.specificity for scope in scopes}, reverse=True):
-        level = [
-            (index, scope) for index, scope in enumerate(scopes) if scope.specificity == specificity and not scope.is_network
-        ]
-        found = _find_in_level(level, hosts, rows[rest])
-        assigned[rest] = found
-        rest = rest[found == NO_SCOPE]
-    return assigned
+
+    def __init__(self, scopes: Sequence[Scope]) -> None:
+        levels: dict[int, list[tuple[int, Scope]]] = {}
+        for index, scope in enumerate(scopes):
+            if not scope.is_network:
+                levels.setdefault(scope.specificity, []).append((index, scope))
+        self._levels = [_Level(levels[specificity]) for specificity in sorted(levels, reverse=True)]
+
+    def assign(self, hosts: HostFacts, rows: NDArray[np.intp]) -> NDArray[np.int64]:
+        """Return the index of the most specific scope of each host of `rows`; of equally specific ones, of the first.
+
+        `NO_SCOPE` for hosts that none matches.
+        """
+        assigned = np.full(len(rows), NO_SCOPE, np.int64)
+        rest = np.arange(len(rows))
+        for level in self._levels:
+            found = level.find(hosts, rows[rest])
+            assigned[rest] = found
+            rest = rest[found == NO_SCOPE]
+        return assigned
 
 
-def _find_in_level(level: Sequence[tuple[int, Scope]], hosts: HostFacts, rows: NDArray[np.intp]) -> NDArray[np.int64]:
-    """Return the least index of the scopes that match, for each of `rows`."""
-    most = np.iinfo(np.int64).max
-    found = np.full(len(rows), most, np.int64)
-    bases = {scope.base: index for index, scope in reversed(level)}
-    if ALL in bases:
-        found[:] = bases[ALL]
-    if LOCAL in bases:
-        np.minimum(found, bases[LOCAL], out=found, where=hosts.local[rows])
-    networks = [(network, index) for index, scope in level for network in scope.networks]
-    if networks:
-        prefixes = Prefixes([network for network, _ in networks], [index for _, index in networks])
-        np.minimum(found, prefixes.find(hosts.keys[rows], most), out=found)
-    macs = {mac: index for index, scope in reversed(level) for mac in scope.macs}
-    if macs:
-        np.minimum(found, _look_up(hosts.macs[rows], lambda mac: macs.get(mac, most)), out=found)
-    vendors = [(index, NamePatterns(scope.vendors)) for index, scope in level if scope.vendors]
-    if vendors:
-        np.minimum(found, _look_up(hosts.macs[rows], lambda mac: _first_match(vendors, vendor_of(mac), most)), out=found)
-    names = [(index, NamePatterns(scope.names)) for index, scope in level if scope.names]
-    if names:
-        indices = (_first_match(names, hosts.name(row), most) for row in rows.tolist())
-        np.minimum(found, np.fromiter(indices, np.int64, len(rows)), out=found)
-    found[found == most] = NO_SCOPE
-    return found
+def assign_scopes(scopes: Sequence[Scope], hosts: HostFacts, rows: NDArray[np.intp]) -> NDArray[np.int64]:
+    """Return `ScopeTable.assign` of scopes that are matched once."""
+    return ScopeTable(scopes).assign(hosts, rows)
+
+
+class _Level:
+    """Scopes of the same specificity, with their indices, in order."""
+
+    def __init__(self, level: Sequence[tuple[int, Scope]]) -> None:
+        networks = [(network, index) for index, scope in level for network in scope.networks]
+        self._bases = {scope.base: index for index, scope in reversed(level)}
+        self._prefixes = Prefixes([network for network, _ in networks], [index for _, index in networks])
+        self._macs = {mac: index for index, scope in reversed(level) for mac in scope.macs}
+        self._vendors = [(index, NamePatterns(scope.vendors)) for index, scope in level if scope.vendors]
+        self._names = [(index, NamePatterns(scope.names)) for index, scope in level if scope.names]
+
+    def find(self, hosts: HostFacts, rows: NDArray[np.intp]) -> NDArray[np.int64]:
+        """Return the least index of the scopes that match, for each of `rows`."""
+        most = np.iinfo(np.int64).max
+        found = self._prefixes.find(hosts.keys[rows], most)
+        if ALL in self._bases:
+            np.minimum(found, self._bases[ALL], out=found)
+        if LOCAL in self._bases:
+            np.minimum(found, self._bases[LOCAL], out=found, where=hosts.local[rows])
+        if self._macs:
+            np.minimum(found, _look_up(hosts.macs[rows], lambda mac: self._macs.get(mac, most)), out=found)
+        if self._vendors:
+            vendors = _look_up(hosts.macs[rows], lambda mac: _first_match(self._vendors, vendor_of(mac), most))
+            np.minimum(found, vendors, out=found)
+        if self._names:
+            indices = (_first_match(self._names, hosts.name(row), most) for row in rows.tolist())
+            np.minimum(found, np.fromiter(indices, np.int64, len(rows)), out=found)
+        found[found == most] = NO_SCOPE
+        return found
 
 
 def _look_up(macs: NDArray[np.uint64], index_of: Callable[[int], int]) -> NDArray[np.int64]:

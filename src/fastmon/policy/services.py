@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastmon.policy.specs import PortRange
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from fastmon.policy.specs import PortRange
 
 __all__ = ["PROTOCOLS", "merge_ranges", "parse_service", "range_text", "service_text"]
 

@@ -52,6 +52,6 @@ class ToldTable:
         order = np.argsort(joined, kind="stable")
         self.keys, self.seen_ns = joined[order], times[order]
 
-    def keep(self, are_kept: NDArray[np.bool_]) -> None:
-        """Forget the keys, in the order of `keys`, that are not kept."""
-        self.keys, self.seen_ns = self.keys[are_kept], self.seen_ns[are_kept]
+    def n_bytes(self) -> int:
+        """Return how much memory it takes."""
+        return self.keys.nbytes + self.seen_ns.nbytes
