@@ -431,8 +431,8 @@ class TestMemory:
         world = network()
         family = ports(world, allow=(), scope="network")
 
-        for at in range(40):
-            world.tick(family, at, [contact(CAMERA, FAR, f"tcp/{at * 500 + n + 1}") for n in range(500)])
+        for at in range(20):
+            world.tick(family, at, [contact(CAMERA, FAR, f"tcp/{at * 100 + n + 1}") for n in range(100)])
 
         assert family.n_bytes() < 1 << 16
 

@@ -166,7 +166,7 @@ class ContactMemory:
             mine.add(keys[have_rule], its.seen_ns[have_rule])
         go_on = np.flatnonzero(new_rules >= 0)
         self._learning_since[new_rules[go_on]] = old._learning_since[go_on]
-        self._changes += old._changes
+        self._changes += old.take_changes()
         self._day = old._day
 
     def take_changes(self) -> list[Told]:

@@ -19,7 +19,7 @@ from fastmon.policy.scopes import NO_SCOPE, ScopeTable, parse_scope
 from fastmon.policy.words import fire_alert
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Sequence
+    from collections.abc import Hashable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
     from typing_extensions import Self
@@ -72,9 +72,9 @@ class HostWatch(Generic[SpecT]):
     def rows_of(self, cases: Sequence[OpenCase]) -> list[int]:
         """Return the rows of the hosts of incidents; `hosts.GONE` for those that are not there."""
         keys = np.frombuffer(b"".join(key_from_text(case.id) for case in cases), np.uint8).reshape(-1, 16)
-        return self._local_hosts.rows_of(keys).tolist()
+        return list(map(int, self._local_hosts.rows_of(keys)))
 
-    def fire(self, case: OpenCase, row: int, reason: str, evidence: dict[str, object], **facts: Any) -> Alert:
+    def fire(self, case: OpenCase, row: int, reason: str, evidence: Mapping[str, object], **facts: Any) -> Alert:
         """Return the alert of an incident that fires. facts: as `fire_alert` takes them."""
         window_ns: int = getattr(self.specs[case.rule], "window_ns", 0)
         return fire_alert(
@@ -82,7 +82,7 @@ class HostWatch(Generic[SpecT]):
             case.subject,
             ts_ns=case.since_ns,
             reason=reason,
-            evidence=evidence | self._witness.of_host(row),
+            evidence={**evidence, **self._witness.of_host(row)},
             window_ns=window_ns,
             **facts,
         )

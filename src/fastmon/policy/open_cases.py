@@ -117,9 +117,10 @@ class OpenCases(Generic[SpecT]):
                 del old._cases[rule, case_id]
                 case.rule = int(new_rules[rule])
                 self._cases[case.rule, case_id] = case
-        for (rule, case_id), row in old._changed.items():
+        for (rule, case_id), row in list(old._changed.items()):
             if new_rules[rule] >= 0:
                 self._changed[int(new_rules[rule]), case_id] = row
+                del old._changed[rule, case_id]
 
     def restore(self, memory: Memory) -> None:
         """Go on with an earlier run's incidents."""
