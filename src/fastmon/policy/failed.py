@@ -15,10 +15,10 @@ import numpy as np
 from fastmon.model.units import format_duration
 from fastmon.policy.families import group_specs
 from fastmon.policy.host_watch import HostWatch, refuse_network
-from fastmon.policy.hosts import GONE
 from fastmon.policy.open_cases import OpenCase
 from fastmon.policy.rates import Steps
 from fastmon.policy.scopes import NO_SCOPE
+from fastmon.policy.watched_rows import WatchedRows
 from fastmon.policy.words import format_subject
 
 if TYPE_CHECKING:
@@ -49,48 +49,45 @@ def _family_key(spec: FailedSpec) -> Hashable:
 
 
 class _History:
-    """How many conversations had failed at the end of each of the last steps, of hosts with any: 4 bytes for each number.
-
-    rows: those of the hosts, ascending.  now: (n,) what is known now.  past: (steps + 1, n), the last step first.
-    """
+    """How many conversations had failed at the end of each of the last steps, of hosts with any: 4 bytes for each number."""
 
     def __init__(self, n_steps: int) -> None:
-        self.rows = np.empty(0, np.intp)
-        self.now = np.empty(0, np.uint32)
-        self.past = np.empty((n_steps + 1, 0), np.uint32)
+        self.watched = WatchedRows(np.dtype([("now", "u4"), ("past", "u4", (n_steps + 1,))]))
 
-    def follow(self, moved: NDArray[np.intp] | None, n_rows: int) -> None:
-        """See `hosts.Follower`."""
-        if moved is None or not len(self.rows):
-            return
-        are_kept = np.flatnonzero(moved != GONE)
-        new_rows = np.full(max(int(self.rows.max()), int(moved.max(initial=0)), n_rows) + 1, GONE)
-        new_rows[moved[are_kept]] = are_kept
-        rows = new_rows[self.rows]
-        order = np.argsort(rows)[np.count_nonzero(rows == GONE) :]
-        self.rows, self.now, self.past = rows[order], self.now[order], self.past[:, order]
+    @property
+    def rows(self) -> NDArray[np.intp]:
+        """The hosts' rows, ascending."""
+        return self.watched.rows
 
-    def add_rows(self, rows: NDArray[np.intp]) -> None:
-        """Begin to know some hosts, of which nothing had failed before."""
+    @property
+    def now(self) -> NDArray[np.uint32]:
+        """What is known now."""
+        now: NDArray[np.uint32] = self.watched.values["now"]
+        return now
+
+    @property
+    def past(self) -> NDArray[np.uint32]:
+        """(n, steps + 1): what was at the ends of the steps, the last one first."""
+        past: NDArray[np.uint32] = self.watched.values["past"]
+        return past
+
+    def look(self, openings: NDArray[np.void]) -> NDArray[np.uint32]:
+        """Return what is known at a tick. Of hosts that are new here nothing had failed before."""
+        rows = openings["host"].astype(np.intp)
         new = np.setdiff1d(rows, self.rows)
-        if len(new):
-            both = np.concatenate((self.rows, new))
-            order = np.argsort(both)
-            blank = np.zeros((len(self.past), len(new)), np.uint32)
-            self.rows = both[order]
-            self.now = np.concatenate((self.now, blank[0]))[order]
-            self.past = np.concatenate((self.past, blank), axis=1)[:, order]
+        self.watched.add(new, np.zeros(len(new), self.watched.values.dtype))
+        latest = self.now.copy()
+        latest[self.watched.find(rows)] = openings["failed"]
+        return latest
 
     def begin(self) -> None:
         """Forget what was before now."""
-        self.past[:] = self.now
+        self.past[:] = self.now[:, None]
 
     def end_step(self) -> None:
         """Let a step end now."""
-        self.past = np.concatenate((self.now[None], self.past[:-1]))
-
-    def n_bytes(self) -> int:
-        return self.rows.nbytes + self.now.nbytes + self.past.nbytes
+        self.past[:, 1:] = self.past[:, :-1].copy()
+        self.past[:, 0] = self.now
 
 
 class FailedFamily(HostWatch["FailedSpec"]):
@@ -110,14 +107,11 @@ class FailedFamily(HostWatch["FailedSpec"]):
         history = self._history
         if history is None:
             history = self._history = _History(self._steps.n_steps)
-            hosts.add_follower(history)
-        openings = view.openings[view.openings["failed"] > 0]
-        history.add_rows(openings["host"].astype(np.intp))
-        latest = history.now.copy()
-        latest[np.searchsorted(history.rows, openings["host"])] = openings["failed"]
+            hosts.add_follower(history.watched)
+        latest = history.look(view.openings[view.openings["failed"] > 0])
         step = self._begin(history, latest, now_ns, hosts)
         alerts = self._end_steps(history, latest, step, now_ns)
-        history.now = latest
+        history.now[:] = latest
         return alerts + self._find_over(history, now_ns, hosts)
 
     def adopt(self, old: Self) -> None:
@@ -129,18 +123,18 @@ class FailedFamily(HostWatch["FailedSpec"]):
     def close(self, now_ns: int, hosts: Roster) -> Iterable[Alert]:
         """See `Family`."""
         if self._history is not None:
-            hosts.drop(self._history)
+            hosts.drop(self._history.watched)
         return super().close(now_ns, hosts)
 
     def n_bytes(self) -> int:
         """See `Family`."""
-        return super().n_bytes() + (0 if self._history is None else self._history.n_bytes())
+        return super().n_bytes() + (0 if self._history is None else self._history.watched.n_bytes())
 
     def _begin(self, history: _History, latest: NDArray[np.uint32], now_ns: int, hosts: Roster) -> Step:
         """Return the last step that was looked at. Begin anew in the middle of a run, or when the clock was set back."""
         if self._step is None or now_ns < self._now_ns:
             if not hosts.is_first:
-                history.now = latest
+                history.now[:] = latest
             history.begin()
             self._step = self._steps.last(now_ns - hosts.is_first)
         self._now_ns = now_ns
@@ -155,7 +149,7 @@ class FailedFamily(HostWatch["FailedSpec"]):
                 following = self._steps.last(now_ns)
             step = following
             if step.ts_ns == now_ns:
-                history.now = latest
+                history.now[:] = latest
             history.end_step()
             alerts += self._look_at_open(history, step.ts_ns)
             n_looked_at += 1
@@ -164,7 +158,7 @@ class FailedFamily(HostWatch["FailedSpec"]):
 
     def _look_at_open(self, history: _History, ts_ns: int) -> list[Alert]:
         """Clear the incidents that are over at the end of a step."""
-        values = history.past[0] - history.past[-1]
+        values = history.past[:, 0] - history.past[:, -1]
         open_cases = self.cases.firing()
         alerts = []
         for case, row in zip(open_cases, self.rows_of(open_cases), strict=True):
@@ -180,7 +174,7 @@ class FailedFamily(HostWatch["FailedSpec"]):
     def _find_over(self, history: _History, now_ns: int, hosts: Roster) -> list[Alert]:
         """Let incidents fire."""
         is_step_end = self._step is not None and self._step.ts_ns == now_ns
-        values = history.now - history.past[-1 if is_step_end else -2]
+        values = history.now - history.past[:, -1 if is_step_end else -2]
         candidates = np.flatnonzero(values > self._limits.min())
         rows, values = history.rows[candidates], values[candidates]
         rules = self.find_rules(hosts, rows, now_ns)

@@ -1,4 +1,4 @@
-"""What rules share that watch local hosts and tell of few at a time: `spread` and `failed`.
+"""What rules share that watch local hosts and tell of few at a time: `spread`, `failed` and `duplicate`.
 
 What it does not do: measure anything.
 """
@@ -58,6 +58,11 @@ class HostWatch(Generic[SpecT]):
         self.cases.cool(now_ns)
         for case in self.cases.firing():
             case.last_ns = min(case.last_ns, now_ns)  # after a step of the clock back
+
+    @property
+    def routers(self) -> NDArray[np.uint64]:
+        """The Ethernet addresses of routers."""
+        return self._local_hosts.routers
 
     def find_rules(self, hosts: Roster, rows: NDArray[np.intp], now_ns: int) -> NDArray[np.int64]:
         """Return the rule that governs each host, if it holds now; else `NO_SCOPE`."""

@@ -1,0 +1,123 @@
+"""Rules of kind `duplicate`: one address of two Ethernet addresses, each seen within a short time of the other.
+
+Addresses behind a router are left out: two routers may serve them in turn.
+
+What it does not do: see more than one change of an address between two ticks.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastmon.model.units import format_duration
+from fastmon.model.vendors import format_mac, vendor_of
+from fastmon.policy.host_watch import HostWatch, refuse_network
+from fastmon.policy.hosts import GONE
+from fastmon.policy.open_cases import OpenCase
+from fastmon.policy.scopes import NO_SCOPE
+from fastmon.policy.watched_rows import WatchedRows
+from fastmon.policy.words import format_subject
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+    from typing_extensions import Self
+
+    from fastmon.model.alerts import Alert
+    from fastmon.policy.hosts import Roster
+    from fastmon.policy.rules import Context, View
+    from fastmon.policy.specs import DuplicateSpec
+
+__all__ = ["DuplicateFamily", "make_duplicate"]
+
+_WATCHED_DTYPE = np.dtype([("mac", "u8"), ("seen_ns", "i8")])
+
+
+def make_duplicate(specs: Sequence[DuplicateSpec], context: Context) -> list[DuplicateFamily]:
+    """Return the family of rules of kind `duplicate`. Raises ConfigError for a rule on the network as a whole."""
+    refuse_network(specs, context)
+    return [DuplicateFamily(specs, context)] if specs else []
+
+
+class DuplicateFamily(HostWatch["DuplicateSpec"]):
+    """All rules of the kind. It watches the local hosts whose Ethernet address is known: 24 bytes each."""
+
+    def __init__(self, specs: Sequence[DuplicateSpec], context: Context) -> None:
+        super().__init__("duplicate", specs, context)
+        self._window_ns = np.array([spec.window_ns for spec in specs], np.int64)
+        self._watched: WatchedRows | None = None
+
+    def evaluate(self, view: View, now_ns: int, hosts: Roster) -> Iterable[Alert]:  # noqa: ARG002 - it is all in the hosts
+        """See `Family`."""
+        self.begin(now_ns, hosts)
+        watched = self._watched
+        if watched is None:
+            watched = self._watched = WatchedRows(_WATCHED_DTYPE)
+            hosts.add_follower(watched)
+        changed = watched.find(hosts.changed)
+        changed = changed[changed != GONE]
+        alerts = self._compare(watched.rows[changed], watched.values[changed], now_ns, hosts)
+        rows = np.flatnonzero(hosts.local & (hosts.macs != 0))
+        if not np.array_equal(rows, watched.rows):
+            watched.keep(np.isin(watched.rows, rows))
+            new = np.setdiff1d(rows, watched.rows)
+            watched.add(new, np.zeros(len(new), _WATCHED_DTYPE))
+        watched.values["mac"] = hosts.macs[rows]
+        watched.values["seen_ns"] = hosts.hosts["last_seen_ns"][rows]
+        return alerts + self._clear_old(now_ns)
+
+    def adopt(self, old: Self) -> None:
+        """See `Family`."""
+        super().adopt(old)
+        self._watched, old._watched = old._watched, None
+
+    def close(self, now_ns: int, hosts: Roster) -> Iterable[Alert]:
+        """See `Family`."""
+        if self._watched is not None:
+            hosts.drop(self._watched)
+        return super().close(now_ns, hosts)
+
+    def n_bytes(self) -> int:
+        """See `Family`."""
+        return super().n_bytes() + (0 if self._watched is None else self._watched.n_bytes())
+
+    def _compare(self, rows: NDArray[np.intp], before: NDArray[np.void], now_ns: int, hosts: Roster) -> list[Alert]:
+        """Let incidents fire of hosts whose Ethernet address is another one now. before: what it was, and when it was seen."""
+        macs, routers = hosts.macs[rows], self.routers
+        is_other = (macs != before["mac"]) & (macs != 0) & ~np.isin(macs, routers) & ~np.isin(before["mac"], routers)
+        rows, before = rows[is_other], before[is_other]
+        rules = self.find_rules(hosts, rows, now_ns)
+        elapsed_ns = now_ns - before["seen_ns"]
+        alerts = []
+        for at in np.flatnonzero((rules != NO_SCOPE) & (elapsed_ns <= self._window_ns[rules])).tolist():
+            row, rule = int(rows[at]), int(rules[at])
+            case = OpenCase(rule, self.id_of(hosts, row), hosts.subject(row), now_ns, now_ns)
+            if self.cases.fire(case):
+                alerts.append(self._fire(case, int(before["mac"][at]), int(hosts.macs[row]), row))
+                continue
+            known = self.cases.find(rule, case.id)
+            if known is not None and known.is_firing:
+                known.last_ns = now_ns
+                self.cases.note(known)
+        return alerts
+
+    def _fire(self, case: OpenCase, old_mac: int, new_mac: int, row: int) -> Alert:
+        macs = [format_mac(mac) for mac in (old_mac, new_mac)]
+        makers = [vendor_of(mac) or "unknown vendor" for mac in (old_mac, new_mac)]
+        both = " and ".join(f"{mac} ({maker})" for mac, maker in zip(macs, makers, strict=True))
+        within = format_duration(self.specs[case.rule].window_ns)
+        reason = f"{format_subject(case.subject)} is the address of two devices within {within}: {both}"
+        return self.fire(case, row, reason, {"macs": macs, "vendors": makers})
+
+    def _clear_old(self, now_ns: int) -> list[Alert]:
+        """Clear incidents a window after their last change."""
+        alerts = []
+        for case in self.cases.firing():
+            window_ns = self.specs[case.rule].window_ns
+            if now_ns >= case.last_ns + window_ns:
+                reason = "one Ethernet address has it again"
+                alerts.append(self.cases.clear(case, case.last_ns + window_ns, reason, window_ns=window_ns))
+        return alerts

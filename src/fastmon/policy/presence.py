@@ -1,0 +1,262 @@
+"""Rules of kind `silent`: devices from which nothing is heard any more, or that were never heard of though a scope names them.
+
+A device is heard of when it sends. What it is sent does not count, so one that others still ask for is silent. Of a device with
+several addresses one is enough.
+
+What it does not do: ask a device for an answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastmon.model.addresses import key_to_text
+from fastmon.model.units import format_duration, format_time
+from fastmon.model.vendors import format_mac
+from fastmon.policy.devices import LocalHosts, device_text, parse_device
+from fastmon.policy.duplicates import make_duplicate
+from fastmon.policy.families import match_specs
+from fastmon.policy.host_watch import refuse_network
+from fastmon.policy.hosts import GONE, Subject
+from fastmon.policy.new_devices import make_new
+from fastmon.policy.open_cases import OpenCase, OpenCases
+from fastmon.policy.periods import Schedules
+from fastmon.policy.scopes import NO_SCOPE, ScopeTable, parse_scope
+from fastmon.policy.watched_rows import WatchedRows
+from fastmon.policy.words import fire_alert, format_subject
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+    from typing_extensions import Self
+
+    from fastmon.model.alerts import Alert
+    from fastmon.model.memory import Changes, Memory
+    from fastmon.policy.hosts import Roster
+    from fastmon.policy.rules import Context, View
+    from fastmon.policy.scopes import Scope
+    from fastmon.policy.specs import SilentSpec
+
+__all__ = ["SilentFamily", "make_duplicate", "make_new", "make_silent"]
+
+_NEVER_NS = -(1 << 62)
+"""When a host was heard of that has not sent anything yet."""
+
+_WATCHED_DTYPE = np.dtype([("rule", "i4"), ("packets_out", "u8"), ("heard_ns", "i8")])
+_GROUP_DTYPE = np.dtype([("rule", ">u2"), ("device", "u1", (16,))])
+
+
+def make_silent(specs: Sequence[SilentSpec], context: Context) -> list[SilentFamily]:
+    """Return the family of rules of kind `silent`. Raises ConfigError for a rule on the network as a whole."""
+    refuse_network(specs, context)
+    return [SilentFamily(specs, context)] if specs else []
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """A host that a scope names, and that was not heard of yet. key: 16 bytes, or b"" for one that is named by its MAC."""
+
+    rule: int
+    key: bytes
+    mac: int
+
+    @property
+    def id(self) -> str:
+        return key_to_text(self.key) if self.key else format_mac(self.mac)
+
+
+class SilentFamily:
+    """All rules of the kind. An incident's id is its device's; of a device that was never heard of, what the scope names."""
+
+    key = "silent"
+
+    def __init__(self, specs: Sequence[SilentSpec], context: Context) -> None:
+        self._specs = specs
+        scopes = [parse_scope(spec.scope, context.groups) for spec in specs]
+        self._table = ScopeTable(scopes)
+        self._schedules = Schedules(specs)
+        self._local_hosts = LocalHosts(context.names)
+        self._cases = OpenCases(specs, keeps=context.keeps)
+        self._for_ns = np.array([spec.for_ns for spec in specs], np.int64)
+        self._named = _named_hosts(scopes)
+        self._watched: WatchedRows | None = None
+        self._began_ns = self._before_ns = _NEVER_NS
+        self._is_new = True
+        self._heard_rows = np.empty(0, np.intp)
+
+    def evaluate(self, view: View, now_ns: int, hosts: Roster) -> Iterable[Alert]:  # noqa: ARG002 - it is all in the hosts
+        """See `Family`."""
+        self._local_hosts.update(hosts)
+        self._cases.cool(now_ns)
+        if self._began_ns == _NEVER_NS or now_ns < self._before_ns:
+            self._began_ns = self._before_ns = now_ns
+        watched = self._watched
+        if watched is None:
+            watched = self._watched = WatchedRows(_WATCHED_DTYPE)
+            hosts.add_follower(watched)
+        rows = np.arange(len(hosts)) if self._is_new else np.union1d(hosts.new, hosts.changed)
+        self._is_new = False
+        self._govern(watched, rows, hosts)
+        self._listen(watched, now_ns, hosts)
+        alerts = self._meet_named(watched, rows, hosts) if self._named else []
+        alerts += self._find_silent(watched, now_ns, hosts)
+        alerts += self._find_unheard(now_ns)
+        self._before_ns = now_ns
+        return sorted(alerts, key=lambda alert: alert.ts_ns)
+
+    def restore(self, memory: Memory) -> None:
+        """See `Family`."""
+        self._cases.restore(memory)
+        open_cases = {(case.rule, text) for case in self._cases.firing() for text in (case.subject.host, case.subject.mac)}
+        are_own = {(case.rule, case.id) for case in self._cases.firing()}
+        self._named = [each for each in self._named if (each.rule, each.id) not in open_cases - are_own]
+
+    def adopt(self, old: Self) -> None:
+        """See `Family`."""
+        new_rules = match_specs(old._specs, self._specs)
+        self._cases.adopt(old._cases, new_rules)
+        unheard = {(int(new_rules[named.rule]), named.id) for named in old._named}
+        kept = set(new_rules.tolist())
+        self._named = [each for each in self._named if each.rule not in kept or (each.rule, each.id) in unheard]
+        self._began_ns, self._before_ns = old._began_ns, old._before_ns
+        self._watched, old._watched = old._watched, None
+
+    def close(self, now_ns: int, hosts: Roster) -> Iterable[Alert]:
+        """See `Family`."""
+        if self._watched is not None:
+            hosts.drop(self._watched)
+        return self._cases.close(now_ns)
+
+    def take_changes(self, changes: Changes) -> None:
+        """See `Family`."""
+        self._cases.take_changes(changes)
+
+    def n_bytes(self) -> int:
+        """See `Family`."""
+        n_watched = 0 if self._watched is None else self._watched.n_bytes()
+        return n_watched + self._cases.n_bytes() + self._local_hosts.n_bytes()
+
+    def _govern(self, watched: WatchedRows, rows: NDArray[np.intp], hosts: Roster) -> None:
+        """Find the rules of some hosts, and watch those that have one."""
+        rules = self._table.assign(hosts, rows)
+        at = watched.find(rows)
+        watched.values["rule"][at[at != GONE]] = rules[at != GONE]
+        is_new = (at == GONE) & (rules != NO_SCOPE)
+        values = np.zeros(np.count_nonzero(is_new), _WATCHED_DTYPE)
+        values["rule"], values["heard_ns"] = rules[is_new], _NEVER_NS
+        watched.keep(watched.values["rule"] != NO_SCOPE)
+        watched.add(rows[is_new], values)
+
+    def _listen(self, watched: WatchedRows, now_ns: int, hosts: Roster) -> None:
+        """Note which hosts have sent since the last tick."""
+        packets, heard_ns = watched.values["packets_out"], watched.values["heard_ns"]
+        packets_now = hosts.hosts["packets_out"][watched.rows]
+        has_sent = packets_now != packets
+        heard_ns[has_sent] = hosts.hosts["last_seen_ns"][watched.rows[has_sent]]
+        np.minimum(heard_ns, now_ns, out=heard_ns)
+        packets[:] = packets_now
+        self._heard_rows = watched.rows[has_sent]
+
+    def _meet_named(self, watched: WatchedRows, rows: NDArray[np.intp], hosts: Roster) -> list[Alert]:
+        """Forget those of the named hosts that have been heard of, and clear their incidents. rows: new and changed ones."""
+        at = watched.find(np.union1d(rows, self._heard_rows))
+        at = at[at != GONE]
+        at = at[watched.values["heard_ns"][at] != _NEVER_NS]
+        heard = watched.rows[at]
+        times = watched.values["heard_ns"][at].tolist()
+        by_key = dict(zip(map(np.ndarray.tobytes, hosts.keys[heard]), times, strict=True))
+        by_mac = dict(zip(hosts.macs[heard].tolist(), times, strict=True))
+        alerts = []
+        for named in self._named:
+            heard_ns = by_key.get(named.key, by_mac.get(named.mac) if named.mac else None)
+            if heard_ns is None:
+                continue
+            self._named = [each for each in self._named if each is not named]
+            case = self._cases.find(named.rule, named.id)
+            if case is not None and case.is_firing:
+                alerts.append(self._clear(case, heard_ns))
+        return alerts
+
+    def _find_silent(self, watched: WatchedRows, now_ns: int, hosts: Roster) -> list[Alert]:
+        """Let incidents fire of devices none of whose hosts was heard of in time; clear those of others."""
+        watched_of = watched.values
+        due_ns = watched_of["heard_ns"] + self._for_ns[watched_of["rule"]]
+        was_heard = watched_of["heard_ns"] != _NEVER_NS
+        is_silent = was_heard & (due_ns <= now_ns)
+        open_cases = self._cases.firing()
+        if not is_silent.any() and not open_cases:
+            return []
+        ids = self._local_hosts.ids_of(hosts, watched.rows)
+        groups = _groups(watched_of["rule"], ids)
+        active = groups[was_heard & ~is_silent]
+        keys = np.frombuffer(b"".join(parse_device(case.id) for case in open_cases), np.uint8).reshape(-1, 16)
+        open_groups = _groups(np.array([case.rule for case in open_cases], np.int64), keys)
+        alerts = []
+        for index in np.flatnonzero(np.isin(open_groups, active)).tolist():
+            of_device = watched_of["heard_ns"][groups == open_groups[index]]
+            alerts.append(self._clear(open_cases[index], int(of_device.max())))
+        fires = np.flatnonzero(is_silent & ~np.isin(groups, np.concatenate((active, open_groups))))
+        fires = fires[np.argsort(-due_ns[fires], kind="stable")]
+        fires = fires[np.unique(groups[fires], return_index=True)[1]]
+        return alerts + [
+            alert
+            for at in fires.tolist()
+            for alert in self._fire(
+                int(watched_of["rule"][at]),
+                device_text(ids[at].tobytes()),
+                hosts.subject(int(watched.rows[at])),
+                int(watched_of["heard_ns"][at]),
+                now_ns,
+            )
+        ]
+
+    def _find_unheard(self, now_ns: int) -> list[Alert]:
+        """Let incidents fire of hosts that were never heard of."""
+        alerts = []
+        for named in self._named:
+            subject = Subject(named.id, mac="" if named.key else named.id)
+            if now_ns >= self._began_ns + int(self._for_ns[named.rule]):
+                alerts += self._fire(named.rule, named.id, subject, _NEVER_NS, now_ns)
+        return alerts
+
+    def _fire(self, rule: int, case_id: str, subject: Subject, heard_ns: int, now_ns: int) -> list[Alert]:
+        """Let an incident fire, if its rule holds. It does so when the time is over, whenever the tick comes."""
+        was_heard = heard_ns != _NEVER_NS
+        since_ns = heard_ns if was_heard else self._began_ns
+        due_ns = since_ns + int(self._for_ns[rule])
+        ts_ns = due_ns if due_ns > self._before_ns else now_ns
+        if not self._schedules.holding(now_ns)[rule]:
+            return []
+        if not self._cases.fire(OpenCase(rule, case_id, subject, ts_ns, since_ns)):
+            return []
+        spec = self._specs[rule]
+        evidence: dict[str, object] = {"silent_since": format_time(since_ns)}
+        long = format_duration(spec.for_ns)
+        reason = f"nothing was heard from {format_subject(subject)} for {long}, since {format_time(since_ns)}"
+        if not was_heard:
+            reason = f"{format_subject(subject)} was never heard of, for {long} since {format_time(since_ns)}"
+        return [fire_alert(spec, subject, ts_ns=ts_ns, reason=reason, window_ns=spec.for_ns, evidence=evidence)]
+
+    def _clear(self, case: OpenCase, heard_ns: int) -> Alert:
+        ts_ns = max(heard_ns, case.since_ns)
+        return self._cases.clear(case, ts_ns, "it is heard from again", window_ns=self._specs[case.rule].for_ns)
+
+
+def _named_hosts(scopes: Sequence[Scope]) -> list[_Named]:
+    """Return the hosts that scopes name, each for its most specific scope, of equally specific ones the first."""
+    found: dict[tuple[bytes, int], _Named] = {}
+    for rule, scope in sorted(enumerate(scopes), key=lambda item: -item[1].specificity):
+        for key, mac in [*((key, 0) for key in scope.addresses), *((b"", mac) for mac in scope.macs)]:
+            found.setdefault((key, mac), _Named(rule, key, mac))
+    return list(found.values())
+
+
+def _groups(rules: NDArray[np.signedinteger], devices: NDArray[np.uint8]) -> NDArray[np.bytes_]:
+    """Return rule and device as one key each."""
+    groups = np.zeros(len(rules), _GROUP_DTYPE)
+    groups["rule"], groups["device"] = rules, devices
+    return groups.view(f"S{_GROUP_DTYPE.itemsize}")
