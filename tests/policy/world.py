@@ -53,13 +53,18 @@ def contact(
 
 @dataclass
 class Host:
-    """One host. `last`: seconds after `T0` at which it was seen last; it was first seen `first` after."""
+    """One host. `last`: seconds after `T0` at which it was seen last; it was first seen `first` after. `sent`: packets."""
 
     address: str
     local: bool = True
     mac: int = 0
     first: float = 0
     last: float = 0
+    sent: int = 1
+
+    def send(self, at: float) -> None:
+        """Let it send a packet."""
+        self.last, self.sent = at, self.sent + 1
 
 
 @dataclass
@@ -86,6 +91,7 @@ class World:
         for row, host in zip(rows, self.hosts, strict=True):
             row["key"] = np.frombuffer(key_from_text(host.address), np.uint8)
             row["first_seen_ns"], row["last_seen_ns"] = T0 + int(host.first * S), T0 + int(host.last * S)
+            row["packets_out"] = host.sent
         sums = np.zeros(len(rows), np.uint64)
         return Snapshot(
             interval=Interval(T0, T0 + S),

@@ -201,7 +201,7 @@ class SilentFamily:
             alerts.append(self._clear(open_cases[index], int(of_device.max())))
         fires = np.flatnonzero(is_silent & ~np.isin(groups, np.concatenate((active, open_groups))))
         fires = fires[np.argsort(-due_ns[fires], kind="stable")]
-        fires = fires[np.unique(groups[fires], return_index=True)[1]]
+        fires = np.sort(fires[np.unique(groups[fires], return_index=True)[1]])
         return alerts + [
             alert
             for at in fires.tolist()
