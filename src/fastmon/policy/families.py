@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import numpy as np
 
 from fastmon.policy.hosts import CHUNK_ROWS
-from fastmon.policy.scopes import NO_SCOPE, assign_scopes, parse_scope
+from fastmon.policy.scopes import NO_SCOPE, ScopeTable, parse_scope
 from fastmon.policy.specs import RuleSpec
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Governing(Generic[SpecT]):
 
     def __init__(self, specs: Sequence[SpecT], groups: Mapping[str, Sequence[str]], hosts: Roster) -> None:
         self.specs = specs
-        self._scopes = [parse_scope(spec.scope, groups) for spec in specs]
+        self._table = ScopeTable([parse_scope(spec.scope, groups) for spec in specs])
         self._column = hosts.add_column("i2" if len(specs) < 1 << 15 else "i4", NO_SCOPE)
         self._has_begun = False
 
@@ -56,13 +56,15 @@ class Governing(Generic[SpecT]):
         new = hosts.new if self._has_begun else np.arange(len(hosts))
         for start in range(0, len(new), _ROWS_AT_ONCE):
             rows = new[start : start + _ROWS_AT_ONCE]
-            self.rules[rows] = assign_scopes(self._scopes, hosts, rows)
+            self.rules[rows] = self._table.assign(hosts, rows)
         if not self._has_begun:
             self._has_begun = True
             return np.empty(0, np.intp), self.rules[:0]
         changed = hosts.changed
+        if not len(changed):
+            return changed, self.rules[changed]
         before = self.rules[changed]
-        self.rules[changed] = assign_scopes(self._scopes, hosts, changed)
+        self.rules[changed] = self._table.assign(hosts, changed)
         is_other = self.rules[changed] != before
         return changed[is_other], before[is_other]
 

@@ -194,6 +194,13 @@ class Roster:
         """Return the row of each of (m, 16) keys; `GONE` for hosts that are not there."""
         return match_words(np.ascontiguousarray(keys).view(np.uint64), self._words.values)
 
+    def without_new(self, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Return some rows in ascending order, each once, but for those of new hosts."""
+        is_meant = np.zeros(len(self), np.bool_)
+        is_meant[rows] = True
+        is_meant[self.new] = False
+        return np.flatnonzero(is_meant)
+
     def _find_moved(self, words: NDArray[np.uint64]) -> NDArray[np.intp] | None:
         """Compare the keys with those of the last tick; return `moved`."""
         before = self._words.values
@@ -228,7 +235,7 @@ class Roster:
             keys = self._names.take_renamed()
             rows = self.rows_of(np.frombuffer(b"".join(keys), np.uint8).reshape(-1, 16))
             found.append(rows[rows != GONE])
-        return np.setdiff1d(np.concatenate([*found, _NO_ROWS]), self.new)
+        return self.without_new(np.concatenate(found)) if found else _NO_ROWS
 
 
 def as_words(hosts: NDArray[np.void]) -> NDArray[np.uint64]:

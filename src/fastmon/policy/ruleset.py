@@ -11,11 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from fastmon.model.alerts import CLEARED, NETWORK, Alert
 from fastmon.model.memory import Changes
+from fastmon.policy.contacts import make_apps, make_peers, make_ports
+from fastmon.policy.duplicates import make_duplicate
 from fastmon.policy.evidence import Witness
+from fastmon.policy.failed import make_failed
 from fastmon.policy.hosts import Roster
+from fastmon.policy.new_devices import make_new
+from fastmon.policy.presence import make_silent
 from fastmon.policy.rates import make_rates
 from fastmon.policy.rules import Context
 from fastmon.policy.scopes import parse_scope
+from fastmon.policy.spread import make_spread
 from fastmon.policy.totals import make_totals
 
 if TYPE_CHECKING:
@@ -34,6 +40,14 @@ __all__ = ["MAKERS", "RuleSet"]
 MAKERS: dict[str, Maker] = {
     "total": make_totals,
     "rate": make_rates,
+    "ports": make_ports,
+    "apps": make_apps,
+    "peers": make_peers,
+    "spread": make_spread,
+    "failed": make_failed,
+    "new": make_new,
+    "silent": make_silent,
+    "duplicate": make_duplicate,
 }
 """What makes the families of each kind of rule."""
 

@@ -84,6 +84,8 @@ class TotalFamily:
         self._hosts.rejoin(of_hosts, hosts.new)
         alerts = self._hosts.book.settle(now_ns, hosts, governing.rules)
         for quotas, sight in zip(self._parts, (of_hosts, of_network), strict=True):
+            if not quotas.book.specs:
+                continue
             if now_ns < self._now_ns:
                 alerts += quotas.step_back(now_ns, sight, hosts)
             alerts += quotas.look(now_ns, sight, hosts)
@@ -99,7 +101,7 @@ class TotalFamily:
 
     def _begin(self, of_hosts: Sight, of_network: Sight, hosts: Roster) -> None:
         """Begin with hosts that were there before, or go on with what the family in the place of this one had."""
-        known = np.setdiff1d(np.arange(len(hosts)), hosts.new)
+        known = hosts.without_new(np.arange(len(hosts)))
         if self._old is None:
             self._hosts.change_rules(of_hosts, known, np.full(len(known), -ENDLESS_NS - 1))
             self._network.begin_network(of_network)
