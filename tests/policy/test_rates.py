@@ -272,7 +272,8 @@ def test_ticks_of_a_silence_change_nothing(steps: list[tuple[int, int]], window_
         second += n_seconds
         moves.append((T0 + second * S + 1, CAMERA, size))
     replayed = run(rule_set(spec), World(), *moves, until_ns=T0 + (second + 100) * S)
-    live, rules, world = [], rule_set(spec), World()
+    live: list[Alert] = []
+    rules, world = rule_set(spec), World()
     for now_ns in range(moves[0][0] // S * S + S, T0 + (second + 100) * S + 1, S):
         while moves and moves[0][0] < now_ns:
             ts_ns, host, size = moves.pop(0)

@@ -38,13 +38,13 @@ _STATES = {"firing": FIRING, "cooling": COOLING}
 
 
 class Wording(Protocol[_SpokenT_contra]):
-    """What alerts of a kind say."""
+    """What alerts of a kind say. row: the incident's."""
 
-    def facts(self, spec: _SpokenT_contra) -> dict[str, Any]:
+    def facts(self, spec: _SpokenT_contra, row: int) -> dict[str, Any]:
         """Return the limit, unit and window of a rule, as `fire_alert` takes them."""
         ...
 
-    def fired(self, spec: _SpokenT_contra, subject: Subject, value: float) -> str:
+    def fired(self, spec: _SpokenT_contra, subject: Subject, value: float, row: int) -> str:
         """Return the sentence for an incident that fires."""
         ...
 
@@ -52,7 +52,7 @@ class Wording(Protocol[_SpokenT_contra]):
         """Return what has become of it, for one that has cleared."""
         ...
 
-    def details(self, spec: _SpokenT_contra, value: float) -> dict[str, object]:
+    def details(self, spec: _SpokenT_contra, value: float, row: int) -> dict[str, object]:
         """Return what the evidence has besides what the host was doing."""
         ...
 
@@ -108,18 +108,18 @@ class CaseBook(Generic[SpecT]):
         return hosts.describe(entry["key"].tobytes()) if row == GONE else hosts.subject(row)
 
     def _fire(self, entry: np.void, value: float, ts_ns: int, hosts: Roster) -> Alert:
-        spec, subject = self.specs[entry["rule"]], self.subject(entry, hosts)
+        spec, subject, row = self.specs[entry["rule"]], self.subject(entry, hosts), int(entry["row"])
         witness = self._context.witness
-        seen = witness.of_network() if self.is_network else witness.of_host(int(entry["row"]))
+        seen = witness.of_network() if self.is_network else witness.of_host(row)
         return fire_alert(
             spec,
             subject,
             ts_ns=ts_ns,
             since_ns=int(entry["since_ns"]),
-            reason=self._wording.fired(spec, subject, value),
+            reason=self._wording.fired(spec, subject, value, row),
             value=value,
-            evidence=self._wording.details(spec, value) | seen,
-            **self._wording.facts(spec),
+            evidence=self._wording.details(spec, value, row) | seen,
+            **self._wording.facts(spec, row),
         )
 
     def _clear(self, entry: np.void, ts_ns: int, hosts: Roster, reason: str, value: float | None) -> Alert:
@@ -132,7 +132,7 @@ class CaseBook(Generic[SpecT]):
             reason=reason,
             value=value,
             peak=float(entry["peak"]),
-            **self._wording.facts(spec),
+            **self._wording.facts(spec, int(entry["row"])),
         )
 
     # What survives.

@@ -322,10 +322,10 @@ class _TotalWording:
     def __init__(self, quotas: Quotas) -> None:
         self._quotas = quotas
 
-    def facts(self, spec: TotalSpec) -> dict[str, Any]:
+    def facts(self, spec: TotalSpec, row: int) -> dict[str, Any]:  # noqa: ARG002 - it is the rule's
         return {"limit": spec.limit_bytes, "unit": "bytes"}
 
-    def fired(self, spec: TotalSpec, subject: Subject, value: float) -> str:
+    def fired(self, spec: TotalSpec, subject: Subject, value: float, row: int) -> str:  # noqa: ARG002 - all is in the value
         calendar, start_ns = self._quotas.describe(spec)
         kinds = " of ".join(filter(None, ("", ", ".join(spec.apps) or ("its ports" if spec.ports else ""))))
         moved = f"{VERBS[spec.direction]} {format_value(value, 'bytes')} of {format_value(spec.limit_bytes, 'bytes')}{kinds}"
@@ -336,7 +336,7 @@ class _TotalWording:
         moved = f"{VERBS[spec.direction]} {format_value(value, 'bytes')} of {format_value(spec.limit_bytes, 'bytes')}"
         return f"{moved}, and the {spec.per} is over"
 
-    def details(self, spec: TotalSpec, value: float) -> dict[str, object]:
+    def details(self, spec: TotalSpec, value: float, row: int) -> dict[str, object]:  # noqa: ARG002 - all is in the value
         _, start_ns = self._quotas.describe(spec)
         percent = _percent(spec, value)
         level = max((each for each in spec.warn_at if each <= percent), default=percent)

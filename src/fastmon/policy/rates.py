@@ -315,10 +315,10 @@ class _RateWording:
     def __init__(self, window_ns: int) -> None:
         self._window_ns = window_ns
 
-    def facts(self, spec: RateSpec) -> dict[str, Any]:
+    def facts(self, spec: RateSpec, row: int) -> dict[str, Any]:  # noqa: ARG002 - it is the rule's
         return {"limit": spec.limit, "unit": spec.unit, "window_ns": self._window_ns}
 
-    def fired(self, spec: RateSpec, subject: Subject, value: float) -> str:
+    def fired(self, spec: RateSpec, subject: Subject, value: float, row: int) -> str:  # noqa: ARG002 - all is in the value
         verb = "opened" if spec.unit == "conversations/s" else VERBS[spec.direction]
         moved = f"{verb} {format_value(value, spec.unit)} over {format_duration(self._window_ns)}"
         held = f", for {format_duration(spec.for_ns)}" if spec.for_ns else ""
@@ -327,7 +327,7 @@ class _RateWording:
     def cleared(self, spec: RateSpec, value: float) -> str:
         return f"back to {format_value(value, spec.unit)}"
 
-    def details(self, spec: RateSpec, value: float) -> dict[str, object]:  # noqa: ARG002 - there are none
+    def details(self, spec: RateSpec, value: float, row: int) -> dict[str, object]:  # noqa: ARG002 - there are none
         return {}
 
 

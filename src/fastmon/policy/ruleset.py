@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from fastmon.model.alerts import CLEARED, NETWORK, Alert
 from fastmon.model.memory import Changes
+from fastmon.policy.baseline import make_baselines
 from fastmon.policy.contacts import make_apps, make_peers, make_ports
 from fastmon.policy.duplicates import make_duplicate
 from fastmon.policy.evidence import Witness
 from fastmon.policy.failed import make_failed
 from fastmon.policy.hosts import Roster
+from fastmon.policy.loss import make_losses
 from fastmon.policy.new_devices import make_new
 from fastmon.policy.presence import make_silent
 from fastmon.policy.rates import make_rates
@@ -48,6 +50,8 @@ MAKERS: dict[str, Maker] = {
     "new": make_new,
     "silent": make_silent,
     "duplicate": make_duplicate,
+    "baseline": make_baselines,
+    "loss": make_losses,
 }
 """What makes the families of each kind of rule."""
 

@@ -35,6 +35,8 @@ def format_value(value: float, unit: str) -> str:
         return format_size(round(value))
     if unit == "bit/s":
         return format_rate(round(value), 8 * NS_PER_S)
+    if unit == "share":
+        return f"{value:.2%}"
     return f"{value:,.1f}".removesuffix(".0") + f" {unit}"
 
 

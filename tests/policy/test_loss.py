@@ -1,0 +1,52 @@
+"""Rules of kind `loss`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastmon.model.alerts import CLEARED, FIRING, Alert
+from fastmon.model.counters import Dropped
+from fastmon.policy.specs import LossSpec
+from policy.worlds import DAY, T0, S, World, brief, rule_set, run
+
+CAMERA = "192.168.1.40"
+
+
+def loss(**values: Any) -> LossSpec:
+    return LossSpec(kind="loss", name="blind", scope="network", **values)
+
+
+def test_share_of_lost_frames_over_the_window() -> None:
+    rules, world = rule_set(loss(share=0.1, window_ns=5 * S)), World()
+    alerts: list[Alert] = []
+    for second in range(1, 16):
+        world.move(CAMERA, T0 + second * S - 1, n_out=100, n_packets=10)
+        if second == 4:
+            world.dropped = Dropped(kernel=3, interface=2, backlog=4)
+        alerts += rules.evaluate(world.view(T0 + second * S), T0 + second * S)
+    assert brief(alerts) == [("blind", "network", FIRING, 4), ("blind", "network", CLEARED, 9)]
+    assert alerts[0].value == 9 / 39
+    assert alerts[0].reason == "23.08% of all frames were lost over 5s, more than 10.00%"
+
+
+def test_silence_fires_when_it_has_lasted_and_clears_with_the_next_frame() -> None:
+    rules = rule_set(loss(silence_ns=60 * S))
+    alerts = run(rules, World(), (T0 + 1, CAMERA, 100), (T0 + DAY + 1, CAMERA, 100))
+    assert brief(alerts) == [("blind", "network", FIRING, 61), ("blind", "network", CLEARED, 86401)]
+    assert alerts[0].reason == "no frame came for 1m"
+
+
+def test_traffic_without_loss_tells_nothing() -> None:
+    moves = [(T0 + second * S + 1, CAMERA, 100) for second in range(200)]
+    assert run(rule_set(loss(silence_ns=2 * S)), World(), *moves) == []
+
+
+def test_step_back_is_no_silence() -> None:
+    rules, world = rule_set(loss(silence_ns=60 * S)), World()
+    run(rules, world, (T0 + DAY, CAMERA, 100))
+    world.move(CAMERA, T0 + 1, n_out=1)
+    assert list(rules.evaluate(world.view(T0 + S), T0 + S)) == []
+    assert brief(run(rules, world, (T0 + 30 * S, CAMERA, 1), (T0 + 120 * S, CAMERA, 1))) == [
+        ("blind", "network", FIRING, 91),
+        ("blind", "network", CLEARED, 121),
+    ]
