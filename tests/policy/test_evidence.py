@@ -31,7 +31,7 @@ def test_top_peers_come_from_the_last_contacts_each_conversation_once() -> None:
     (alert,) = rules.evaluate(world.view(T0 + 2 * S), T0 + 2 * S)
     expected = {"203.0.113.1": 57, **{f"2001:db8::{number}": number for number in (8, 7, 6, 5)}}
     assert alert.evidence["peers"] == expected
-    assert list(alert.evidence["peers"]) == list(expected)  # type: ignore[call-overload]
+    assert list(alert.evidence["peers"]) == list(expected)
     assert alert.evidence["total_bytes"] == 1001
 
 

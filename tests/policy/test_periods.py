@@ -18,7 +18,7 @@ ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "America/Ha
 
 
 def at(zone: str, *moment: Any, fold: int = 0) -> int:
-    return int(datetime(*moment, tzinfo=ZoneInfo(zone), fold=fold).timestamp()) * S
+    return int(datetime(*moment).replace(tzinfo=ZoneInfo(zone), fold=fold).timestamp()) * S
 
 
 @pytest.mark.parametrize(

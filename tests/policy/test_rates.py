@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastmon.model.alerts import CLEARED, FIRING
+from fastmon.model.alerts import CLEARED, FIRING, Alert
 from fastmon.model.memory import Memory
 from fastmon.policy.rates import Steps
 from fastmon.policy.specs import RateSpec, ScheduleSpec

@@ -144,7 +144,7 @@ def rule_set(
     previous: RuleSet | None = None,
 ) -> RuleSet:
     """Return a rule set."""
-    return RuleSet(specs, groups=groups or {}, apps=apps or {}, names=names, restored=restored, previous=previous)
+    return RuleSet(specs, groups=groups or {}, apps=apps or {1: "ssh"}, names=names, restored=restored, previous=previous)
 
 
 def remember(*changes: Changes) -> Memory:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from fastmon.errors import ConfigError
 from fastmon.model.services import SERVICE_DTYPE
 
 if TYPE_CHECKING:
@@ -117,9 +118,13 @@ class AppBytes:
     numbers: the applications' names, by their numbers.
 
     Of the network: the sum over local hosts.
+
+    Raises ConfigError for an unknown application.
     """
 
     def __init__(self, direction: str, apps: Sequence[str], numbers: Mapping[int, str]) -> None:
+        if unknown := set(apps) - set(numbers.values()):
+            raise ConfigError(f"unknown application {min(unknown)!r}: docs/applications.md has all names")
         self._numbers = [number for number, name in numbers.items() if name in apps]
         self._names = tuple(f"bytes_{way}" for way in _DIRECTIONS[direction])
 

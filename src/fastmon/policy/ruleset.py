@@ -13,6 +13,7 @@ from fastmon.model.alerts import CLEARED, NETWORK, Alert
 from fastmon.model.memory import Changes
 from fastmon.policy.baseline import make_baselines
 from fastmon.policy.contacts import make_apps, make_peers, make_ports
+from fastmon.policy.days import DayBook
 from fastmon.policy.duplicates import make_duplicate
 from fastmon.policy.evidence import Witness
 from fastmon.policy.failed import make_failed
@@ -94,6 +95,7 @@ class RuleSet:
         self._orphans: list[OpenIncident] = []
         self._closed: list[OpenIncident] = []
         self._hosts = Roster(names)
+        self._days = DayBook() if self._context.keeps else None
         if previous is not None:
             self._take_over(previous)
         self._hosts.watches_names = watches_names
@@ -114,6 +116,8 @@ class RuleSet:
         self._closing = []
         for family in self._families:
             alerts += family.evaluate(view, now_ns, hosts)
+        if self._days is not None:
+            self._days.evaluate(view, now_ns, hosts)
         self._context.witness.release()
         hosts.release()
         return alerts
@@ -124,6 +128,8 @@ class RuleSet:
         self._closed = []
         for family in chain(self._closing, self._families):
             family.take_changes(changes)
+        if self._days is not None:
+            self._days.take_changes(changes)
         return changes
 
     def make_context(self, groups: Mapping[str, Sequence[str]], apps: Mapping[int, str], names: NameBook | None) -> Context:
@@ -135,7 +141,7 @@ class RuleSet:
         return self._hosts.n_bytes() + sum(family.n_bytes() for family in self._families)
 
     def _take_over(self, previous: RuleSet) -> None:
-        self._hosts = previous._hosts
+        self._hosts, self._days = previous._hosts, previous._days
         old = {family.key: family for family in previous._families}
         for family in self._families:
             if family.key in old:
@@ -146,6 +152,8 @@ class RuleSet:
     def _restore(self, memory: Memory, rules: set[str]) -> None:
         for family in self._families:
             family.restore(memory)
+        if self._days is not None:
+            self._days.restore(memory)
         self._orphans = [each for each in memory.incidents if each.rule not in rules and not each.is_closed]
         self._closed = [_close(incident) for incident in self._orphans]
 
