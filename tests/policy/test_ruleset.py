@@ -79,6 +79,19 @@ def test_two_runs_over_the_same_traffic_give_the_same_alerts() -> None:
     assert one
 
 
+def test_first_rules_that_come_in_the_middle_of_a_run_count_what_is_known() -> None:
+    world = World()
+    for second in range(100):
+        world.move(CAMERA, T0 + DAY - 50 * S + second * S, n_out=100)
+    rules = rule_set(
+        TotalSpec(kind="total", name="run", limit_bytes=10_050),
+        TotalSpec(kind="total", name="day", per="day", limit_bytes=1_050),
+        RateSpec(kind="rate", name="rate", limit=850, clear=850, window_ns=10 * S),
+    )
+    moves = [(T0 + DAY + 50 * S + second * S, CAMERA, 100) for second in range(20)]
+    assert brief(run(rules, world, *moves)) == [("run", CAMERA, FIRING, 86451), ("day", CAMERA, FIRING, 86461)]
+
+
 def test_scope_that_is_none_is_refused() -> None:
     with pytest.raises(ConfigError, match="unknown group 'cams'"):
         RuleSet([TotalSpec(kind="total", name="x", scope="group:cams", limit_bytes=1)], groups={}, apps={})

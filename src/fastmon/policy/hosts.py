@@ -192,7 +192,14 @@ class Roster:
 
     def rows_of(self, keys: NDArray[np.uint8]) -> NDArray[np.intp]:
         """Return the row of each of (m, 16) keys; `GONE` for hosts that are not there."""
-        return match_words(np.ascontiguousarray(keys).view(np.uint64), self._words.values)
+        wanted = np.ascontiguousarray(keys).view(np.uint64)
+        found = np.full(len(wanted), GONE)
+        words = self._words.values
+        for start in range(0, len(words) if len(wanted) else 0, CHUNK_ROWS):
+            at = match_words(words[start : start + CHUNK_ROWS], wanted)  # few are wanted: it is them that are sorted
+            rows = np.flatnonzero(at != GONE)
+            found[at[rows]] = rows + start
+        return found
 
     def without_new(self, rows: NDArray[np.intp]) -> NDArray[np.intp]:
         """Return some rows in ascending order, each once, but for those of new hosts."""

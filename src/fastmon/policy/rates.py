@@ -172,6 +172,8 @@ class RateFamily:
         before_ns, self._now_ns = self._now_ns, now_ns
         if self._step is None and hosts.is_first:
             self._step = self._steps.last(now_ns - 1)
+            if (hosts.hosts["first_seen_ns"] < self._step.ts_ns).any():  # the first rules came in the middle of the run
+                self._step = self._begin_anew(readings, now_ns, hosts)
         elif self._step is None or now_ns < before_ns:
             self._step = self._begin_anew(readings, now_ns, hosts)
         return self._step

@@ -101,16 +101,15 @@ class TotalFamily:
 
     def _begin(self, of_hosts: Sight, of_network: Sight, hosts: Roster) -> None:
         """Begin with hosts that were there before, or go on with what the family in the place of this one had."""
-        known = hosts.without_new(np.arange(len(hosts)))
+        self._network.begin_network(of_network)
         if self._old is None:
-            self._hosts.change_rules(of_hosts, known, np.full(len(known), -ENDLESS_NS - 1))
-            self._network.begin_network(of_network)
+            self._hosts.change_rules(of_hosts, np.arange(len(hosts)), np.full(len(hosts), -ENDLESS_NS - 1))
             return
         governing, indices, starts = self._old
+        known = hosts.without_new(np.arange(len(hosts)))
         before = governing.rules[known]
         is_other = np.append(indices, -1)[before] != of_hosts.rules[known]
         self._hosts.change_rules(of_hosts, known[is_other], starts[before[is_other]])
-        self._network.begin_network(of_network)
         governing.drop(hosts)
         self._old = None
 
