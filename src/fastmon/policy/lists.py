@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from fastmon.policy.specs import PortRange
 
-__all__ = ["AppLists", "Listed", "PeerLists", "PortLists", "have_application", "parse_peers"]
+__all__ = ["AppLists", "Listed", "PeerLists", "PortLists", "are_guesses", "have_application", "parse_peers"]
 
 _BY_PAYLOAD = LABELLED_BY.index("payload")
 _N_APPS = 256
@@ -85,7 +85,13 @@ class AppLists:
 
         It is certain once a payload has told it. A port is a guess.
         """
-        return Listed(self._table[rules, contacts["app"]], contacts["by"] != _BY_PAYLOAD)
+        return Listed(self._table[rules, contacts["app"]], are_guesses(contacts))
+
+
+def are_guesses(contacts: NDArray[np.void]) -> NDArray[np.bool_]:
+    """Return which contacts' applications no payload has told."""
+    guesses: NDArray[np.bool_] = contacts["by"] != _BY_PAYLOAD
+    return guesses
 
 
 def have_application(contacts: NDArray[np.void]) -> NDArray[np.bool_]:
