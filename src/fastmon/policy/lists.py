@@ -117,8 +117,8 @@ class PeerLists:
             prefixes, patterns = self._lists[rule]
             rows = np.flatnonzero(rules == rule)
             listed[rows] = prefixes.contain(contacts["peer"][rows])
-            if patterns:
-                rows = rows[~listed[rows]]
+            rows = rows[~listed[rows]]
+            if patterns and len(rows):
                 listed[rows], undecided[rows] = self._match_names(contacts["peer"][rows], patterns)
         return Listed(listed, undecided)
 

@@ -112,7 +112,7 @@ class SpreadFamily(HostWatch["SpreadSpec"]):
 
 def _reason(subject: Subject, values: NDArray[np.float64], limits: NDArray[np.float64], window_ns: int) -> str:
     counted = [
-        f"about {value:.0f} {unit} (limit {limit:.0f})"
+        f"about {value:.0f} {unit if value != 1 else unit[:-1]} (limit {limit:.0f})"
         for value, limit, unit in zip(values, limits, _UNITS, strict=True)
         if np.isfinite(limit)
     ]
