@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -96,7 +98,7 @@ def test_merged_ranges_have_the_same_ports_and_do_not_touch(ranges: list[PortRan
     merged = merge_ranges(ranges)
 
     assert ports(merged) == ports(ranges)
-    assert all(a.protocol < b.protocol or a.high + 1 < b.low for a, b in zip(merged, merged[1:], strict=False))
+    assert all(a.protocol < b.protocol or a.high + 1 < b.low for a, b in pairwise(merged))
 
 
 KEYS = st.lists(st.binary(min_size=3, max_size=3), max_size=10, unique=True)

@@ -159,6 +159,20 @@ def test_a_guess_is_learnt_only_if_no_payload_says_otherwise() -> None:
     assert rules_of(learn(world, (1, [guess])).to_toml())["camera-apps"]["allow"] == ["https"]
 
 
+def test_two_guesses_at_one_service_are_both_learnt() -> None:
+    world = network()
+    seen = [
+        contact(CAMERA, FAR, "tcp/443", by="none", answered=False, at=1),
+        contact(CAMERA, FAR, "tcp/443", by="none", at=1),
+        contact(CAMERA, FAR, "tcp/443", app="https", by="port", at=1),
+    ]
+
+    text = learn(world, (1, seen), (9, [])).to_toml()
+
+    assert rules_of(text)["camera-apps"]["allow"] == ["https", "unknown"]
+    assert guard(world, text, seen) == []
+
+
 def test_what_is_seen_at_the_last_tick_is_learnt_for_remote_hosts_of_no_local_one() -> None:
     world = network()
     learner = learn(world, (1, [contact(FAR, CAMERA, "tcp/1")]))

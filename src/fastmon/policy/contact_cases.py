@@ -52,9 +52,9 @@ class Cases:
             np.concatenate((self.ts_ns, other.ts_ns)),
         )
 
-    def identities(self) -> NDArray[np.bytes_]:
-        """Return what tells cases apart, as far as it does not change: rule, host, service and peer."""
-        fields = {name: self.contacts[name] for name in ("role", "protocol", "port", "peer")}
+    def identities(self, *more: str) -> NDArray[np.bytes_]:
+        """Return what tells cases apart, as far as it does not change: rule, host, service and peer. more: further fields."""
+        fields = {name: self.contacts[name] for name in ("role", "protocol", "port", "peer", *more)}
         return join_keys(len(self), rule=self.rules, device=self.contacts["local"], **fields)
 
 
@@ -117,8 +117,8 @@ class WaitingCases:
         """Let cases wait, but for those that do already; return those that there is no room for."""
         if not len(cases):
             return cases
-        identities, first = np.unique(cases.identities(), return_index=True)
-        cases = cases.select(np.sort(first[~np.isin(identities, self._cases.identities())]))
+        identities, first = np.unique(cases.identities("app"), return_index=True)
+        cases = cases.select(np.sort(first[~np.isin(identities, self._cases.identities("app"))]))
         fits = np.arange(len(cases)) < self._max_cases - len(self._cases)
         waiting = cases.select(fits)
         self._cases = self._cases.join(replace(waiting, ts_ns=waiting.ts_ns + self._grace_ns))

@@ -72,6 +72,7 @@ class Learner:
         counts = (contacts["role"] == CLIENT) | (contacts["answered"] != 0)
         contacts = contacts[counts & (self._local_hosts.rows_of(contacts["local"]) != GONE)]
         self._services.add(_keys(contacts, _SERVICE_FIELDS), contacts["first_ns"])
+        contacts = contacts[have_application(contacts)]
         cases = Cases(contacts, np.zeros(len(contacts), np.int64), np.full(len(contacts), now_ns))
         is_guess = are_guesses(contacts)
         self._waiting.settle(cases.select(~is_guess))
@@ -89,8 +90,7 @@ class Learner:
         return write_rules(self._devices(), self._services.n_skipped + self._uses.n_skipped)
 
     def _note_uses(self, cases: Cases) -> None:
-        contacts = cases.contacts[have_application(cases.contacts)]
-        self._uses.add(_keys(contacts, _APP_FIELDS), contacts["first_ns"])
+        self._uses.add(_keys(cases.contacts, _APP_FIELDS), cases.contacts["first_ns"])
 
     def _devices(self) -> list[Habits]:
         """Return what each device does, in the order of their first hosts."""
