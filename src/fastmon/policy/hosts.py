@@ -255,7 +255,10 @@ def match_words(wanted: NDArray[np.uint64], words: NDArray[np.uint64]) -> NDArra
     if not len(words) or not len(wanted):
         return np.full(len(wanted), GONE)
     marks, wanted_marks = (each[:, 0] * _MARK_FACTOR + each[:, 1] for each in (words, wanted))
-    order = np.argsort(marks)
-    at = order[np.minimum(np.searchsorted(marks[order], wanted_marks), len(order) - 1)]
+    order, wanted_order = np.argsort(marks), np.argsort(wanted_marks)
+    at = np.empty(len(wanted), np.intp)
+    # Sorted marks are looked up in one sweep through the memory.
+    places = np.searchsorted(marks[order], wanted_marks[wanted_order])
+    at[wanted_order] = order[np.minimum(places, len(order) - 1)]
     # Two keys of the same mark, one in some 2**64: one of them is then taken for a new host.
     return np.where((words[at] == wanted).all(axis=1), at, GONE)
