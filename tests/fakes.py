@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastmon.model.alerts import Alert, alert_id
 from fastmon.model.snapshot import HOST_DTYPE, Count, Counters, Dropped, LimitCrossing, Snapshot
 
 if TYPE_CHECKING:
@@ -21,6 +22,25 @@ if TYPE_CHECKING:
 S = 1_000_000_000
 T0 = 1_767_225_600 * S
 """2026-01-01T00:00:00Z."""
+
+
+def limit_alert(host: str, ts_ns: int, total_bytes: int, limit_bytes: int, *, local: bool) -> Alert:
+    """Return the alert of a host whose total has passed the limit."""
+    return Alert(
+        id=alert_id("limit", host, ts_ns),
+        rule="limit",
+        kind="total",
+        severity="warning",
+        scope="all",
+        ts_ns=ts_ns,
+        since_ns=ts_ns,
+        host=host,
+        local=local,
+        value=total_bytes,
+        limit=limit_bytes,
+        unit="bytes",
+        reason=f"passed {limit_bytes:,} bytes, total {total_bytes:,} bytes",
+    )
 
 
 def key(number: int) -> bytes:

@@ -87,7 +87,7 @@ def test_watch_has_no_limit_unless_told(capture: Path) -> None:
     list(fastmon.watch(capture, on_alert=alerts.append))
     assert alerts == []
     list(fastmon.watch(capture, on_alert=alerts.append, limit="250", local=("192.0.2.0/24",)))
-    assert [(alert.host, alert.total_bytes, alert.local) for alert in alerts] == [
+    assert [(alert.host, alert.value, alert.local) for alert in alerts] == [
         ("10.0.0.1", 300, False),
         ("192.0.2.1", 300, True),
     ]
@@ -150,7 +150,7 @@ def test_watch_takes_numbers(capture: Path, interval: str | float, limit: str | 
     alerts: list[fastmon.Alert] = []
     *snapshots, _ = fastmon.watch(capture, interval=interval, limit=limit, on_alert=alerts.append)
     assert [snapshot.counters.frames.frames for snapshot in snapshots] == [2, 1]
-    assert [alert.total_bytes for alert in alerts] == [300, 300]
+    assert [alert.value for alert in alerts] == [300, 300]
 
 
 def test_watch_tells_problems(capture: Path) -> None:

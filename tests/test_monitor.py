@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import pytest
-from fakes import T0, FakeAccountant, FakeCapture, FakeClock, FakeFrame, S
+from fakes import T0, FakeAccountant, FakeCapture, FakeClock, FakeFrame, S, limit_alert
 
 from fastmon.errors import CaptureError, ConfigError, TruncatedCaptureError
+from fastmon.model.alerts import Alert
 from fastmon.model.snapshot import Dropped, Interval, Snapshot
 from fastmon.policy.limits import LimitRule
-from fastmon.policy.rules import Alert
 from fastmon.run.control import Control
 from fastmon.run.live import LiveMonitor
 from fastmon.run.monitor import MAX_GAP_NS, MAX_SILENT_INTERVALS
@@ -204,7 +205,7 @@ def test_alert_comes_before_the_snapshot_of_its_interval() -> None:
     events = replay(FakeCapture(at(0, 1, 11)), limit_bytes=150)
     assert [type(event) for event in events] == [list, Snapshot, Snapshot, Snapshot]
     first, second = alerts_of(events)
-    assert first == Alert("limit", "10.0.0.1", T0 + S, 200, 150, local=True)
+    assert first == limit_alert("10.0.0.1", T0 + S, 200, 150, local=True)
     assert second.host == "10.0.0.2"
 
 
@@ -506,6 +507,9 @@ def test_many_steps_are_not_all_told_and_end_in_one_interval(monkeypatch: pytest
 # Ticks, rules and requests.
 
 
+BEAT = Alert(id="", rule="beat", kind="beat", severity="info", scope="local", ts_ns=0, since_ns=0)
+
+
 class Beat:
     """A rule that raises an alert at each tick, about what it sees."""
 
@@ -514,12 +518,12 @@ class Beat:
     def evaluate(self, view: View, now_ns: int) -> list[Alert]:
         if view.totals is None:
             return []
-        return [Alert("beat", "", now_ns, view.totals.counters.frames.frames, len(view.totals), local=False)]
+        return [replace(BEAT, ts_ns=now_ns, value=view.totals.counters.frames.frames, limit=len(view.totals))]
 
 
 def test_rule_sees_all_hosts_at_each_second_before_the_intervals_end() -> None:
     events = replay(FakeCapture(at(0.5, 1.5, 2.2, 2.3, 4.25)), interval_s=4, rules=[Beat()])
-    assert [(a.ts_ns - T0, a.total_bytes, a.limit_bytes) for a in alerts_of(events)] == [
+    assert [(a.ts_ns - T0, a.value, a.limit) for a in alerts_of(events)] == [
         (1 * S, 1, 2),
         (2 * S, 2, 2),
         (3 * S, 4, 2),
@@ -540,7 +544,7 @@ def test_no_totals_are_copied_where_nobody_wants_ticks(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(FakeAccountant, "totals", refuse)
     events = replay(FakeCapture(at(0, 1, 2, 30)), limit_bytes=150)
-    assert [alert.kind for alert in alerts_of(events)] == ["limit", "limit"]
+    assert [alert.rule for alert in alerts_of(events)] == ["limit", "limit"]
 
 
 def test_live_ticks_come_every_second() -> None:
@@ -704,7 +708,7 @@ def test_live_alert_does_not_wait_for_the_interval() -> None:
         control.stop = isinstance(event, list)
 
     events = live(Link(FakeClock(), at(1, 2)), limit_bytes=150, control=control, on_event=stop)
-    assert alerts_of(events)[0] == Alert("limit", "10.0.0.1", T0 + 2 * S, 200, 150, local=True)
+    assert alerts_of(events)[0] == limit_alert("10.0.0.1", T0 + 2 * S, 200, 150, local=True)
     assert isinstance(events[0], list)
 
 
@@ -779,7 +783,7 @@ def test_live_workers_share_one_interface() -> None:
     assert sum(frames for _, _, frames in brief(events)) == 4
     assert summary(events).counters.frames.frames == 4
     assert summary(events).dropped == Dropped(5, 4, 6)
-    assert [alert.total_bytes for alert in alerts_of(events)] == [400, 400]
+    assert [alert.value for alert in alerts_of(events)] == [400, 400]
 
 
 def test_live_workers_say_together_what_befalls_all() -> None:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from fakes import T0, FakeFrame, S, snapshot_of
+from fakes import T0, FakeFrame, S, limit_alert, snapshot_of
 from waiting import DEADLINE_S, wait_until
 
 from fastmon.errors import ConfigError
+from fastmon.model.alerts import Alert
 from fastmon.model.conversations import CONVERSATION_DTYPE, EndedConversations
 from fastmon.model.snapshot import Interval, Snapshot
-from fastmon.policy.rules import Alert
 from fastmon.run.queues import MAX_SNAPSHOTS, BoundedQueue, EventQueue, deliver
 from fastmon.run.subscriber import Problem, Subscriber, Subscribers
 from fastmon.sinks.base import BackgroundSink, Sink
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 ALL = ("snapshot", "alerts", "conversations", "problem", "tick", "progress")
-ALERT = Alert("limit", "10.0.0.1", T0, 200, 150, local=True)
+ALERT = limit_alert("10.0.0.1", T0, 200, 150, local=True)
 
 
 def interval(second: int, *, is_summary: bool = False) -> Snapshot:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 import pytest
-from fakes import T0, FakeFrame, S, key, snapshot_of
+from fakes import T0, FakeFrame, S, key, limit_alert, snapshot_of
 
+from fastmon.model.alerts import Alert
 from fastmon.model.snapshot import CHUNK_ROWS, HOST_DTYPE, Count, Counters, Dropped, Interval, Overflow, Snapshot
-from fastmon.policy.rules import Alert
 from fastmon.run.subscriber import Problem
 from fastmon.sinks.base import printable
 from fastmon.sinks.csv import CsvSink
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 MINUTE = Interval(T0, T0 + 60 * S)
 ALERTS = (
-    Alert("limit", "10.0.0.1", T0 + S, 1_000_400, 1_000_000, local=True),
-    Alert("limit", "2001:db8::1", T0 + 2 * S, 1_000_001, 1_000_000, local=False),
+    limit_alert("10.0.0.1", T0 + S, 1_000_400, 1_000_000, local=True),
+    limit_alert("2001:db8::1", T0 + 2 * S, 1_000_001, 1_000_000, local=False),
 )
 COUNTERS = Counters(
     frames=Count(9, 900),
@@ -136,26 +136,63 @@ def test_jsonl_snapshot_has_totals_since_the_start() -> None:
 
 
 def test_jsonl_alerts() -> None:
-    assert jsonl(ALERTS) == [
-        {
-            "type": "alert",
-            "kind": "limit",
-            "host": "10.0.0.1",
-            "time": "2026-01-01T00:00:01.000000Z",
-            "total_bytes": 1_000_400,
-            "limit_bytes": 1_000_000,
-            "local": True,
-        },
-        {
-            "type": "alert",
-            "kind": "limit",
-            "host": "2001:db8::1",
-            "time": "2026-01-01T00:00:02.000000Z",
-            "total_bytes": 1_000_001,
-            "limit_bytes": 1_000_000,
-            "local": False,
-        },
-    ]
+    first, second = jsonl(ALERTS)
+    assert len(first.pop("id")) == 16
+    assert first == {
+        "type": "alert",
+        "rule": "limit",
+        "kind": "total",
+        "state": "firing",
+        "severity": "warning",
+        "scope": "all",
+        "time": "2026-01-01T00:00:01.000000Z",
+        "since": "2026-01-01T00:00:01.000000Z",
+        "host": "10.0.0.1",
+        "local": True,
+        "value": 1_000_400,
+        "limit": 1_000_000,
+        "unit": "bytes",
+        "total_bytes": 1_000_400,
+        "limit_bytes": 1_000_000,
+        "reason": "passed 1,000,000 bytes, total 1,000,400 bytes",
+    }
+    assert (second["host"], second["local"], second["total_bytes"]) == ("2001:db8::1", False, 1_000_001)
+
+
+def test_silenced_alert_is_recorded_but_not_shown() -> None:
+    silenced = replace(ALERTS[0], is_silenced=True)
+    (record,) = jsonl([silenced])
+    assert record["silenced"] is True
+    assert table([silenced, ALERTS[1]]).count("ALERT") == 1
+    stream = io.StringIO()
+    NoticeSink(stream, ProgressBar(0), shows_alerts=True).alerts([silenced, ALERTS[1]])
+    assert stream.getvalue().count("ALERT") == 1
+
+
+def test_cleared_alert_says_how_long_and_how_much() -> None:
+    cleared = replace(
+        ALERTS[0],
+        state="cleared",
+        rule="uplink",
+        kind="rate",
+        unit="bit/s",
+        ts_ns=T0 + 131 * S,
+        peak=95.2e6,
+        reason="",
+        value=1.0,
+    )
+    assert table([cleared]) == (
+        "CLEARED uplink (warning): 10.0.0.1 (local): after 2m10s, peak 95.2 Mbit/s; 1 bit/s, the limit is 1.0 Mbit/s, "
+        "at 2026-01-01T00:02:11.000000Z\n"
+    )
+    (record,) = jsonl([cleared])
+    assert (record["state"], record["duration_seconds"], record["peak"]) == ("cleared", 130, 95_200_000)
+    assert "total_bytes" not in record
+
+
+def test_alerts_keep_their_order_on_the_page() -> None:
+    cleared = replace(ALERTS[0], state="cleared")
+    assert [line.split()[0] for line in table([ALERTS[0], cleared, ALERTS[1]]).splitlines()] == ["ALERT", "CLEARED", "ALERT"]
 
 
 @pytest.mark.parametrize("n_hosts", [0, 1, CHUNK_ROWS, CHUNK_ROWS + 1])
@@ -297,8 +334,9 @@ def test_share_of_a_host_that_talks_to_itself_is_no_more_than_all() -> None:
 
 def test_alert_lines() -> None:
     assert table(ALERTS) == (
-        "ALERT limit: 10.0.0.1 (local) passed 1,000,000 bytes at 2026-01-01T00:00:01.000000Z, total 1,000,400 bytes\n"
-        "ALERT limit: 2001:db8::1 (remote) passed 1,000,000 bytes at 2026-01-01T00:00:02.000000Z, total 1,000,001 bytes\n"
+        "ALERT limit (warning): 10.0.0.1 (local): passed 1,000,000 bytes, total 1,000,400 bytes, at 2026-01-01T00:00:01.000000Z\n"
+        "ALERT limit (warning): 2001:db8::1 (remote): passed 1,000,000 bytes, total 1,000,001 bytes, "
+        "at 2026-01-01T00:00:02.000000Z\n"
     )
 
 

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
         UnsupportedLinkTypeError,
     )
     from fastmon.library import analyze, watch
+    from fastmon.model.alerts import Alert
     from fastmon.model.counters import Count, Counters, Dropped, Interval, Overflow
     from fastmon.model.rows import HOST_DTYPE
     from fastmon.model.snapshot import HostRow, Snapshot
-    from fastmon.policy.rules import Alert
 
     __version__: str
 
@@ -64,7 +64,7 @@ _HOMES = {
     "capture": ("Capture", "InterfaceInfo", "interfaces", "open_live", "open_offline"),
     "errors": tuple(name for name in __all__ if name.endswith("Error")),
     "library": ("analyze", "watch"),
-    "policy.rules": ("Alert",),
+    "model.alerts": ("Alert",),
     "model.counters": ("Count", "Counters", "Dropped", "Interval", "Overflow"),
     "model.rows": ("HOST_DTYPE",),
     "model.snapshot": ("HostRow", "Snapshot"),

@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from fastmon.accounting import Accountant
     from fastmon.capture import Capture, LiveCapture
     from fastmon.config import RunOptions
+    from fastmon.model.alerts import Alert
     from fastmon.model.conversations import EndedConversations
     from fastmon.model.snapshot import Snapshot
-    from fastmon.policy.rules import Alert
     from fastmon.run.inspection import Inspector
     from fastmon.run.shards import SourceOpener
     from fastmon.run.subscriber import Subscriber

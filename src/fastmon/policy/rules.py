@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from fastmon.model.alerts import Alert
 from fastmon.model.counters import Dropped
 from fastmon.model.services import CONTACT_DTYPE, FANOUT_DTYPE, OPENING_DTYPE
 from fastmon.policy.evidence import Witness
@@ -22,12 +21,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Self
 
+    from fastmon.model.alerts import Alert
     from fastmon.model.memory import Changes, Memory
     from fastmon.model.names import NameBook
     from fastmon.model.snapshot import LimitCrossing, Snapshot
     from fastmon.policy.hosts import Roster
 
-__all__ = ["Alert", "Context", "Family", "Rule", "View"]
+__all__ = ["Context", "Family", "Rule", "View"]
 
 
 NOTHING_DROPPED = Dropped()

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from typing import Any, TypeAlias
 
+    from fastmon.model.alerts import Alert
     from fastmon.model.conversations import EndedConversations
     from fastmon.model.snapshot import Snapshot
-    from fastmon.policy.rules import Alert
     from fastmon.run.subscriber import Problem
 
     Event: TypeAlias = tuple[str, Any]

@@ -16,8 +16,9 @@ from fastmon.run.subscriber import Problem
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from fastmon.model.alerts import Alert
     from fastmon.model.snapshot import LimitCrossing, Snapshot
-    from fastmon.policy.rules import Alert, Rule
+    from fastmon.policy.rules import Rule
     from fastmon.run.shards import LiveShard, PacketLog, ReplayShard
     from fastmon.run.subscriber import Subscriber
 

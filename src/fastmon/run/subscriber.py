@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fastmon.errors import FastmonError
+    from fastmon.model.alerts import Alert
     from fastmon.model.conversations import EndedConversations
     from fastmon.model.snapshot import Snapshot
-    from fastmon.policy.rules import Alert
 
 __all__ = ["Problem", "Subscriber", "Subscribers"]
 

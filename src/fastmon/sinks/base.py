@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from fastmon.errors import ConfigError, FastmonError
 from fastmon.model.texts import printable
-from fastmon.model.units import format_time
 from fastmon.run.queues import EventQueue, deliver
 from fastmon.run.subscriber import Problem, Subscriber
 from fastmon.run.threads import start_thread
@@ -18,10 +17,9 @@ from fastmon.run.threads import start_thread
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fastmon.policy.rules import Alert
     from fastmon.sinks.output import Writing
 
-__all__ = ["BackgroundSink", "Sink", "alert_line", "printable"]
+__all__ = ["BackgroundSink", "Sink", "printable"]
 
 _KINDS = ("snapshot", "alerts", "conversations", "problem", "tick", "progress")
 
@@ -135,12 +133,3 @@ class BackgroundSink(EventQueue):
         if not (isinstance(error, BrokenPipeError) and self._may_reader_leave()):
             self._report(Problem(str(told), told))
         self._on_end()
-
-
-def alert_line(alert: Alert) -> str:
-    """Return an alert as a line for people."""
-    side = "local" if alert.local else "remote"
-    return (
-        f"ALERT {alert.kind}: {alert.host} ({side}) passed {alert.limit_bytes:,} bytes at {format_time(alert.ts_ns)}, "
-        f"total {alert.total_bytes:,} bytes"
-    )

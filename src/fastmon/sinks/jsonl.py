@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
+from fastmon.alerts.records import alert_record
 from fastmon.model.units import NS_PER_S, format_time
 from fastmon.sinks.base import Sink
 from fastmon.sinks.details import host_details, network_apps
 from fastmon.sinks.hosts import host_columns
 
 if TYPE_CHECKING:
+    from fastmon.model.alerts import Alert
     from fastmon.model.snapshot import Snapshot
-    from fastmon.policy.rules import Alert
 
 __all__ = ["JsonlSink"]
 
@@ -96,7 +97,7 @@ class JsonlSink(Sink):
 
     def alerts(self, alerts: Sequence[Alert]) -> None:
         """Write an `alert` record for each."""
-        self._stream.write(self._encoder.encode_lines([_alert_record(alert) for alert in alerts]))
+        self._stream.write(self._encoder.encode_lines([alert_record(alert) for alert in alerts]))
         self._stream.flush()
 
     def close(self) -> None:
@@ -107,18 +108,6 @@ class JsonlSink(Sink):
 _RECORD_TYPES: dict[int, type[_Host]] = {
     len(record.__struct_fields__): record for record in (_Host, _IntervalHost, _DetailedHost, _DetailedIntervalHost)
 }
-
-
-def _alert_record(alert: Alert) -> dict[str, object]:
-    return {
-        "type": "alert",
-        "kind": alert.kind,
-        "host": alert.host,
-        "time": format_time(alert.ts_ns),
-        "total_bytes": alert.total_bytes,
-        "limit_bytes": alert.limit_bytes,
-        "local": alert.local,
-    }
 
 
 def _detail_columns(chunk: Snapshot) -> Sequence[Sequence[object]]:

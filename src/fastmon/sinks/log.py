@@ -11,15 +11,16 @@ import os
 from logging.handlers import RotatingFileHandler
 from typing import TYPE_CHECKING, Any
 
+from fastmon.alerts.records import alert_line
 from fastmon.model.units import format_time
-from fastmon.sinks.base import Sink, alert_line, printable
+from fastmon.sinks.base import Sink, printable
 from fastmon.sinks.output import open_output
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fastmon.model.alerts import Alert
     from fastmon.model.snapshot import Snapshot
-    from fastmon.policy.rules import Alert
     from fastmon.run.subscriber import Problem
     from fastmon.sinks.output import Writing
 
@@ -27,6 +28,9 @@ __all__ = ["LogSink"]
 
 MAX_BYTES = 10_000_000
 KEPT_FILES = 5
+
+
+_LEVELS = {"info": "INFO", "warning": "WARNING", "critical": "CRITICAL"}
 
 
 class LogSink(Sink):
@@ -64,7 +68,7 @@ class LogSink(Sink):
     def alerts(self, alerts: Sequence[Alert]) -> None:
         """Log alerts."""
         for alert in alerts:
-            self._write("WARNING", alert_line(alert))
+            self._write(_LEVELS.get(alert.severity, "WARNING"), alert_line(alert))
 
     def problem(self, problem: Problem) -> None:
         """Log a problem."""

@@ -12,8 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fastmon.alerts.records import alert_line
 from fastmon.model.texts import printable
-from fastmon.sinks.base import Sink, alert_line
+from fastmon.sinks.base import Sink
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress
 
-    from fastmon.policy.rules import Alert
+    from fastmon.model.alerts import Alert
     from fastmon.run.subscriber import Problem
 
 __all__ = ["NoticeSink", "ProgressBar", "ProgressSink", "total_bytes"]
@@ -46,7 +47,7 @@ class NoticeSink(Sink):
     def alerts(self, alerts: Sequence[Alert]) -> None:
         """Write a line for each, beside results that have none."""
         if self._shows_alerts:
-            self._write(map(alert_line, alerts))
+            self._write(alert_line(alert) for alert in alerts if not alert.is_silenced)
 
     def _write(self, lines: Iterable[str]) -> None:
         self._bar.hide()

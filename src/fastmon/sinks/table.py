@@ -6,19 +6,21 @@ What it does not do: show every host; JSON lines and CSV do.
 from __future__ import annotations
 
 from collections import Counter
-from itertools import islice
+from itertools import groupby, islice
 from typing import TYPE_CHECKING, TextIO
 
+from fastmon.alerts.records import alert_line
+from fastmon.model.alerts import CLEARED
 from fastmon.model.units import NS_PER_S, format_duration, format_rate, format_size, format_time
-from fastmon.sinks.base import Sink, alert_line, printable
+from fastmon.sinks.base import Sink, printable
 from fastmon.sinks.details import app_name, host_details, network_apps
 from fastmon.sinks.grid import Grid, open_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from fastmon.model.alerts import Alert
     from fastmon.model.snapshot import Count, HostRow, Snapshot
-    from fastmon.policy.rules import Alert
     from fastmon.sinks.details import HostDetails
 
 __all__ = ["TableSink"]
@@ -63,8 +65,10 @@ class TableSink(Sink):
             self._page.line(f"{n_rows - self._top:,} more {what}", style="dim")
 
     def alerts(self, alerts: Sequence[Alert]) -> None:
-        """Show a line for each."""
-        self._page.line("\n".join(map(alert_line, alerts)), style="bold red")
+        """Show a line for each that is not silenced."""
+        shown = (alert for alert in alerts if not alert.is_silenced)
+        for state, group in groupby(shown, key=lambda alert: alert.state):
+            self._page.line("\n".join(map(alert_line, group)), style="bold green" if state == CLEARED else "bold red")
 
     def close(self) -> None:
         """Close the stream."""

@@ -1,0 +1,65 @@
+"""Where alerts wait that could not be delivered yet.
+
+What it does not do: outlive the process; `state` has an outbox that does.
+"""
+
+from __future__ import annotations
+
+import threading
+from itertools import count
+from typing import NamedTuple, Protocol
+
+__all__ = ["Kept", "MemoryOutbox", "Outbox"]
+
+
+class Kept(NamedTuple):
+    """A record that waits for an action. id: the outbox's.  record: JSON."""
+
+    id: int
+    action: str
+    record: str
+
+
+class Outbox(Protocol):
+    """Keeps records for actions. Any thread may call it, but never the run's: it may wait for a disk.
+
+    Raises FastmonError or OSError where it cannot read or write.
+    """
+
+    def put(self, action: str, record: str) -> int:
+        """Keep a record, and return its id."""
+        ...
+
+    def done(self, kept_id: int) -> None:
+        """Forget a record, if there is one."""
+        ...
+
+    def load(self) -> list[Kept]:
+        """Return all that is kept, the oldest first."""
+        ...
+
+
+class MemoryOutbox:
+    """Keeps records for as long as the process lives."""
+
+    def __init__(self) -> None:
+        self._kept: dict[int, Kept] = {}
+        self._ids = count(1)
+        self._lock = threading.Lock()
+
+    def put(self, action: str, record: str) -> int:
+        """Keep a record, and return its id."""
+        with self._lock:
+            kept = Kept(next(self._ids), action, record)
+            self._kept[kept.id] = kept
+            return kept.id
+
+    def done(self, kept_id: int) -> None:
+        """Forget a record, if there is one."""
+        with self._lock:
+            self._kept.pop(kept_id, None)
+
+    def load(self) -> list[Kept]:
+        """Return all that is kept, the oldest first."""
+        with self._lock:
+            return list(self._kept.values())
