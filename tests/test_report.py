@@ -409,7 +409,7 @@ def test_log_has_a_line_for_each_event(tmp_path: Path) -> None:
         "flagged=1 non_ip=0 undecoded=0 dropped_kernel=7 dropped_interface=0 dropped_backlog=0 "
         "packet_log_dropped=0"
     )
-    assert [line.split()[2] for _, _, line in lines[1:3]] == ["10.0.0.1", "2001:db8::1"]
+    assert [line.split()[3] for _, _, line in lines[1:3]] == ["10.0.0.1", "2001:db8::1"]
     assert lines[3][2] == "x.pcap: cut\\nin the middle"
     assert lines[4][2].startswith("summary ")
     assert " non_ip=6 undecoded=1 " in lines[4][2]

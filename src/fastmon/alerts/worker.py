@@ -270,6 +270,7 @@ class Worker:
             self._forgotten += [item.kept_id for item in given_up if item.kept_id is not None]
             is_first = self._n_failures == 1 and not given_up
             is_closing = self._has_failed_last = self._deadline_s is not None
+        self._forget()
         if given_up:
             self._tell(f"{_alerts(len(given_up))} given up after {MAX_ATTEMPTS} attempts: {why}")
         elif is_first:

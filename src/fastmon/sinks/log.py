@@ -11,7 +11,6 @@ import os
 from logging.handlers import RotatingFileHandler
 from typing import TYPE_CHECKING, Any
 
-from fastmon.alerts.records import alert_line
 from fastmon.model.units import format_time
 from fastmon.sinks.base import Sink, printable
 from fastmon.sinks.output import open_output
@@ -67,6 +66,8 @@ class LogSink(Sink):
 
     def alerts(self, alerts: Sequence[Alert]) -> None:
         """Log alerts."""
+        from fastmon.alerts.records import alert_line
+
         for alert in alerts:
             self._write(_LEVELS.get(alert.severity, "WARNING"), alert_line(alert))
 

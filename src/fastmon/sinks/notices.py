@@ -12,7 +12,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastmon.alerts.records import alert_line
 from fastmon.model.texts import printable
 from fastmon.sinks.base import Sink
 
@@ -46,6 +45,8 @@ class NoticeSink(Sink):
 
     def alerts(self, alerts: Sequence[Alert]) -> None:
         """Write a line for each, beside results that have none."""
+        from fastmon.alerts.records import alert_line
+
         if self._shows_alerts:
             self._write(alert_line(alert) for alert in alerts if not alert.is_silenced)
 

@@ -9,7 +9,6 @@ from collections import Counter
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, TextIO
 
-from fastmon.alerts.records import alert_line
 from fastmon.model.alerts import CLEARED
 from fastmon.model.units import NS_PER_S, format_duration, format_rate, format_size, format_time
 from fastmon.sinks.base import Sink, printable
@@ -66,6 +65,8 @@ class TableSink(Sink):
 
     def alerts(self, alerts: Sequence[Alert]) -> None:
         """Show a line for each that is not silenced."""
+        from fastmon.alerts.records import alert_line
+
         shown = (alert for alert in alerts if not alert.is_silenced)
         for state, group in groupby(shown, key=lambda alert: alert.state):
             self._page.line("\n".join(map(alert_line, group)), style="bold green" if state == CLEARED else "bold red")
