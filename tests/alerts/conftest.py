@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from alerts.making import Desk, spec
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def open_desk() -> Iterator[Callable[..., Desk]]:
     """Return what makes a dispatcher of one action, which is closed at the end."""
     desks: list[Desk] = []
 
-    def make(action: ActionSpec | None = None, **values: object) -> Desk:
+    def make(action: ActionSpec | None = None, **values: Any) -> Desk:
         desks.append(Desk(spec(**values) if action is None else action))
         return desks[-1]
 

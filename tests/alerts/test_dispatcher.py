@@ -7,9 +7,9 @@ import tracemalloc
 from typing import TYPE_CHECKING
 
 import pytest
-from alerts.making import Desk, HandAction, make_alert, spec
 from waiting import wait_until
 
+from alerts.making import Desk, HandAction, make_alert, spec
 from fastmon.alerts.outbox import MemoryOutbox
 from fastmon.alerts.records import AlertRecord, MoreRecord, decode_record
 from fastmon.errors import ConfigError, FastmonError
@@ -17,6 +17,7 @@ from fastmon.errors import ConfigError, FastmonError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from fastmon.alerts.outbox import Kept
     from fastmon.alerts.records import Record
     from fastmon.model.alerts import Alert
     from fastmon.policy.specs import ActionSpec
@@ -271,10 +272,10 @@ def test_action_that_breaks_in_an_unknown_way_is_tried_again(desk: Desk, hands: 
 class BrokenOutbox(MemoryOutbox):
     """A full disk."""
 
-    def put(self, action: str, record: str) -> int:
+    def put(self, action: str, record: str) -> int:  # noqa: ARG002
         raise OSError(28, "No space left on device")
 
-    def done(self, kept_id: int) -> None:
+    def done(self, kept_id: int) -> None:  # noqa: ARG002
         raise OSError(28, "No space left on device")
 
 
@@ -291,7 +292,7 @@ def test_outbox_that_cannot_be_written_is_told_once_and_stops_nothing(hands: Han
 
 def test_outbox_that_cannot_be_read_stops_nothing(hands: Hands) -> None:
     class Unreadable(MemoryOutbox):
-        def load(self) -> list[object]:  # type: ignore[override]
+        def load(self) -> list[Kept]:
             raise FastmonError("the state is locked")
 
     desk = Desk(spec(), outbox=Unreadable(), make=hands)

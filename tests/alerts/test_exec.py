@@ -7,12 +7,12 @@ import os
 import stat
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
-from alerts.making import make_alert
 from waiting import wait_until
 
+from alerts.making import make_alert
 from fastmon.alerts.action import DeliveryError
 from fastmon.alerts.exec import ExecAction
 from fastmon.alerts.records import alert_record
@@ -27,8 +27,11 @@ RECORDS = [alert_record(make_alert(number)) for number in range(3)]
 LONG_S = 30.0
 
 
+Script: TypeAlias = "Callable[[str], str]"
+
+
 @pytest.fixture
-def script(tmp_path: Path) -> Callable[[str], str]:
+def script(tmp_path: Path) -> Script:
     """Return what writes a shell script and returns its path; it runs in the test's folder."""
 
     def write(text: str) -> str:
@@ -51,7 +54,7 @@ def n_descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def test_program_gets_a_json_line_for_each_alert(open_desk: Callable[..., Desk], script: Callable[[str], str], tmp_path: Path) -> None:
+def test_program_gets_a_json_line_for_each_alert(open_desk: Callable[..., Desk], script: Script, tmp_path: Path) -> None:
     desk = open_desk(exec=(script('cat > got; echo "$@" > arguments'), "--flag", "$(touch evil) ; *"))
     desk.send(*map(make_alert, range(3)))
     desk.wait_for(delivered=3)
@@ -64,14 +67,13 @@ def test_program_gets_a_json_line_for_each_alert(open_desk: Callable[..., Desk],
     assert not desk.problems
 
 
-def test_environment_is_what_is_stated(
-    script: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_environment_is_what_is_stated(script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HIDDEN", "x")
     monkeypatch.setenv("TOKEN", "secret")
     path = script("exec /usr/bin/env > environment")
     ExecAction("phone", (path,), {"KEY": "env:TOKEN", "PLAIN": "a b"}).deliver(RECORDS, LONG_S)
     found = dict(line.split("=", 1) for line in (tmp_path / "environment").read_text().splitlines())
+    shells = {name: found[name] for name in ("OLDPWD", "SHLVL", "_") if name in found}
     assert found == {
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "LANG": "C.UTF-8",
@@ -79,29 +81,29 @@ def test_environment_is_what_is_stated(
         "KEY": "secret",
         "PLAIN": "a b",
         "PWD": str(tmp_path),  # the shell's own
-        **{name: found[name] for name in ("OLDPWD", "SHLVL", "_") if name in found},
+        **shells,
     }
 
 
-def test_secret_that_has_gone_is_a_failure(script: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secret_that_has_gone_is_a_failure(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TOKEN", raising=False)
     with pytest.raises(DeliveryError, match="TOKEN is not set"):
         ExecAction("phone", (script("true"),), {"KEY": "env:TOKEN"}).deliver(RECORDS, LONG_S)
 
 
-def test_program_that_reads_nothing_has_succeeded(script: Callable[[str], str]) -> None:
+def test_program_that_reads_nothing_has_succeeded(script: Script) -> None:
     records = [alert_record(make_alert(number, reason="x" * 900)) for number in range(1000)]  # more than a pipe takes
     ExecAction("test", (script("exec true"),)).deliver(records, LONG_S)
     ExecAction("test", (script("exec <&-; sleep 0.1"),)).deliver(records, LONG_S)
 
 
-def test_program_that_reads_slowly_gets_everything(script: Callable[[str], str], tmp_path: Path) -> None:
+def test_program_that_reads_slowly_gets_everything(script: Script, tmp_path: Path) -> None:
     records = [alert_record(make_alert(number, reason="x" * 900)) for number in range(500)]
     ExecAction("test", (script("sleep 0.2; cat > got"),)).deliver(records, LONG_S)
     assert len((tmp_path / "got").read_text().splitlines()) == 500
 
 
-def test_exit_code_and_last_words_are_told(script: Callable[[str], str]) -> None:
+def test_exit_code_and_last_words_are_told(script: Script) -> None:
     with pytest.raises(DeliveryError) as caught:
         ExecAction("test", (script(r"printf 'no \033[31m such\nhost' >&2; exit 3"),)).deliver(RECORDS, LONG_S)
     assert str(caught.value) == "exited with 3: no \\x1b[31m such host"
@@ -109,15 +111,13 @@ def test_exit_code_and_last_words_are_told(script: Callable[[str], str]) -> None
         ExecAction("test", (script("kill -SEGV $$"),)).deliver(RECORDS, LONG_S)
 
 
-def test_program_that_never_ends_is_ended(script: Callable[[str], str], tmp_path: Path) -> None:
+def test_program_that_never_ends_is_ended(script: Script, tmp_path: Path) -> None:
     with pytest.raises(DeliveryError, match=r"had not ended after 0.3 s, and was killed"):
         ExecAction("test", (script("echo $$ > pid; exec sleep 1000"),)).deliver(RECORDS, 0.3)
     assert not is_running(int((tmp_path / "pid").read_text()))
 
 
-def test_program_that_ignores_sigterm_is_killed(
-    script: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_program_that_ignores_sigterm_is_killed(script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fastmon.alerts.exec.GRACE_S", 0.2)
     with pytest.raises(DeliveryError, match="was killed"):
         ExecAction("test", (script("trap '' TERM; echo $$ > pid; while :; do sleep 0.1; done"),)).deliver(RECORDS, 0.5)
@@ -125,7 +125,7 @@ def test_program_that_ignores_sigterm_is_killed(
 
 
 @pytest.mark.parametrize("end", ["exit 0", "exec sleep 1000"])
-def test_what_a_program_leaves_running_is_ended(script: Callable[[str], str], tmp_path: Path, end: str) -> None:
+def test_what_a_program_leaves_running_is_ended(script: Script, tmp_path: Path, end: str) -> None:
     text = f"for i in 1 2 3; do sleep 1000 & echo $! >> pids; done; {end}"
     action = ExecAction("test", (script(text),))
     if end == "exit 0":
@@ -138,14 +138,14 @@ def test_what_a_program_leaves_running_is_ended(script: Callable[[str], str], tm
     wait_until(lambda: not any(map(is_running, pids)), "the end of what it started")
 
 
-def test_flood_is_discarded_and_the_program_ended(script: Callable[[str], str]) -> None:
+def test_flood_is_discarded_and_the_program_ended(script: Script) -> None:
     with pytest.raises(DeliveryError) as caught:
         ExecAction("test", (script("yes out & yes error >&2"),)).deliver(RECORDS, 0.5)
     assert "was killed: " in str(caught.value)
     assert len(str(caught.value)) < 500
 
 
-def test_no_descriptor_and_no_zombie_is_left(script: Callable[[str], str]) -> None:
+def test_no_descriptor_and_no_zombie_is_left(script: Script) -> None:
     good, bad = ExecAction("test", (script("cat > /dev/null"),)), ExecAction("test", ("false",))
     good.deliver(RECORDS, LONG_S)
     before = n_descriptors()
@@ -158,7 +158,7 @@ def test_no_descriptor_and_no_zombie_is_left(script: Callable[[str], str]) -> No
         os.waitpid(-1, os.WNOHANG)
 
 
-def test_program_that_has_gone_is_a_failure(script: Callable[[str], str], tmp_path: Path) -> None:
+def test_program_that_has_gone_is_a_failure(script: Script, tmp_path: Path) -> None:
     action = ExecAction("test", (script("true"),))
     (tmp_path / "script").unlink()
     with pytest.raises(DeliveryError, match="cannot be started: No such file"):
@@ -177,7 +177,7 @@ def test_program_that_is_not_there_is_a_wrong_configuration(tmp_path: Path) -> N
             ExecAction("test", arguments)
 
 
-def test_end_of_the_run_ends_the_program(open_desk: Callable[..., Desk], script: Callable[[str], str], tmp_path: Path) -> None:
+def test_end_of_the_run_ends_the_program(open_desk: Callable[..., Desk], script: Script, tmp_path: Path) -> None:
     desk = open_desk(exec=(script("echo $$ > pid; exec sleep 1000"),), timeout_ns=10**12)
     desk.send(make_alert(1))
     pid = int(wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), "the program"))
@@ -186,7 +186,7 @@ def test_end_of_the_run_ends_the_program(open_desk: Callable[..., Desk], script:
     assert len(desk.outbox.load()) == 1
 
 
-def test_programs_of_two_actions_run_side_by_side(script: Callable[[str], str], tmp_path: Path) -> None:
+def test_programs_of_two_actions_run_side_by_side(script: Script, tmp_path: Path) -> None:
     path = script('echo $FASTMON_ACTION >> names; while [ "$(wc -l < names)" -lt 2 ]; do sleep 0.02; done')
     threads = [threading.Thread(target=ExecAction(name, (path,)).deliver, args=(RECORDS, LONG_S)) for name in ("a", "b")]
     for thread in threads:

@@ -7,9 +7,8 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from alerts.making import make_alert
 
-from fastmon.alerts import files
+from alerts.making import make_alert
 from fastmon.alerts.action import DeliveryError
 from fastmon.alerts.files import FileAction
 from fastmon.alerts.records import alert_record
@@ -66,7 +65,7 @@ def test_full_disk_leaves_no_part_of_a_line(tmp_path: Path, monkeypatch: pytest.
             raise OSError(28, "No space left on device")
         return write(fd, data[: len(data) - 50])
 
-    monkeypatch.setattr(files.os, "write", fill)
+    monkeypatch.setattr("fastmon.alerts.files.os.write", fill)
     with pytest.raises(DeliveryError, match="No space left"):
         FileAction(str(path)).deliver(RECORDS, 1)
     assert path.read_text() == "{}\n"

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from alerts.making import make_alert
 from fakes import T0, S
 
+from alerts.making import make_alert
 from fastmon.alerts.messages import MAX_LINE, MAX_SUBJECT, make_message
 from fastmon.alerts.records import MoreRecord, alert_line, alert_record, decode_record, encode_record, format_value, record_line
 
@@ -126,9 +126,12 @@ def test_message_of_one_alert_says_everything() -> None:
     message = make_message([alert_record(make_alert(1, name="cam", mac="02:00:5e:10:00:14", evidence=evidence))])
     assert message.severity == "warning"
     assert message.subject == "[warning] uplink: 10.0.0.1 (cam, local)"
-    assert message.body.splitlines() == [
+    first, *lines = message.body.splitlines()
+    assert first == (
         "ALERT uplink (warning): 10.0.0.1 (cam, local): sends and receives 95.2 Mbit/s, more than 80.0 Mbit/s, "
-        "at 2026-01-01T00:00:01.000000Z",
+        "at 2026-01-01T00:00:01.000000Z"
+    )
+    assert lines == [
         "",
         "host: 10.0.0.1 (cam, local), 02:00:5e:10:00:14",
         "rule: uplink (rate, local)",
