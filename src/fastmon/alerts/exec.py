@@ -80,7 +80,7 @@ class ExecAction:
             raise DeliveryError(f"cannot be started: {getattr(error, 'strerror', None) or error}") from None
         with _Child(process, data) as child:
             is_over = child.wait_until(deadline_s, lambda: self._is_aborted)
-            if not is_over:
+            if not is_over and not self._is_aborted:  # whoever aborts does not wait so long
                 child.send(signal.SIGTERM)
                 child.wait_until(time.monotonic() + GRACE_S, lambda: False)
             code, tail = child.end()
