@@ -349,6 +349,22 @@ def test_changed_action_takes_over_what_waits(desk: Desk, hands: Hands) -> None:
     assert hosts(hands.made["test"].delivered) == ["10.0.0.1", "10.0.0.2"]
 
 
+def test_action_that_comes_later_gets_what_was_kept_for_it(hands: Hands) -> None:
+    outbox = MemoryOutbox()
+    for name in ("test", "later"):
+        outbox.put(name, '{"type":"more","since":"a","time":"b","seconds":60,"alerts":3,"rules":{"scan":3}}')
+    desk = Desk(spec(), outbox=outbox, make=hands)
+    desk.wait_for(delivered=1)
+    desk.dispatcher.set_actions([spec(), spec("later")])
+    wait_until(lambda: more(hands.made["later"].delivered), "what was kept")
+    wait_until(lambda: not outbox.load(), "the outbox")
+    desk.dispatcher.set_actions([spec(), spec("later", timeout_ns=5)])
+    desk.send(make_alert(1, actions=("later",)))
+    wait_until(lambda: hosts(hands.made["later"].delivered) == ["10.0.0.1"], "the alert")
+    assert not more(hands.made["later"].delivered)  # it was delivered before
+    desk.dispatcher.close()
+
+
 def test_wrong_action_changes_nothing(desk: Desk, hands: Hands) -> None:
     with pytest.raises(ConfigError, match="action bad: no"):
         desk.dispatcher.set_actions([spec(timeout_ns=5), spec("bad", exec=("bad",))])

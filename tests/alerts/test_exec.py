@@ -74,8 +74,8 @@ def test_environment_is_what_is_stated(script: Script, tmp_path: Path, monkeypat
     ExecAction("phone", (path,), {"KEY": "env:TOKEN", "PLAIN": "a b"}).deliver(RECORDS, LONG_S)
     lines = (line.partition("=") for line in (tmp_path / "environment").read_text().splitlines())
     found = {name: value for name, _, value in lines}
-    shells = {name: found[name] for name in ("OLDPWD", "SHLVL", "_") if name in found}
-    assert found == {
+    shells = {name: value for name, value in found.items() if name in {"OLDPWD", "SHLVL", "_"}}
+    expected: dict[str, str] = {
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "LANG": "C.UTF-8",
         "FASTMON_ACTION": "phone",
@@ -84,6 +84,7 @@ def test_environment_is_what_is_stated(script: Script, tmp_path: Path, monkeypat
         "PWD": str(tmp_path),  # the shell's own
         **shells,
     }
+    assert found == expected
 
 
 def test_secret_that_has_gone_is_a_failure(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:

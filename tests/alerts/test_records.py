@@ -12,6 +12,7 @@ from fakes import T0, S
 from alerts.making import make_alert
 from fastmon.alerts.messages import MAX_LINE, MAX_SUBJECT, make_message
 from fastmon.alerts.records import MoreRecord, alert_line, alert_record, decode_record, encode_record, format_value, record_line
+from fastmon.model.texts import clean_text
 
 ESCAPE = "\x1b[31m\n<@everyone>\u202e"
 
@@ -173,3 +174,11 @@ def test_message_is_bounded() -> None:
     subject, body, _ = make_message([alert_record(make_alert(1, name="n" * 900, reason="r" * 5000, rule="q" * 500))])
     assert len(subject) <= MAX_SUBJECT
     assert max(map(len, body.splitlines())) <= MAX_LINE
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "a", "192.0.2.1", "2001:db8::1", "a b (c)", "tcp/5201", "-x", "a  b", " a", "a ", "a -1", "a\n", "ä", "a,=b"],
+)
+def test_quick_way_of_cleaning_finds_what_the_long_one_does(text: str) -> None:
+    assert alert_record(make_alert(1, name=text)).name == clean_text(text)

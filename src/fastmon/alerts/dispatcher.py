@@ -16,10 +16,11 @@ from fastmon.run.subscriber import Problem
 from fastmon.run.threads import start_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from fastmon.alerts.action import Action
     from fastmon.alerts.outbox import Kept, Outbox
+    from fastmon.alerts.worker import Item
     from fastmon.model.alerts import Alert
     from fastmon.policy.specs import ActionSpec
 
@@ -50,8 +51,9 @@ class Dispatcher:
         self._make = make
         self._workers: dict[str, Worker] = {}
         self._retired: list[Worker] = []
+        self._kept = self._load()
         self.set_actions(actions)
-        for name in sorted({entry.action for entry in self._load()} - set(self._workers)):
+        for name in sorted({entry.action for entry in self._kept}):
             report(Problem(f"alerts wait for the action {printable(name)}, which is not in the configuration"))
 
     def send(self, alert: Alert) -> None:
@@ -87,22 +89,22 @@ class Dispatcher:
         if retired:  # what they leave in the outbox is for those that take their place
             start_thread("fastmon-actions", self._replace, retired, made)
         else:
-            self._start(made)
+            self._start(made, {})
 
     def close(self, timeout_s: float = CLOSE_S) -> None:
         """Let every action deliver what waits, all at the same time; what is left after `timeout_s` goes to the outbox."""
-        workers = [*self._workers.values(), *self._retired]
-        _close(workers, timeout_s)
+        _close([*self._workers.values(), *self._retired], timeout_s)
 
     def _replace(self, retired: Sequence[Worker], made: Sequence[Worker]) -> None:
-        _close(retired, CLOSE_S)
+        left = _close(retired, CLOSE_S)
         self._retired = [worker for worker in self._retired if worker not in retired]
-        self._start(made)
+        self._start(made, left)
 
-    def _start(self, workers: Sequence[Worker]) -> None:
-        kept = self._load() if workers else []
+    def _start(self, workers: Sequence[Worker], left: Mapping[str, Sequence[Item]]) -> None:
         for worker in workers:
-            worker.start([entry for entry in kept if entry.action == worker.spec.name])
+            name = worker.spec.name
+            worker.start([entry for entry in self._kept if entry.action == name], left.get(name, ()))
+            self._kept = [entry for entry in self._kept if entry.action != name]
 
     def _load(self) -> list[Kept]:
         try:
@@ -112,9 +114,9 @@ class Dispatcher:
             return []
 
 
-def _close(workers: Sequence[Worker], timeout_s: float) -> None:
+def _close(workers: Sequence[Worker], timeout_s: float) -> dict[str, list[Item]]:
+    """Close workers, all at the same time; return what each could not deliver, by the action's name."""
     deadline_s = time.monotonic() + timeout_s
     for worker in workers:
         worker.begin_close(deadline_s)
-    for worker in workers:
-        worker.finish_close()
+    return {worker.spec.name: worker.finish_close() for worker in workers}

@@ -35,7 +35,7 @@ class Outbox(Protocol):
         ...
 
     def load(self) -> list[Kept]:
-        """Return all that is kept, the oldest first."""
+        """Return all that is kept, the oldest first. It is called once, before everything else."""
         ...
 
 

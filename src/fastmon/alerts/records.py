@@ -7,6 +7,7 @@ Whatever a stranger may have written (names, above all) is cleaned here, so a re
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -39,6 +40,10 @@ MAX_ITEMS = 100
 
 MAX_DEPTH = 5
 """Of lists and objects within each other in the evidence."""
+
+
+_PLAIN = re.compile(r"[A-Za-z0-9][\w.:/()%-]*(?: [\w.:/()%][\w.:/()%-]*)*", re.ASCII)
+"""Most texts: `clean_text` would return them as they are, and takes ten times as long to find out."""
 
 
 class AlertRecord(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type", tag="alert"):
@@ -178,6 +183,8 @@ def _comparison(record: AlertRecord) -> str:
 
 
 def _clean(text: str) -> str:
+    if _PLAIN.fullmatch(text) and len(text) <= MAX_TEXT:
+        return text
     cleaned = clean_text(text[:MAX_TEXT])
     return cleaned if len(cleaned) <= MAX_TEXT else cleaned[: MAX_TEXT - 1] + "…"
 
@@ -198,9 +205,9 @@ def _cleaned(value: object, depth: int = 1) -> object:
         return _clean(value)
     if value is None or isinstance(value, (bool, int, float)):
         return value
-    if depth < MAX_DEPTH and isinstance(value, Mapping):
+    if depth < MAX_DEPTH and isinstance(value, (dict, Mapping)):  # dict first: it is quick
         return {_clean(str(name)): _cleaned(part, depth + 1) for name, part in list(value.items())[:MAX_ITEMS]}
-    if depth < MAX_DEPTH and isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray)):
+    if depth < MAX_DEPTH and isinstance(value, (list, tuple, Sequence)) and not isinstance(value, (bytes, bytearray)):
         return [_cleaned(part, depth + 1) for part in value[:MAX_ITEMS]]
     plain = getattr(value, "item", None)  # a number of numpy's
     return plain() if callable(plain) else _clean(str(value))

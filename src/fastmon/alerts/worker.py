@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from fastmon.alerts.outbox import Kept, Outbox
     from fastmon.policy.specs import ActionSpec
 
-__all__ = ["Counts", "Worker"]
+__all__ = ["Counts", "Item", "Worker"]
 
 MAX_WAITING = 1000
 """Alerts that wait for one action, in memory and in the outbox. Those that find no room are counted, and told as a number."""
@@ -78,7 +78,7 @@ class Counts:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
-class _Item:
+class Item:
     """Something to deliver: an alert, a record that was kept, or a number of alerts.
 
     kept_id: the outbox's; None if it is not there.  n_delivered_before: of the action, when it failed first.
@@ -115,8 +115,8 @@ class Worker:
         self._report = report
         self._limiter = Limiter(0 if spec.file is not None else spec.rate, spec.rate_ns)
         self._changed = threading.Condition()
-        self._pending: deque[_Item] = deque()
-        self._in_flight: list[_Item] = []
+        self._pending: deque[Item] = deque()
+        self._in_flight: list[Item] = []
         self._forgotten: list[int] = []
         self._ready_s = 0.0
         self._retry_s = 0.0
@@ -127,9 +127,10 @@ class Worker:
         self._is_abandoned = False
         self._thread: threading.Thread | None = None
 
-    def start(self, kept: Iterable[Kept] = ()) -> None:
-        """Start the thread; `kept` was not delivered by an earlier run."""
-        items = [_Item(record, entry.id) for entry in kept if (record := self._read(entry)) is not None]
+    def start(self, kept: Iterable[Kept], left: Iterable[Item] = ()) -> None:
+        """Start the thread. `kept` was not delivered by an earlier run, `left` by the worker that this one replaces."""
+        items = [Item(record, entry.id) for entry in kept if (record := self._read(entry)) is not None]
+        items += left
         with self._changed:
             self._pending.extendleft(reversed(items))
             self._drop_oldest(MAX_WAITING)
@@ -158,7 +159,7 @@ class Worker:
             if len(self._pending) >= MAX_WAITING:
                 self._count_only(alert)
                 return
-            self._append(_Item(alert), now_s)
+            self._append(Item(alert), now_s)
 
     def waiting(self) -> int:
         """Return how many alerts have not been delivered yet."""
@@ -171,8 +172,8 @@ class Worker:
             self._deadline_s = deadline_s
             self._changed.notify_all()
 
-    def finish_close(self) -> None:
-        """Wait for the deadline at most; then put what is left into the outbox, and say how many."""
+    def finish_close(self) -> list[Item]:
+        """Wait for the deadline at most; then put what is left into the outbox, say how many, and return it."""
         if self._thread is not None and self._deadline_s is not None:
             self._thread.join(max(self._deadline_s - time.monotonic(), 0))
             if self._thread.is_alive():
@@ -187,6 +188,7 @@ class Worker:
         self._forget()
         if left:
             self._tell(f"{_alerts(len(left))} could not be delivered; the outbox has them")
+        return left
 
     def _serve(self) -> None:
         self._action.open()
@@ -196,7 +198,7 @@ class Worker:
                 self._attempt(batch)
         self._action.close()
 
-    def _next_batch(self) -> list[_Item] | None:
+    def _next_batch(self) -> list[Item] | None:
         """Wait for something to deliver, and return it; None when the worker is closed."""
         with self._changed:
             while not self._is_abandoned:
@@ -214,7 +216,7 @@ class Worker:
                 self._changed.wait(max(min(times) - now_s, 0) if times else None)
             return None
 
-    def _take_batch(self) -> list[_Item]:
+    def _take_batch(self) -> list[Item]:
         is_alone = self._pending[0].n_attempts >= MAX_TOGETHER
         batch = [self._pending.popleft()]
         while not is_alone and self._pending and len(batch) < MAX_BATCH and self._pending[0].n_attempts < MAX_TOGETHER:
@@ -222,7 +224,7 @@ class Worker:
         self._in_flight = batch
         return batch
 
-    def _attempt(self, batch: Sequence[_Item]) -> None:
+    def _attempt(self, batch: Sequence[Item]) -> None:
         timeout_s = self.spec.timeout_ns / NS_PER_S
         if self._deadline_s is not None:
             timeout_s = max(min(timeout_s, self._deadline_s - time.monotonic()), 0.01)
@@ -236,7 +238,7 @@ class Worker:
         else:
             self._delivered(batch)
 
-    def _delivered(self, batch: Sequence[_Item]) -> None:
+    def _delivered(self, batch: Sequence[Item]) -> None:
         with self._changed:
             if self._is_abandoned:  # they are in the outbox: told twice is better than not at all
                 return
@@ -250,7 +252,7 @@ class Worker:
         if was_failing:
             self._tell("works again")
 
-    def _failed(self, batch: Sequence[_Item], why: str) -> None:
+    def _failed(self, batch: Sequence[Item], why: str) -> None:
         self._keep(batch)
         with self._changed:
             if self._is_abandoned:
@@ -277,7 +279,7 @@ class Worker:
             again = "" if is_closing else f"; trying again in {format_duration(max(round(delay_s), 1) * NS_PER_S)}"
             self._tell(f"{why}{again}")
 
-    def _is_hopeless(self, item: _Item) -> bool:
+    def _is_hopeless(self, item: Item) -> bool:
         """Count an attempt, and tell whether it is the item that is refused: others were delivered meanwhile."""
         if not item.n_attempts:
             item.n_delivered_before = self.counts.delivered
@@ -287,10 +289,10 @@ class Worker:
     def _take_more(self, *, at_once: bool) -> None:
         more = self._limiter.take_more(time.monotonic(), at_once=at_once)
         if more is not None:
-            self._append(_Item(more), time.monotonic())
+            self._append(Item(more), time.monotonic())
             self._drop_oldest(MAX_WAITING + MAX_SUMS)
 
-    def _append(self, item: _Item, now_s: float) -> None:
+    def _append(self, item: Item, now_s: float) -> None:
         if not self._pending:
             self._ready_s = now_s + GATHER_S
             self._changed.notify_all()
@@ -302,11 +304,11 @@ class Worker:
         more = self._pending[-1].more
         if more is None or self._pending[-1].n_attempts:
             more = More(self.spec.rate_ns / NS_PER_S)
-            self._pending.append(_Item(more))
+            self._pending.append(Item(more))
             self._drop_oldest(MAX_WAITING + MAX_SUMS)
         more.add(alert)
 
-    def _keep(self, items: Sequence[_Item]) -> None:
+    def _keep(self, items: Sequence[Item]) -> None:
         """Put items into the outbox that are not there yet."""
         for item in items:
             if item.kept_id is not None:
