@@ -50,7 +50,14 @@ def make_action() -> Iterator[Callable[[str], AppriseAction]]:
 
 
 def helpers() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if "fastmon.alerts.notify_helper" in child.cmdline()]
+    return [child for child in psutil.Process().children() if _is_helper(child)]
+
+
+def _is_helper(process: psutil.Process) -> bool:
+    try:
+        return "fastmon.alerts.notify_helper" in process.cmdline()
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return False
 
 
 def test_webhook_gets_a_message(open_desk: Callable[..., Desk]) -> None:
