@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 from email import message_from_bytes, policy
 from importlib.util import find_spec
 from pathlib import Path
@@ -279,6 +280,23 @@ def test_without_apprise_the_configuration_is_wrong(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("fastmon.alerts.notify.find_spec", lambda _: None)
     with pytest.raises(ConfigError, match=r"pip install 'fastmon\[notify\]'"):
         AppriseAction("json://127.0.0.1")
+
+
+def test_loading_is_no_part_of_an_attempts_time(
+    make_action: Callable[[str], AppriseAction], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Webhook() as webhook:
+        action = make_action(f"json://127.0.0.1:{webhook.port}")
+        exchange, limits = action._exchange, []
+
+        def note(helper: Any, request: bytes, deadline_s: float) -> str | None:
+            limits.append((bool(request), deadline_s - time.monotonic() > 20))
+            return exchange(helper, request, deadline_s)
+
+        monkeypatch.setattr(action, "_exchange", note)
+        for _ in range(2):
+            action.deliver(RECORDS, 15)
+    assert limits == [(False, True), (True, False), (True, False)]
 
 
 def test_end_of_the_run_ends_a_message_that_is_under_way(open_desk: Callable[..., Desk]) -> None:

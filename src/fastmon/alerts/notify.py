@@ -34,6 +34,9 @@ KINDS = {"cleared": "success", "info": "info", "warning": "warning", "critical":
 
 MAX_ANSWER = 10_000
 
+LOAD_S = 60.0
+"""How long the helper may take to load Apprise, on a slow machine under load. No attempt's time limit counts it."""
+
 
 class AppriseAction:
     """Sends the records of a delivery as one message to the service of a URL: as written, "env:NAME" or "file:PATH".
@@ -49,6 +52,7 @@ class AppriseAction:
         if find_spec("apprise") is None:
             raise ConfigError("apprise needs the package apprise: pip install 'fastmon[notify]'")
         self._helper: subprocess.Popen[bytes] | None = None
+        self._is_ready = False
         self._is_aborted = False
 
     def __repr__(self) -> str:
@@ -61,7 +65,6 @@ class AppriseAction:
 
     def deliver(self, records: Sequence[Record], timeout_s: float) -> None:
         """Send a message."""
-        deadline_s = time.monotonic() + timeout_s
         message = make_message(records)
         try:
             url = read_secret(self._url)
@@ -74,7 +77,7 @@ class AppriseAction:
             "kind": KINDS.get(message.severity, "info"),
             "timeout_s": timeout_s,
         }
-        answer = self._ask(msgspec.json.encode(request) + b"\n", deadline_s)
+        answer = self._ask(msgspec.json.encode(request) + b"\n", timeout_s)
         if answer is None:
             self._stop()
             raise DeliveryError("was stopped" if self._is_aborted else f"had no answer within {timeout_s:.3g} s")
@@ -119,6 +122,7 @@ class AppriseAction:
 
     def _stop(self) -> None:
         helper, self._helper = self._helper, None
+        self._is_ready = False
         if helper is not None:
             helper.kill()
             helper.wait()
@@ -126,9 +130,18 @@ class AppriseAction:
                 if stream is not None:
                     stream.close()
 
-    def _ask(self, request: bytes, deadline_s: float) -> str | None:
+    def _ask(self, request: bytes, timeout_s: float) -> str | None:
         """Return the helper's answer, "" if the message was sent; None if the time is up."""
         helper = self._start()
+        if not self._is_ready:
+            failure = self._exchange(helper, b"", time.monotonic() + LOAD_S)
+            if failure != "":
+                return failure
+            self._is_ready = True
+        return self._exchange(helper, request, time.monotonic() + timeout_s)
+
+    def _exchange(self, helper: subprocess.Popen[bytes], request: bytes, deadline_s: float) -> str | None:
+        """Send a request, and return the next answer."""
         if helper.stdin is None or helper.stdout is None:
             return None
         answer = b""
@@ -136,7 +149,8 @@ class AppriseAction:
         os.set_blocking(helper.stdin.fileno(), False)
         with selectors.DefaultSelector() as selector:
             selector.register(helper.stdout, selectors.EVENT_READ)
-            selector.register(helper.stdin, selectors.EVENT_WRITE)
+            if request:
+                selector.register(helper.stdin, selectors.EVENT_WRITE)
             while not answer.endswith(b"\n"):
                 left_s = deadline_s - time.monotonic()
                 if left_s <= 0:

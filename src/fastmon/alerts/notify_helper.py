@@ -64,6 +64,7 @@ def main() -> None:
     log.propagate = False
     os.nice(5)
     _load()
+    answers.write(msgspec.json.encode("") + b"\n")  # ready
     for line in sys.stdin.buffer:
         request = msgspec.json.decode(line, type=_Request)
         listener.lines.clear()

@@ -93,7 +93,8 @@ class SyslogAction:
         except ssl.SSLCertVerificationError as error:
             raise DeliveryError(f"{self._target} cannot be trusted: {error.verify_message}") from None
         except OSError as error:
-            raise DeliveryError(f"{self._target} cannot be reached: {error.strerror or type(error).__name__}") from None
+            why = re.sub(r" \(_ssl\.c:\d+\)", "", error.strerror or type(error).__name__)
+            raise DeliveryError(f"{self._target} cannot be reached: {why}") from None
         except UnicodeError:
             raise DeliveryError(f"{self._target} cannot be reached: its name is no name of a host") from None
         finally:
@@ -235,15 +236,18 @@ def _await_goodbye(connection: socket.socket, deadline_s: float) -> None:
 
 
 def _say_goodbye(secured: ssl.SSLSocket, deadline_s: float) -> None:
-    """End TLS: a receiver that refuses this client's certificate says so only now."""
+    """End TLS, then the connection. A receiver that refuses this client's certificate says so only now, or resets."""
     try:
         secured.settimeout(_left(min(deadline_s, time.monotonic() + GOODBYE_S)))
-        secured.unwrap()
-    except (TimeoutError, ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError):
+        connection = secured.unwrap()
+        connection.shutdown(socket.SHUT_WR)
+    except (TimeoutError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
         return
     except ssl.SSLError as error:
-        if error.reason not in (None, "APPLICATION_DATA_AFTER_CLOSE_NOTIFY"):
+        if error.reason != "APPLICATION_DATA_AFTER_CLOSE_NOTIFY":
             raise
+    else:
+        _await_goodbye(connection, deadline_s)
 
 
 def _parse_target(text: str) -> _Target:
