@@ -120,7 +120,7 @@ class RuleSet:
             self._days.evaluate(view, now_ns, hosts)
         self._context.witness.release()
         hosts.release()
-        return alerts
+        return sorted(alerts, key=lambda alert: alert.ts_ns)  # a tick after a silence may have alerts of several moments
 
     def take_changes(self) -> Changes:
         """Return what must survive, and has changed since the last call."""
