@@ -40,7 +40,8 @@ def test_local_hosts_are_told_exactly_while_remote_rows_come_and_go(engine: str,
     for second in range(60):
         for _ in range(random.randrange(12)):
             ours, theirs, size = random.choice(LOCAL), random.choice(REMOTE), random.randrange(100, 1500)
-            data = b.ethernet(b.IPV4, b.ipv4(*random.sample([ours, theirs], 2)))
+            source, destination = random.sample([ours, theirs], 2)
+            data = b.ethernet(b.IPV4, b.ipv4(source, destination))
             accountant.account(Frame(T0 + second * S + 1, size, 1, data))
             moved[ours] += size
         now_ns = T0 + (second + 1) * S

@@ -14,7 +14,7 @@ from fastmon.capture import open_offline
 from fastmon.model.alerts import CLEARED, FIRING, Alert
 from fastmon.model.frames import Frame
 from fastmon.policy.ruleset import RuleSet
-from fastmon.policy.specs import RateSpec, TotalSpec
+from fastmon.policy.specs import AnySpec, RateSpec, TotalSpec
 from fastmon.run.plan import Plan, Team, Worker
 from fastmon.run.replay import ReplayMonitor
 from fastmon.run.subscriber import Subscriber
@@ -22,7 +22,7 @@ from policy.worlds import HOUR, MINUTE, T0, S, brief
 
 LEAK, FLAP, BURST = "10.0.0.1", "10.0.0.2", "10.0.0.3"
 
-SPECS = [
+SPECS: list[AnySpec] = [
     TotalSpec(kind="total", name="quota", scope=LEAK, per="hour", direction="out", limit_bytes=500_000, warn_at=(80, 100)),
     RateSpec(kind="rate", name="flap", scope=FLAP, limit=8_000, clear=4_000, window_ns=5 * S, for_ns=10 * S, clear_for_ns=30 * S),
     RateSpec(kind="rate", name="burst", scope=BURST, limit=80_000, clear=80_000, window_ns=5 * S),

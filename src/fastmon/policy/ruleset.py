@@ -138,7 +138,8 @@ class RuleSet:
 
     def n_bytes(self) -> int:
         """Return how much memory the rules' state takes."""
-        return self._hosts.n_bytes() + sum(family.n_bytes() for family in self._families)
+        of_days = 0 if self._days is None else self._days.n_bytes()
+        return self._hosts.n_bytes() + of_days + sum(family.n_bytes() for family in self._families)
 
     def _take_over(self, previous: RuleSet) -> None:
         self._hosts, self._days = previous._hosts, previous._days
