@@ -6,8 +6,9 @@
     │   ├── StoppedError             the run was stopped while a source was waited for
     │   ├── TruncatedCaptureError    a file ends in the middle of a record
     │   └── UnsupportedLinkTypeError no decoder knows the source's link type
-    └── ConfigError                  an option or configuration file is wrong
-        └── ConfigFileError          a configuration file is wrong, in as many ways as it lists
+    ├── ConfigError                  an option or configuration file is wrong
+    │   └── ConfigFileError          a configuration file is wrong, in as many ways as it lists
+    └── StateError                   what is kept between runs could not be opened, read or written
 
 A message says what happened, the value seen and the value allowed. Frames that cannot be decoded
 are counted, never raised.
@@ -26,6 +27,7 @@ __all__ = [
     "ConfigError",
     "ConfigFileError",
     "FastmonError",
+    "StateError",
     "StoppedError",
     "TruncatedCaptureError",
     "UnsupportedLinkTypeError",
@@ -74,3 +76,7 @@ class ConfigFileError(ConfigError):
     def __init__(self, *problems: str) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+class StateError(FastmonError):
+    """What is kept between runs could not be opened, read or written."""

@@ -53,7 +53,11 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class KnownDevice:
-    """A device of the local network. Key: id, its MAC address, or its address where there is none."""
+    """A device of the local network. Key: id, its MAC address, or its address where there is none.
+
+    name: the one that it is known by on the network.  given_name: the one that a person has given it (`fastmon devices
+    rename`), "" for none. Rules only read that; `state` keeps it.
+    """
 
     id: str
     mac: str
@@ -62,6 +66,7 @@ class KnownDevice:
     vendor: str
     first_seen_ns: int
     last_seen_ns: int
+    given_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,6 +92,7 @@ class RuleSet:
         made = [MAKERS[kind](of_kind, self._context) for kind, of_kind in by_kind.items()]
         self._families: list[Family] = list(chain.from_iterable(made))
         self._closing: list[Family] = []
+        self._gone: list[Family] = []  # closed, but what they closed has not been taken
         self._orphans: list[OpenIncident] = []
         self._closed: list[OpenIncident] = []
         self._hosts = Roster(names)
@@ -113,6 +114,8 @@ class RuleSet:
         self._orphans = []
         for family in self._closing:
             alerts += family.close(now_ns, hosts)
+        if self._context.keeps:
+            self._gone += self._closing
         self._closing = []
         for family in self._families:
             alerts += family.evaluate(view, now_ns, hosts)
@@ -126,8 +129,9 @@ class RuleSet:
         """Return what must survive, and has changed since the last call."""
         changes = Changes(incidents=self._closed)
         self._closed = []
-        for family in chain(self._closing, self._families):
+        for family in chain(self._gone, self._closing, self._families):
             family.take_changes(changes)
+        self._gone = []
         if self._days is not None:
             self._days.take_changes(changes)
         return changes
@@ -148,6 +152,7 @@ class RuleSet:
             if family.key in old:
                 family.adopt(old[family.key])
         self._closing = previous._closing + previous._families
+        self._gone = previous._gone
         self._orphans, self._closed = previous._orphans, previous._closed
 
     def _restore(self, memory: Memory, rules: set[str]) -> None:
