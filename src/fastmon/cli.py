@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fastmon.commands import add_commands
 from fastmon.config import OutputOptions, RunOptions, check_together, load_config, make_options
 from fastmon.errors import ConfigError, ConfigFileError, FastmonError, StoppedError
 from fastmon.model.texts import printable
@@ -290,6 +291,9 @@ def _show_configuration(file: str, configuration: Configuration) -> None:
         if grid.rows:
             page.line("")
             page.grid(grid)
+
+
+add_commands(app)
 
 
 def _run(make: MonitorMaker, output: OutputOptions, control: Control, *, is_live: bool, files: Sequence[str] = ()) -> int:
