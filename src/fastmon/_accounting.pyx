@@ -18,8 +18,14 @@ from libc.string cimport memcpy, memset
 from fastmon.native.arguments cimport bytes_of, count_of, duration_or, time_or
 from fastmon.native.decode.headers cimport N_STATUSES
 from fastmon.native.engine.batch cimport account_batch
+from fastmon.native.engine.columns cimport (
+    AppRecord, FanoutRecord, OpeningRecord, add_unsettled, copy_app_totals, copy_apps, copy_fanout, copy_interval, copy_marks,
+    copy_openings, copy_services, copy_statuses, n_active, strip_flags,
+)
+from fastmon.native.engine.contacts cimport Contact, tell_of_running
 from fastmon.native.engine.conversations cimport (
-    ConversationTallies, Conversations, EndedRow, conversations_delete, conversations_new, is_running, want_payloads,
+    ConversationTallies, Conversations, EndedRow, ServiceLimits, conversations_delete, conversations_new, is_running,
+    want_payloads,
 )
 from fastmon.native.engine.credits cimport relabel
 from fastmon.native.engine.engine cimport (
@@ -29,17 +35,17 @@ from fastmon.native.decode.entry cimport BATCH_FRAMES
 from fastmon.native.engine.hosts cimport Crossing, Hosts, Overflow, Prefix, is_local
 from fastmon.native.engine.packet_log cimport PacketRecord, log_free, log_new
 from fastmon.native.engine.payloads cimport Payload
-from fastmon.native.engine.rotation cimport begin_interval, end_all, end_all_idle, merge, settle_all, was_idle
+from fastmon.native.engine.rotation cimport begin_interval, end_all, end_all_idle, merge, settle_all
 from fastmon.native.exclusive cimport Exclusive
 from fastmon.native.memory cimport release
 from fastmon.native.readers cimport Reader
-from fastmon.native.tables.applications cimport N_APPS, AppTable, apps_free, apps_init, traffic_is_zero
+from fastmon.native.tables.applications cimport N_APPS, apps_free, apps_init
 from fastmon.native.tables.conversations cimport (
     BY_PAYLOAD, N_REASONS, Conversation, conversations_are_sound,
 )
-from fastmon.native.tables.hosts cimport (
-    HostRow, HostTable, Traffic, bytes_in, is_flagged, set_flag, table_free, table_init, table_is_sound,
-)
+from fastmon.native.tables.hosts cimport HostRow, HostTable, set_flag, table_free, table_init, table_is_sound
+from fastmon.native.tables.services cimport ServiceRow, services_are_sound
+from fastmon.native.tables.sketches cimport second_of
 from fastmon.native.wire cimport v6_key
 
 cdef extern from *:
@@ -53,14 +59,9 @@ cdef extern from *:
     bint FM_DEBUG
 
 cdef enum:
-    MAX_ROWS = 0x7FFFFFFF  # of hosts, or of conversations
+    MAX_ROWS = 0x7FFFFFFF  # of hosts, of conversations, or of services
 
 DEBUG = bool(FM_DEBUG)
-
-cdef struct AppRecord:  # conversations.APP_DTYPE
-    uint32_t host
-    uint8_t app
-    Traffic traffic
 
 
 cdef class RowMemory:
@@ -90,6 +91,11 @@ cdef object copy_rows(const void* rows, size_t n_rows, size_t row_bytes, dtype):
     return copy
 
 
+cdef void* room_for(uint8_t[::1] target) noexcept:
+    """Return where to write into an array, which may be empty."""
+    return &target[0] if target.shape[0] else NULL
+
+
 cdef int copy_table(uint8_t* apps, table, Py_ssize_t length, str name) except -1:
     cdef const uint8_t[::1] view = bytes_of(table)
     if view.shape[0] != length:
@@ -104,6 +110,7 @@ cdef class Accountant:
     seed: of the tables' hashes.  limit_bytes: 0: none.
     networks: the local ones, each as (prefix, mask), 16 bytes both.
     max_conversations: 0: hosts only.  app_tables: bytes by protocol (256), by TCP port and by UDP port (65536), or None.
+    max_services: in all, and of one host in one role.  sketch_seed: the same in accountants that are merged.
 
     Raises ValueError for an argument out of its range, MemoryError.
     """
@@ -115,14 +122,20 @@ cdef class Accountant:
     cdef bint has_rotated
 
     def __cinit__(self, *, uint64_t seed, bint inner=False, int64_t max_hosts=1 << 20, int64_t limit_bytes=0, networks=(),
-                  int64_t max_conversations=0, app_tables=None, bint keep_conversations=False, bint packet_log=False):
+                  int64_t max_conversations=0, app_tables=None, bint keep_conversations=False, bint packet_log=False,
+                  bint keep_contacts=False, max_services=(1 << 20, 256), int64_t max_sketches=1 << 16, uint64_t sketch_seed=0):
         cdef HostTable* table = &self.engine.hosts.table
+        cdef ServiceLimits limits
+        cdef int64_t most_services, most_of_role
         engine_init(&self.engine, account_batch)
         self.use = Exclusive("the accountant")
         self.memory = RowMemory()
         if not 1 <= max_hosts <= MAX_ROWS or not 0 <= max_conversations <= MAX_ROWS or limit_bytes < 0:
             raise ValueError(f"max_hosts {max_hosts}, max_conversations {max_conversations} or limit_bytes {limit_bytes} is "
                              f"out of range: 1 to {MAX_ROWS}, 0 to {MAX_ROWS}, 0 or more")
+        most_services, most_of_role = max_services
+        if not (1 <= most_services <= MAX_ROWS and 1 <= most_of_role <= MAX_ROWS and 1 <= max_sketches <= MAX_ROWS):
+            raise ValueError(f"max_services {max_services} or max_sketches {max_sketches} is out of range: 1 to {MAX_ROWS} each")
         self.engine.inner = inner
         self.engine.walks_all = inner or packet_log
         if packet_log:
@@ -132,7 +145,11 @@ cdef class Accountant:
         table_init(table, <uint32_t>max_hosts, seed)
         self.memory.rows, self.memory.n_reserved = table.rows, table.n_reserved
         if max_conversations != 0:
-            self.engine.conversations = conversations_new(<uint32_t>max_conversations, keep_conversations, seed + 3)
+            limits.max_hosts = <uint32_t>max_hosts
+            limits.max_services, limits.max_services_of_role = <uint32_t>most_services, <uint32_t>most_of_role
+            limits.max_sketches, limits.sketch_seed = <uint32_t>max_sketches, sketch_seed
+            limits.keeps_contacts = keep_contacts
+            self.engine.conversations = conversations_new(<uint32_t>max_conversations, keep_conversations, seed + 3, &limits)
             apps_init(&self.engine.hosts.apps, <uint32_t>max_hosts)
             self.engine.hosts.has_apps = True
             self.engine.copies = <uint8_t*>calloc(BATCH_FRAMES, COPY_BYTES)
@@ -342,6 +359,23 @@ cdef class Accountant:
             conversations.n_ended = 0
         return ended
 
+    def take_contacts_as(self, dtype):
+        """Return what is new of the conversations of local hosts as a read-only array of `dtype`: see `engine/contacts.pxd`."""
+        cdef Conversations* conversations = self.engine.conversations
+        with self.use:
+            if conversations == NULL or conversations.contacts.rows == NULL:
+                return copy_rows(NULL, 0, sizeof(Contact), dtype)
+            with nogil:
+                tell_of_running(&conversations.contacts, &conversations.table)
+            contacts = copy_rows(conversations.contacts.rows, conversations.contacts.n_filled, sizeof(Contact), dtype)
+            conversations.contacts.n_filled = 0
+        return contacts
+
+    @property
+    def contacts_dropped(self):
+        """Records of contacts that did not fit."""
+        return 0 if self.engine.conversations == NULL else self.engine.conversations.contacts.n_dropped
+
     def take_packets_as(self, dtype):
         """Return the packet log's records, in the order of their frames, as a read-only array of `dtype`."""
         with self.use:
@@ -355,6 +389,49 @@ cdef class Accountant:
     def packets_dropped(self):
         """Frames given to `account` whose records did not fit."""
         return 0 if self.engine.log == NULL else self.engine.log.dropped
+
+    # What local hosts opened.
+
+    def fanout_as(self, int64_t now_ns, int64_t window_ns, dtype):
+        """Return the local hosts that opened conversations in the window before `now_ns`, with estimates, as an array of `dtype`.
+
+        Raises ValueError for a window below 1.
+        """
+        cdef Conversations* conversations = self.engine.conversations
+        cdef HostTable* hosts = &self.engine.hosts.table
+        cdef uint32_t first_s, last_s = second_of(now_ns), n_copied = 0
+        cdef FanoutRecord* records
+        if window_ns < 1:
+            raise ValueError(f"window_ns must be 1 or more, not {window_ns}")
+        first_s = second_of(now_ns - window_ns if now_ns > INT64_MIN + window_ns else INT64_MIN)
+        with self.use:
+            self.check_usable()
+            found = np.empty(0 if conversations == NULL else conversations.local_hosts.n_rows * sizeof(FanoutRecord), np.uint8)
+            if conversations != NULL:
+                records = <FanoutRecord*>room_for(found)
+                with nogil:
+                    n_copied = copy_fanout(hosts, &conversations.local_hosts, &conversations.sketches, first_s, last_s, records)
+        return found[:n_copied * sizeof(FanoutRecord)].view(dtype)
+
+    def openings_as(self, dtype):
+        """Return how many conversations each local host opened, and how many of them failed, as an array of `dtype`."""
+        cdef Conversations* conversations = self.engine.conversations
+        cdef HostTable* hosts = &self.engine.hosts.table
+        cdef uint32_t n_copied = 0
+        cdef OpeningRecord* records
+        with self.use:
+            self.check_usable()
+            found = np.empty(0 if conversations == NULL else conversations.local_hosts.n_rows * sizeof(OpeningRecord), np.uint8)
+            if conversations != NULL:
+                records = <OpeningRecord*>room_for(found)
+                with nogil:
+                    n_copied = copy_openings(hosts, &conversations.local_hosts, records)
+        return found[:n_copied * sizeof(OpeningRecord)].view(dtype)
+
+    @property
+    def sketches_evicted(self):
+        """Local hosts whose peers and services were forgotten, to make room for those of another."""
+        return 0 if self.engine.conversations == NULL else self.engine.conversations.sketches.n_evicted
 
     # Snapshots.
 
@@ -392,7 +469,7 @@ cdef class Accountant:
             whole.update(self.conversation_columns(False))
             self.memory.n_rows = self.engine.hosts.table.n_rows
             whole["hosts"] = np.frombuffer(self.memory, np.uint8) if self.memory.n_rows else np.empty(0, np.uint8)
-            self.strip_flags(self.engine.hosts.table.rows)
+            strip_flags(self.engine.hosts.table.rows, self.engine.hosts.table.n_rows)
             marks = whole["marks"]
             try:
                 made = make(interval, whole)
@@ -405,18 +482,22 @@ cdef class Accountant:
         return made
 
     def totals_as(self, make):
-        """Return `make(whole)`: a copy of all rows since the start, without applications and conversations. Nothing changes."""
+        """Return `make(whole)`: a copy of all rows and services since the start, without applications and conversations' numbers.
+
+        Nothing changes.
+        """
         cdef HostTable* table = &self.engine.hosts.table
-        cdef uint8_t[::1] target
+        cdef void* copy
         with self.use:
             self.check_usable()
             whole = self.columns(False)
             whole["hosts"] = np.empty(table.n_rows * sizeof(HostRow), np.uint8)
+            copy = room_for(whole["hosts"])
             if table.n_rows:
-                target = whole["hosts"]
                 with nogil:
-                    memcpy(&target[0], table.rows, table.n_rows * sizeof(HostRow))
-                    self.strip_flags(<HostRow*>&target[0])
+                    memcpy(copy, table.rows, table.n_rows * sizeof(HostRow))
+                    strip_flags(<HostRow*>copy, table.n_rows)
+            whole.update(self.service_columns(False, True))
             return make(whole)
 
     cdef int check_tables(self) except -1:
@@ -426,13 +507,9 @@ cdef class Accountant:
                 raise AssertionError("the index of hosts is damaged")
             if self.engine.conversations != NULL and not conversations_are_sound(&self.engine.conversations.table):
                 raise AssertionError("the index of conversations is damaged")
+            if self.engine.conversations != NULL and not services_are_sound(&self.engine.conversations.services):
+                raise AssertionError("the index of services is damaged")
         return 0
-
-    cdef void strip_flags(self, HostRow* rows) noexcept nogil:
-        """Leave `bytes_in` alone in the field that it shares with the flag, for Python."""
-        cdef uint32_t row
-        for row in range(self.engine.hosts.table.n_rows):
-            rows[row].bytes_in_and_flag = bytes_in(&rows[row])
 
     cdef int restore_flags(self, marks) except -1:
         cdef const uint8_t[:, ::1] mark = marks
@@ -450,24 +527,13 @@ cdef class Accountant:
         overflow: (frames_in, bytes_in, frames_out, bytes_out).
         """
         cdef HostTable* table = &self.engine.hosts.table
-        cdef uint32_t row, at = 0, n_hosts = self.n_active() if since_rotation else table.n_rows
-        cdef uint8_t[:, ::1] mark
-        cdef uint64_t[::1] mac
+        cdef uint32_t n_hosts = n_active(table) if since_rotation else table.n_rows
         marks = np.empty((2, n_hosts), np.uint8)
         macs = np.empty(n_hosts, np.uint64) if self.engine.hosts.has_apps else None
-        mark = marks
-        mac = macs
-        with nogil:
-            for row in range(table.n_rows):
-                if since_rotation and was_idle(table, row):
-                    continue
-                mark[0, at] = is_local(&self.engine.hosts, &table.rows[row].key)
-                mark[1, at] = is_flagged(&table.rows[row])
-                if self.engine.hosts.has_apps:
-                    mac[at] = self.engine.hosts.apps.macs[row]
-                at += 1
-        return {"marks": marks, "macs": macs, "statuses": self.statuses(since_rotation),
-                "overflow": self.overflow(since_rotation)}
+        statuses = np.empty((<int>N_STATUSES, 2), np.uint64)
+        copy_marks(&self.engine.hosts, since_rotation, marks, macs)
+        copy_statuses(&self.engine, since_rotation, statuses)
+        return {"marks": marks, "macs": macs, "statuses": statuses, "overflow": self.overflow(since_rotation)}
 
     cdef dict interval_columns(self):
         """Return `columns` and `conversation_columns` since the rotation, and those of each active host's traffic.
@@ -475,45 +541,10 @@ cdef class Accountant:
         hosts: (n * 64,) uint8, rows with the interval's counters.  totals: (2, n) uint64, bytes in and out since the start.
         """
         cdef HostTable* table = &self.engine.hosts.table
-        cdef uint32_t row, at = 0, n_hosts = self.n_active()
-        cdef uint8_t[::1] target
-        cdef uint64_t[:, ::1] total
-        cdef HostRow* host = NULL
-        hosts = np.empty(n_hosts * sizeof(HostRow), np.uint8)
-        totals = np.empty((2, n_hosts), np.uint64)
-        total = totals
-        if n_hosts:
-            target = hosts
-            host = <HostRow*>&target[0]
-        with nogil:
-            for row in range(table.n_rows):
-                if was_idle(table, row):
-                    continue
-                total[0, at] = bytes_in(&table.rows[row])
-                total[1, at] = table.rows[row].bytes_out
-                subtract_base(&table.rows[row], &table.bases[row], &host[at])
-                at += 1
+        hosts = np.empty(n_active(table) * sizeof(HostRow), np.uint8)
+        totals = np.empty((2, n_active(table)), np.uint64)
+        copy_interval(table, <HostRow*>room_for(hosts), totals)
         return {"hosts": hosts, "totals": totals, **self.columns(True), **self.conversation_columns(True)}
-
-    cdef uint32_t n_active(self) noexcept nogil:
-        """Return the number of hosts that had traffic since the last rotation."""
-        cdef uint32_t row, n_hosts = 0
-        for row in range(self.engine.hosts.table.n_rows):
-            n_hosts += not was_idle(&self.engine.hosts.table, row)
-        return n_hosts
-
-    cdef object statuses(self, bint since_rotation):
-        cdef int status
-        cdef uint64_t[:, ::1] count
-        statuses = np.empty((<int>N_STATUSES, 2), np.uint64)
-        count = statuses
-        for status in range(<int>N_STATUSES):
-            count[status, 0] = self.engine.tallies[status].frames
-            count[status, 1] = self.engine.tallies[status].bytes
-            if since_rotation:
-                count[status, 0] -= self.engine.tallies_base[status].frames
-                count[status, 1] -= self.engine.tallies_base[status].bytes
-        return statuses
 
     cdef tuple overflow(self, bint since_rotation):
         cdef Overflow* total = &self.engine.hosts.overflow
@@ -529,50 +560,38 @@ cdef class Accountant:
         apps: (k * 40,) uint8, `APP_DTYPE`, ordered by host.  app_totals: (256, 2) uint64, frames and bytes of each application.
         conversations: (opened, ended by reason, running, skipped).
         """
+        cdef Hosts* hosts = &self.engine.hosts
+        cdef uint32_t n_copied
         if self.engine.conversations == NULL:
-            return {"apps": None, "app_totals": None, "conversations": None}
-        return {
-            "apps": self.app_rows(since_rotation), "app_totals": self.app_totals(since_rotation),
-            "conversations": self.conversation_counts(since_rotation),
-        }
+            return {"apps": None, "app_totals": None, "conversations": None, "services": None, "services_overflow": 0}
+        apps = np.zeros(hosts.apps.n_rows * sizeof(AppRecord), np.uint8)
+        app_totals = np.zeros((<int>N_APPS, 2), np.uint64)
+        n_copied = copy_apps(hosts, since_rotation, <AppRecord*>room_for(apps))
+        copy_app_totals(&hosts.apps, since_rotation, app_totals)
+        return {"apps": apps[:n_copied * sizeof(AppRecord)], "app_totals": app_totals,
+                "conversations": self.conversation_counts(since_rotation), **self.service_columns(since_rotation, False)}
 
-    cdef object app_rows(self, bint since_rotation):
-        cdef HostTable* table = &self.engine.hosts.table
-        cdef AppTable* apps = &self.engine.hosts.apps
-        cdef const Traffic* traffic
-        cdef uint32_t row, link, at = 0, n_found = 0
-        cdef uint8_t[::1] target
-        cdef AppRecord* record = NULL
-        found = np.zeros(apps.n_rows * sizeof(AppRecord), np.uint8)
-        if apps.n_rows:
-            target = found
-            record = <AppRecord*>&target[0]
+    cdef dict service_columns(self, bint since_rotation, bint with_unsettled):
+        """Return the columns that are of services.
+
+        services: (k * 64,) uint8, `SERVICE_DTYPE`, in its order; None for hosts only.  services_overflow: conversations.
+        """
+        cdef Conversations* conversations = self.engine.conversations
+        cdef ServiceRow* records
+        cdef uint32_t n_copied
+        if conversations == NULL:
+            return {"services": None, "services_overflow": 0}
+        found = np.empty(conversations.services.n_rows * sizeof(ServiceRow), np.uint8)
+        records = <ServiceRow*>room_for(found)
         with nogil:
-            for row in range(table.n_rows):
-                if since_rotation and was_idle(table, row):
-                    continue
-                link = apps.heads[row]
-                while link:
-                    traffic = &apps.rows[link - 1].interval if since_rotation else &apps.rows[link - 1].total
-                    if not traffic_is_zero(traffic):
-                        record[n_found].host = at
-                        record[n_found].app = <uint8_t>apps.rows[link - 1].app
-                        record[n_found].traffic = traffic[0]
-                        n_found += 1
-                    link = apps.rows[link - 1].next
-                at += 1
-        return found[:n_found * sizeof(AppRecord)]
-
-    cdef object app_totals(self, bint since_rotation):
-        cdef AppTable* apps = &self.engine.hosts.apps
-        cdef int app
-        cdef uint64_t[:, ::1] total
-        totals = np.zeros((<int>N_APPS, 2), np.uint64)
-        total = totals
-        for app in range(1, <int>N_APPS):
-            total[app, 0] = apps.interval[app].frames if since_rotation else apps.total[app].frames
-            total[app, 1] = apps.interval[app].bytes if since_rotation else apps.total[app].bytes
-        return totals
+            n_copied = copy_services(&self.engine.hosts.table, &conversations.local_hosts, &conversations.services,
+                                     since_rotation, records)
+            if with_unsettled:
+                add_unsettled(&conversations.table, &conversations.services, records)
+        return {
+            "services": found[:n_copied * sizeof(ServiceRow)],
+            "services_overflow": conversations.services.overflow - conversations.services.overflow_base * since_rotation,
+        }
 
     cdef tuple conversation_counts(self, bint since_rotation):
         cdef Conversations* conversations = self.engine.conversations
@@ -589,11 +608,3 @@ cdef class Accountant:
             counts.opened - sum([counts.ended[i] for i in range(N_REASONS)]),
             n_skipped,
         )
-
-
-cdef void subtract_base(const HostRow* row, const Traffic* base, HostRow* out) noexcept nogil:
-    out[0] = row[0]
-    out.bytes_in_and_flag = bytes_in(row) - base.bytes_in
-    out.bytes_out -= base.bytes_out
-    out.packets_in -= base.packets_in
-    out.packets_out -= base.packets_out

@@ -26,6 +26,7 @@ from fastmon.model.conversations import (
 )
 from fastmon.model.frames import UNDECODED, FrameStatus
 from fastmon.model.packets import PACKET_DTYPE
+from fastmon.model.services import CONTACT_DTYPE, FANOUT_DTYPE, OPENING_DTYPE, SERVICE_DTYPE
 from fastmon.model.snapshot import HOST_DTYPE, Count, Counters, LimitCrossing, Overflow, Snapshot
 
 if TYPE_CHECKING:
@@ -43,6 +44,11 @@ __all__ = ["Accountant", "NativeAccountant", "make_accountant"]
 ENGINES = ("native", "reference")
 MAX_LIMIT_BYTES = (1 << 63) - 1
 MAX_SEED = (1 << 64) - 1
+
+LEAST_SERVICES = 1 << 16
+
+SKETCH_SEED = int.from_bytes(os.urandom(8), "little")
+"""Of the sketches behind `fanout`: the same in all accountants of a process, so that they can be merged."""
 
 
 class Accountant(Protocol):
@@ -121,7 +127,7 @@ class Accountant(Protocol):
     def totals(self, interval: Interval) -> Snapshot:
         """Return the rows of all hosts since the start, idle ones included, as a summary. Nothing is closed and nothing changes.
 
-        It has no applications, and no conversations (None).
+        It has services, but no applications, and no numbers of conversations (None).
         """
         ...
 
@@ -164,6 +170,35 @@ class Accountant(Protocol):
         """
         ...
 
+    def take_contacts(self) -> NDArray[np.void]:
+        """Return what is new of the conversations of local hosts since the last call, as `services.CONTACT_DTYPE`.
+
+        A record for each local side of each new conversation, and of one that was answered or got another application.
+        """
+        ...
+
+    @property
+    def contacts_dropped(self) -> int:
+        """Records of contacts that did not fit, of conversations that are over."""
+        ...
+
+    def fanout(self, now_ns: int, window_ns: int) -> NDArray[np.void]:
+        """Return how many different peers and services local hosts opened conversations with, as `services.FANOUT_DTYPE`.
+
+        For those that opened any in the window before `now_ns`, in whole seconds; `host` is the row in `totals`. The numbers are
+        estimates: docs/conversations.md has their error. Raises ValueError if `window_ns` is below 1.
+        """
+        ...
+
+    def openings(self) -> NDArray[np.void]:
+        """Return how many conversations local hosts opened since the start, and how many failed, as `services.OPENING_DTYPE`."""
+        ...
+
+    @property
+    def sketches_evicted(self) -> int:
+        """Local hosts whose peers and services `fanout` forgot, to make room for those of another."""
+        ...
+
 
 class NativeAccountant(_accounting.Accountant):
     """The native `Accountant`: makes snapshots and other values of the extension's arrays; made by `make_accountant`."""
@@ -203,6 +238,18 @@ class NativeAccountant(_accounting.Accountant):
         """See `Accountant`."""
         return self.take_conversations_as(CONVERSATION_DTYPE)
 
+    def take_contacts(self) -> NDArray[np.void]:
+        """See `Accountant`."""
+        return self.take_contacts_as(CONTACT_DTYPE)
+
+    def fanout(self, now_ns: int, window_ns: int) -> NDArray[np.void]:
+        """See `Accountant`."""
+        return self.fanout_as(now_ns, window_ns, FANOUT_DTYPE)
+
+    def openings(self) -> NDArray[np.void]:
+        """See `Accountant`."""
+        return self.openings_as(OPENING_DTYPE)
+
 
 def _interval_snapshot(interval: Interval, columns: dict[str, Any]) -> Snapshot:
     totals = columns["totals"]
@@ -211,9 +258,8 @@ def _interval_snapshot(interval: Interval, columns: dict[str, Any]) -> Snapshot:
 
 def _whole_snapshot(interval: Interval, columns: dict[str, Any]) -> Snapshot:
     common = _common(columns)
-    hosts = common["hosts"]
-    whole = Snapshot(interval, **common, total_bytes_in=hosts["bytes_in"], total_bytes_out=hosts["bytes_out"], is_summary=True)
-    return _checked(whole)
+    totals = {f"total_{name}": common["hosts"][name] for name in ("bytes_in", "bytes_out")}
+    return _checked(Snapshot(interval, **common, **totals, is_summary=True))
 
 
 def _common(columns: dict[str, Any]) -> dict[str, Any]:
@@ -225,7 +271,10 @@ def _common(columns: dict[str, Any]) -> dict[str, Any]:
         "local": local,
         "flagged": flagged,
         "macs": columns["macs"],
+        "services_overflow": columns["services_overflow"],
     }
+    if columns["services"] is not None:
+        fields["services"] = columns["services"].view(SERVICE_DTYPE)
     if columns.get("conversations") is not None:
         opened, ended, running, n_skipped = columns["conversations"]
         ended_by_reason = dict(zip(ENDED_REASONS, ended, strict=True))
@@ -271,6 +320,7 @@ def _checked(snapshot: Snapshot) -> Snapshot:
         snapshot.apps,
         snapshot.app_totals,
         snapshot.macs,
+        snapshot.services,
     ):
         if array is not None:
             array.flags.writeable = False
@@ -291,6 +341,10 @@ def make_accountant(
     applications: AppTables | None = None,
     keep_conversations: bool = False,
     packet_log: bool = False,
+    keep_contacts: bool = False,
+    max_services: int | None = None,
+    max_services_per_role: int = 256,
+    max_sketches: int = 1 << 16,
 ) -> Accountant:
     """Return an accountant.
 
@@ -304,6 +358,10 @@ def make_accountant(
     applications: what conversations' protocols and ports say of their applications.
     keep_conversations: keep those that have ended for `take_conversations`, if conversations are accounted.
     packet_log: keep a record of each frame for `take_packets`.
+    keep_contacts: keep what is new of conversations of local hosts for `take_contacts`.
+    max_services: services kept of all local hosts; twice `max_hosts`, but at least 65,536, by default.
+    max_services_per_role: services kept of one local host as a client, and as a server.
+    max_sketches: local hosts whose peers and services `fanout` knows; beyond, those that opened nothing for the longest go.
 
     Raises ConfigError for an argument out of its range.
     """
@@ -314,33 +372,36 @@ def make_accountant(
     check_range("seed", seed, 0, MAX_SEED)
     if isinstance(local_networks, str):
         raise ConfigError(f"local_networks must be a list of texts, not {local_networks!r}")
+    if max_services is None:
+        max_services = min(max(2 * max_hosts, LEAST_SERVICES), MAX_HOSTS[1])
+    check_range("max_services", max_services, *MAX_HOSTS)
+    check_range("max_services_per_role", max_services_per_role, *MAX_HOSTS)
+    check_range("max_sketches", max_sketches, *MAX_HOSTS)
     if applications is not None:
         if not isinstance(applications, AppTables):
             raise ConfigError(f"applications must be an AppTables, not {applications!r}")
         applications = AppTables(applications.protocols, applications.tcp_ports, applications.udp_ports)
+    shared: dict[str, Any] = {
+        "inner": inner,
+        "max_hosts": max_hosts,
+        "limit_bytes": limit_bytes,
+        "max_conversations": max_conversations,
+        "keep_conversations": keep_conversations,
+        "packet_log": packet_log,
+        "keep_contacts": keep_contacts,
+        "max_services": (max_services, max_services_per_role),
+        "max_sketches": max_sketches,
+    }
     if engine == "reference":
         from fastmon.reference import ReferenceAccountant
 
-        return ReferenceAccountant(
-            inner=inner,
-            max_hosts=max_hosts,
-            limit_bytes=limit_bytes,
-            local_networks=local_networks,
-            max_conversations=max_conversations,
-            applications=applications,
-            keep_conversations=keep_conversations,
-            packet_log=packet_log,
-        )
+        return ReferenceAccountant(local_networks=local_networks, applications=applications, **shared)
     return NativeAccountant(
         seed=int.from_bytes(os.urandom(8), "little") if seed is None else seed,
-        inner=inner,
-        max_hosts=max_hosts,
-        limit_bytes=limit_bytes,
         networks=[_prefix_and_mask(text) for text in local_networks],
-        max_conversations=max_conversations,
         app_tables=None if applications is None else (applications.protocols, applications.tcp_ports, applications.udp_ports),
-        keep_conversations=keep_conversations,
-        packet_log=packet_log,
+        sketch_seed=SKETCH_SEED,
+        **shared,
     )
 
 

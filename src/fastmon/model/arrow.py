@@ -99,5 +99,6 @@ def _head(snapshot: Snapshot, app_name: Callable[[int], str]) -> dict[str, objec
             "running": counts.running,
             "ended": counts.ended,
             "unclassified_for_budget": counts.n_skipped,
+            "services_overflow": snapshot.services_overflow,
         }
     return head

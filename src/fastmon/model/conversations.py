@@ -171,6 +171,18 @@ def merge_app_totals(parts: Sequence[NDArray[np.void]]) -> NDArray[np.void]:
     return _add_up(totals, totals["app"].astype(np.uint64), ("frames", "bytes"))
 
 
+def merge_services(parts: Sequence[NDArray[np.void]], new_rows: Sequence[NDArray[np.intp]]) -> NDArray[np.void]:
+    """Add up services of hosts; `new_rows`: for each part, the new row index of each of its hosts."""
+    services = concatenate_entries(parts, new_rows)
+    groups = RowGroups.of([services["host"], services["role"], services["protocol"], services["port"]])
+    merged: NDArray[np.void] = services[groups.first_rows]
+    for name in ("bytes_in", "bytes_out", "packets_in", "packets_out", "conversations"):
+        merged[name] = groups.reduce(services[name], np.add)
+    merged["first_ns"] = groups.reduce(services["first_ns"], np.minimum)
+    merged["last_ns"] = groups.reduce(services["last_ns"], np.maximum)
+    return merged
+
+
 def _add_up(rows: NDArray[np.void], keys: NDArray[np.uint64], columns: Sequence[str]) -> NDArray[np.void]:
     """Return one row for each key, in the keys' order."""
     groups = RowGroups.of([keys])

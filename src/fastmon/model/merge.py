@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fastmon.model.conversations import add_counts, merge_app_totals, merge_apps
+from fastmon.model.conversations import add_counts, merge_app_totals, merge_apps, merge_services
 from fastmon.model.rows import RUN_TOTAL_DTYPE, RowGroups, concatenate_entries, merge_addresses
 from fastmon.model.runs import covered_time, merge_parts, span
 
@@ -86,6 +86,8 @@ def join_rows(snapshots: Sequence[Snapshot], names: NameBook | None) -> Snapshot
         parts=() if one_run else parts,
         run_totals=totals.of_runs,
         macs_seen_ns=macs_seen_ns,
+        services=merge_services([snapshot.services for snapshot in snapshots], new_rows),
+        services_overflow=sum(snapshot.services_overflow for snapshot in snapshots),
     )
 
 

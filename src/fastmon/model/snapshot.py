@@ -31,6 +31,7 @@ from fastmon.model.rows import (
     select_entries,
 )
 from fastmon.model.runs import RunPart
+from fastmon.model.services import SERVICE_DTYPE
 from fastmon.model.vendors import format_mac
 
 if TYPE_CHECKING:
@@ -101,6 +102,9 @@ class Snapshot:
     macs: (n,) uint64, in the order of `hosts`: the big-endian value of a local host's Ethernet address, 0 where it is not known.
         None where only hosts are accounted.
     conversations: their numbers; None where only hosts are accounted.
+    services: `services.SERVICE_DTYPE`, ordered by host, role, protocol and port: what local hosts used and offered in the
+        interval; in the summary and in totals since the start. First and last seen are since the start.
+    services_overflow: conversations of local hosts, one for each local side, whose service had no row left.
     names: the book of hosts' names, which goes on learning during the run; None where names are not learnt. A snapshot that was
         pickled, copied deeply or merged has its own book, which does not change any more.
 
@@ -146,6 +150,8 @@ class Snapshot:
     parts: tuple[RunPart, ...] = ()
     run_totals: NDArray[np.void] = field(default_factory=lambda: np.empty(0, RUN_TOTAL_DTYPE))
     macs_seen_ns: NDArray[np.int64] | None = None
+    services: NDArray[np.void] = field(default_factory=lambda: np.empty(0, SERVICE_DTYPE))
+    services_overflow: int = 0
 
     def __post_init__(self) -> None:
         for each in fields(self):
@@ -311,11 +317,12 @@ class Snapshot:
         self._check_apps()
 
     def _check_apps(self) -> None:
-        """Check that applications moved no more than their hosts, and all of them no more than was IP."""
-        excess = find_excess(self.apps, self.hosts)
-        if excess is not None:
-            name, row, found, most = excess
-            raise FastmonError(f"conservation is broken: applications of host {row}: {name} is {found}, and the host's {most}")
+        """Check that applications and services moved no more than their hosts, and all applications no more than was IP."""
+        for what, entries in (("applications", self.apps), ("services", self.services)):
+            excess = find_excess(entries, self.hosts)
+            if excess is not None:
+                name, row, found, most = excess
+                raise FastmonError(f"conservation is broken: {what} of host {row}: {name} is {found}, and the host's {most}")
         for name in ("frames", "bytes"):
             found, most = int(self.app_totals[name].sum()), getattr(self.counters.ip, name)
             if found > most:
@@ -347,6 +354,7 @@ class Snapshot:
             macs=None if self.macs is None else self.macs[rows],
             addresses=select_entries(self.addresses, indices),
             run_totals=select_entries(self.run_totals, indices),
+            services=select_entries(self.services, indices),
             macs_seen_ns=None if self.macs_seen_ns is None else self.macs_seen_ns[rows],
         )
 

@@ -17,9 +17,11 @@ from fastmon.decode import decode
 from fastmon.model.conversations import CONVERSATION_DTYPE, AppTables
 from fastmon.model.frames import FrameStatus
 from fastmon.model.packets import MAX_RECORDS, PACKET_DTYPE, packet_record
+from fastmon.model.services import CONTACT_DTYPE, FANOUT_DTYPE, OPENING_DTYPE
 from fastmon.model.snapshot import Count
 from fastmon.reference.conversations import Conversations
 from fastmon.reference.hosts import HostTable
+from fastmon.reference.services import Services
 from fastmon.reference.snapshots import Period, counters_of
 from fastmon.reference.sums import Traffic
 
@@ -60,6 +62,9 @@ class ReferenceAccountant:
         applications: AppTables | None = None,
         keep_conversations: bool = False,
         packet_log: bool = False,
+        keep_contacts: bool = False,
+        max_services: tuple[int, int] = (1 << 20, 256),
+        max_sketches: int = 1 << 16,
     ) -> None:
         check_number("max_hosts", max_hosts, *MAX_HOSTS)
         check_number("limit_bytes", limit_bytes, 0)
@@ -73,7 +78,9 @@ class ReferenceAccountant:
         self._inner = inner
         self._hosts = HostTable(max_hosts, limit_bytes, local_networks)
         self._has_conversations = max_conversations > 0
-        self._conversations = Conversations(max_conversations, applications or AppTables(), self._hosts, keep=keep_conversations)
+        tables = applications or AppTables()
+        self._services = Services(self._hosts, tables, max_services, max_sketches, keep_contacts=keep_contacts)
+        self._conversations = Conversations(max_conversations, tables, self._hosts, self._services, keep=keep_conversations)
         self._counts: defaultdict[FrameStatus, Count] = defaultdict(Count)
         self._counts_before: defaultdict[FrameStatus, Count] = defaultdict(Count)
         self._has_rotated = False
@@ -195,7 +202,10 @@ class ReferenceAccountant:
         for status, count in self._counts.items():
             counts[status] += count
         snapshot = period.snapshot(counters_of(counts, self._hosts.overflow.total), self._hosts.rows)
-        return replace(snapshot, macs=period.macs(self._hosts.rows)) if self._has_conversations else snapshot
+        if not self._has_conversations:
+            return snapshot
+        services = period.service_fields(self._hosts.rows, self._services, self._conversations.unsettled())
+        return replace(snapshot, macs=period.macs(self._hosts.rows), **services)
 
     def end_conversations(self) -> None:
         """End all conversations."""
@@ -236,6 +246,33 @@ class ReferenceAccountant:
         ended, self._conversations.ended = self._conversations.ended, []
         return np.array(ended, CONVERSATION_DTYPE)
 
+    def take_contacts(self) -> NDArray[np.void]:
+        """Return what is new of the conversations of local hosts. See `accounting.Accountant`."""
+        self._conversations.tell_of_running()
+        return np.array(self._services.take_contacts(), CONTACT_DTYPE)
+
+    @property
+    def contacts_dropped(self) -> int:
+        """Records of contacts that did not fit."""
+        return self._services.contacts_dropped
+
+    def fanout(self, now_ns: int, window_ns: int) -> NDArray[np.void]:
+        """Return how many peers and services local hosts opened conversations with, exactly. See `accounting.Accountant`."""
+        self._check_usable()
+        if window_ns < 1:
+            raise ValueError(f"window_ns must be 1 or more, not {window_ns}")
+        return np.array(self._services.fanout(now_ns, window_ns), FANOUT_DTYPE)
+
+    def openings(self) -> NDArray[np.void]:
+        """Return how many conversations each local host opened, and how many failed. See `accounting.Accountant`."""
+        self._check_usable()
+        return np.array(self._services.openings(), OPENING_DTYPE)
+
+    @property
+    def sketches_evicted(self) -> int:
+        """Local hosts whose peers and services were forgotten."""
+        return self._services.sketches_evicted
+
     def _n_before_pause(self) -> int:
         """Return how many frames can be read at once, so that `drain` pauses in time."""
         if not self.pauses or self.payload_allowance == 0:
@@ -256,7 +293,8 @@ class ReferenceAccountant:
         if not self._has_conversations:
             return snapshot
         counts = self._conversations.counts(is_summary=is_summary)
-        return replace(snapshot, **period.conversation_fields(rows, self._conversations.app_totals, counts))
+        services = period.service_fields(rows, self._services)
+        return replace(snapshot, **period.conversation_fields(rows, self._conversations.app_totals, counts), **services)
 
     def _begin_interval(self, receiver: Conversations | None) -> None:
         self._has_rotated = True

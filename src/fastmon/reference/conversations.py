@@ -6,12 +6,11 @@ Private to `fastmon.reference`.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from fastmon.model.conversations import ENDED_REASONS, LABELLED_BY, UNKNOWN_APP, ConversationCounts, Payload
 from fastmon.model.snapshot import Count
-from fastmon.model.units import NS_PER_S
+from fastmon.reference.conversation import Conversation, Endpoint, nothing
 from fastmon.reference.sums import Account, Sums, Traffic
 
 if TYPE_CHECKING:
@@ -20,15 +19,13 @@ if TYPE_CHECKING:
     from fastmon.model.conversations import AppTables
     from fastmon.model.frames import Frame, PacketSummary
     from fastmon.reference.hosts import HostTable
+    from fastmon.reference.services import Service, Services
 
 __all__ = ["RING_SLOTS", "Conversations"]
 
 TCP, UDP = 6, 17
 FIN, SYN, RST, ACK = 1, 2, 4, 16
 ETHERNET = 1
-CLOSED_TIMEOUT_NS = 10 * NS_PER_S
-TCP_TIMEOUT_NS = 300 * NS_PER_S
-OTHER_TIMEOUT_NS = 120 * NS_PER_S
 WANTED_PAYLOADS = 4
 RING_SLOTS = 1024
 FORCED_LOOKS = 8
@@ -37,64 +34,6 @@ MOST_FORCED_ENDS = 32
 SWEEP_FRAMES = 4096
 SWEEP_SLOTS = 256
 _BEFORE_ANY_FRAME_NS = -(1 << 63)
-
-
-class _Endpoint(NamedTuple):
-    host: bytes
-    port: int
-
-
-def _nothing() -> list[Count]:
-    return [Count(), Count()]
-
-
-@dataclass(slots=True, eq=False)
-class _Conversation:
-    """One conversation; what is in pairs is that of a, then that of b.
-
-    moved: what a and b sent.  settled: how much of it its application has been credited with.
-    credited: whether the application of its host got all of that.  closed_by: "fin", "rst", or "".
-    """
-
-    token: int
-    slot: int
-    protocol: int
-    ends: tuple[_Endpoint, _Endpoint]
-    app: int
-    by: str
-    wanted: int
-    first_ns: int
-    last_ns: int
-    moved: list[Count] = field(default_factory=_nothing)
-    settled: list[Count] = field(default_factory=_nothing)
-    credited: list[bool] = field(default_factory=lambda: [True, True])
-    sent_fin: set[int] = field(default_factory=set)
-    closed_by: str = ""
-
-    @property
-    def timeout_ns(self) -> int:
-        if self.closed_by:
-            return CLOSED_TIMEOUT_NS
-        return TCP_TIMEOUT_NS if self.protocol == TCP else OTHER_TIMEOUT_NS
-
-    def is_over_at(self, ts_ns: int) -> bool:
-        return ts_ns - self.last_ns > self.timeout_ns
-
-    def see_flags(self, flags: int, sender: int) -> None:
-        """Learn from TCP flags whether it is closed; once it is, the reason stays."""
-        if flags & FIN:
-            self.sent_fin.add(sender)
-        if self.closed_by:
-            return
-        if flags & RST:
-            self.closed_by = "rst"
-        elif len(self.sent_fin) == len(set(self.ends)):
-            self.closed_by = "fin"
-
-    def shares(self, sent: list[Count]) -> Iterable[tuple[int, bytes, Traffic]]:
-        """Return what both hosts moved, as (side, host key, traffic), when a and b sent so much."""
-        yield 0, self.ends[0].host, Traffic.of(sent=sent[0], received=sent[1])
-        yield 1, self.ends[1].host, Traffic.of(sent=sent[1], received=sent[0])
 
 
 class _Relabelling(NamedTuple):
@@ -116,7 +55,8 @@ _NOBODY = _Receiver()
 class Conversations:
     """The conversations that run, those that have ended, and what all of them moved for each application."""
 
-    def __init__(self, max_conversations: int, tables: AppTables, hosts: HostTable, *, keep: bool) -> None:
+    def __init__(self, max_conversations: int, tables: AppTables, hosts: HostTable, services: Services, *, keep: bool) -> None:
+        self.services = services
         self.payload_allowance = 0
         self.ring: list[Payload] = []
         self.ended: list[tuple[object, ...]] = []
@@ -125,9 +65,9 @@ class Conversations:
         self._tables = tables
         self._hosts = hosts
         self._keep = keep
-        self._slots: list[_Conversation | None] = []
+        self._slots: list[Conversation | None] = []
         self._freed: list[int] = []
-        self._running: dict[tuple[int, frozenset[_Endpoint]], _Conversation] = {}
+        self._running: dict[tuple[int, frozenset[Endpoint]], Conversation] = {}
         self._hand = 0
         self._sweep_hand = 0
         self._n_frames = 0
@@ -154,7 +94,7 @@ class Conversations:
             return
         self._clock_ns = max(self._clock_ns, frame.ts_ns)
         src_port, dst_port = packet.ports or (0, 0)
-        ends = _Endpoint(packet.src, src_port), _Endpoint(packet.dst, dst_port)
+        ends = Endpoint(packet.src, src_port), Endpoint(packet.dst, dst_port)
         found = self._running.get((packet.protocol, frozenset(ends)))
         if found is not None and self._ends_before(found, frame, packet):
             self._end(found, "idle")
@@ -208,6 +148,7 @@ class Conversations:
 
     def begin_interval(self, receiver: Conversations | None) -> None:
         """Let the interval's sums begin at 0. What it came to is in `receiver`'s, if it was merged."""
+        self.services.begin_interval()
         self._receivers.add(receiver._as_receiver if receiver is not None else _NOBODY)  # noqa: SLF001
         self._relabellings.clear()
         self._counts_before = self._counts.copy()
@@ -216,12 +157,26 @@ class Conversations:
 
     def absorb_interval(self, other: Conversations) -> None:
         """Add what another accountant's conversations came to in its interval."""
+        self.services.absorb_interval(other.services, other._in_slot_order())
         self._counts.update(other._counts - other._counts_before)
         for app, account in other.app_totals.items():
             self.app_totals[app].add(account.interval)
         has_all_before = other._receivers <= {self._as_receiver}
         for each in other._relabellings if has_all_before else ():
             self._move_totals(each, moves_hosts=self._hosts.overflow.total == Traffic())
+
+    def tell_of_running(self) -> None:
+        """Keep records of what is new of those that run."""
+        self.services.tell_of(self._in_slot_order())
+
+    def unsettled(self) -> Iterable[tuple[Service, Traffic, int, int]]:
+        """Return what settling would credit services with now: service, traffic, first and last time."""
+        for conversation in self._in_slot_order():
+            moved = [each - settled for each, settled in zip(conversation.moved, conversation.settled, strict=True)]
+            for side, _, traffic in conversation.shares(moved):
+                service = conversation.services[side]
+                if service is not None and traffic != Traffic():
+                    yield service, traffic, conversation.first_ns, conversation.last_ns
 
     def counts(self, *, is_summary: bool) -> ConversationCounts:
         """Return the numbers of conversations, of the interval or of the run."""
@@ -230,26 +185,27 @@ class Conversations:
         ended = {reason: counts[reason] for reason in ENDED_REASONS}
         return ConversationCounts(counts["opened"], ended, running, counts["skipped"])
 
-    def _in_slot_order(self) -> list[_Conversation]:
+    def _in_slot_order(self) -> list[Conversation]:
         return [conversation for conversation in self._slots if conversation is not None]
 
-    def _ends_before(self, conversation: _Conversation, frame: Frame, packet: PacketSummary) -> bool:
+    def _ends_before(self, conversation: Conversation, frame: Frame, packet: PacketSummary) -> bool:
         """Tell whether a conversation is over before a frame that would be its next one."""
         flags = packet.tcp_flags or 0
         is_reopened = conversation.closed_by and flags & (SYN | ACK | FIN | RST) == SYN
         return bool(is_reopened) or conversation.is_over_at(frame.ts_ns)
 
-    def _open(self, frame: Frame, packet: PacketSummary, ends: tuple[_Endpoint, _Endpoint]) -> _Conversation:
+    def _open(self, frame: Frame, packet: PacketSummary, ends: tuple[Endpoint, Endpoint]) -> Conversation:
         assert packet.protocol is not None
         slot = self._free_slot(frame.ts_ns)
         self._n_opened += 1
         self._counts["opened"] += 1
         app, by = self._app_of(packet.protocol, ends)
         wanted = WANTED_PAYLOADS if packet.protocol in (TCP, UDP) else 0
-        conversation = _Conversation(
+        conversation = Conversation(
             self._n_opened, slot, packet.protocol, ends, app, by, wanted, first_ns=frame.ts_ns, last_ns=frame.ts_ns
         )
         self._slots[slot] = self._running[packet.protocol, frozenset(ends)] = conversation
+        self.services.open(conversation, frame, packet)
         self._learn_macs(frame, packet)
         return conversation
 
@@ -264,13 +220,13 @@ class Conversations:
                 self._end(victim, "idle" if victim.is_over_at(ts_ns) else "full")
         return self._freed.pop()
 
-    def _choose_victim(self) -> _Conversation:
+    def _choose_victim(self) -> Conversation:
         n_slots = len(self._slots)
         candidates = [self._slots[(self._hand + i) % n_slots] for i in range(min(FORCED_LOOKS, n_slots))]
         self._hand = (self._hand + len(candidates)) % n_slots
         return min((each for each in candidates if each is not None), key=lambda each: each.last_ns)
 
-    def _app_of(self, protocol: int, ends: tuple[_Endpoint, _Endpoint]) -> tuple[int, str]:
+    def _app_of(self, protocol: int, ends: tuple[Endpoint, Endpoint]) -> tuple[int, str]:
         """Return the application of a new conversation, and what says so."""
         if self._tables.protocols[protocol] != UNKNOWN_APP:
             return self._tables.protocols[protocol], "payload"
@@ -289,7 +245,7 @@ class Conversations:
             if row is not None and row.is_local and not is_group and any(mac):
                 row.mac = int.from_bytes(mac, "big")
 
-    def _offer(self, conversation: _Conversation, frame: Frame, packet: PacketSummary, sender: int) -> None:
+    def _offer(self, conversation: Conversation, frame: Frame, packet: PacketSummary, sender: int) -> None:
         """Put a payload into the ring if somebody may look at it and it fits."""
         if self.payload_allowance == 0 or self.n_free_ring_slots == 0:
             self._counts["skipped"] += 1
@@ -309,10 +265,11 @@ class Conversations:
                 self._end(conversation, "idle")
         self._sweep_hand = (self._sweep_hand + n_looks) % n_slots
 
-    def _end(self, conversation: _Conversation, reason: str) -> None:
+    def _end(self, conversation: Conversation, reason: str) -> None:
         """End a conversation for `reason`, or for that of its closing if it is closed; free its slot."""
         self._settle(conversation)
         reason = conversation.closed_by or reason
+        self.services.end(conversation, reason)
         self._counts[reason] += 1
         self._slots[conversation.slot] = None
         self._freed.append(conversation.slot)
@@ -320,10 +277,10 @@ class Conversations:
         if self._keep:
             self.ended.append(_record(conversation, reason))
 
-    def _settle(self, conversation: _Conversation) -> None:
+    def _settle(self, conversation: Conversation) -> None:
         """Credit its application with what it moved since it was last settled."""
         unsettled = [moved - settled for moved, settled in zip(conversation.moved, conversation.settled, strict=True)]
-        if unsettled == _nothing():
+        if unsettled == nothing():
             return
         for side, key, traffic in conversation.shares(unsettled):
             row = self._hosts.find(key)
@@ -331,11 +288,14 @@ class Conversations:
                 conversation.credited[side] = False
             elif conversation.app != UNKNOWN_APP:
                 row.apps[conversation.app].add(traffic)
+            service = conversation.services[side]
+            if service is not None:
+                service.add(traffic, conversation.first_ns, conversation.last_ns)
         if conversation.app != UNKNOWN_APP:
             self.app_totals[conversation.app].add(unsettled[0] + unsettled[1])
         conversation.settled = list(conversation.moved)
 
-    def _relabel(self, conversation: _Conversation, app: int) -> None:
+    def _relabel(self, conversation: Conversation, app: int) -> None:
         """Give a conversation another application, with what it moved so far."""
         old, conversation.app, conversation.by = conversation.app, app, "payload"
         shares = [
@@ -360,7 +320,7 @@ def _move(apps: defaultdict[int, Account[Sums]], old: int, new: int, sums: Sums)
     apps[new].add_earlier(sums)
 
 
-def _record(conversation: _Conversation, reason: str) -> tuple[object, ...]:
+def _record(conversation: Conversation, reason: str) -> tuple[object, ...]:
     """Return an ended conversation as a row of `CONVERSATION_DTYPE`."""
     (a_host, a_port), (b_host, b_port) = conversation.ends
     from_a, from_b = conversation.moved

@@ -75,6 +75,10 @@ class HostTable:
         """Return a host's row, None if it has none."""
         return self._row_of.get(key)
 
+    def is_local(self, key: bytes) -> bool:
+        """Whether a host is in one of the local networks."""
+        return any(_contains(network, key) for network in self._local_networks)
+
     @property
     def is_full(self) -> bool:
         """Whether a further remote host would not fit."""
@@ -108,7 +112,7 @@ class HostTable:
 
     def _insert(self, key: bytes, ts_ns: int) -> Row | None:
         """Give an unseen host a row; return None if it does not fit."""
-        is_local = any(_contains(network, key) for network in self._local_networks)
+        is_local = self.is_local(key)
         row = Row(key, is_local, ts_ns, ts_ns)
         if not self.is_full:
             self.rows.append(row)

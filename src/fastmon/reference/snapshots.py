@@ -13,11 +13,12 @@ from fastmon.model.conversations import APP_DTYPE, APP_TOTAL_DTYPE
 from fastmon.model.counters import Count, Counters, Overflow
 from fastmon.model.frames import UNDECODED, FrameStatus
 from fastmon.model.rows import HOST_DTYPE
+from fastmon.model.services import SERVICE_DTYPE
 from fastmon.model.snapshot import Snapshot
 from fastmon.reference.sums import Sums, Traffic
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from typing import Any
 
     from numpy.typing import NDArray
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from fastmon.model.conversations import ConversationCounts
     from fastmon.model.counters import Interval
     from fastmon.reference.hosts import Row
+    from fastmon.reference.services import Service, Services
     from fastmon.reference.sums import Account
 
 __all__ = ["Period", "counters_of"]
@@ -73,6 +75,30 @@ class Period:
             "app_totals": _read_only([(app, sums.frames, sums.bytes) for app, sums in totals if sums.frames], APP_TOTAL_DTYPE),
             "macs": self.macs(rows),
             "conversations": counts,
+        }
+
+    def service_fields(
+        self, rows: list[Row], services: Services, unsettled: Iterable[tuple[Service, Traffic, int, int]] = ()
+    ) -> dict[str, Any]:
+        """Return the fields of a snapshot that are of services; `unsettled`: what is to be added to them."""
+        more: dict[int, list[tuple[Traffic, int, int]]] = {}
+        for service, traffic, first_ns, last_ns in unsettled:
+            more.setdefault(id(service), []).append((traffic, first_ns, last_ns))
+        numbers_of = {row.key: number for number, row in enumerate(rows)}
+        found = []
+        for key, service in services.rows.items():
+            added = more.get(id(service), [])
+            traffic = sum((each for each, _, _ in added), self._of(service.account))
+            if traffic == Traffic():
+                continue
+            n_opened = service.conversations - (0 if self._is_summary else service.conversations_before)
+            first_ns = min([service.first_ns, *(first for _, first, _ in added)])
+            last_ns = max([service.last_ns, *(last for _, _, last in added)])
+            counters = (traffic.bytes_in, traffic.bytes_out, traffic.packets_in, traffic.packets_out)
+            found.append((numbers_of[key.host], *key[1:], *counters, n_opened, first_ns, last_ns))
+        return {
+            "services": _read_only(sorted(found), SERVICE_DTYPE),
+            "services_overflow": services.overflow(is_summary=self._is_summary),
         }
 
     @staticmethod

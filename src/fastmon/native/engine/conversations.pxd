@@ -1,4 +1,5 @@
-"""Conversations as the engine keeps them: their table, what ended, counts, labels, payloads for the classifier.
+"""Conversations as the engine keeps them: their table, what ended, counts, labels, payloads for the classifier,
+services of local hosts, contacts.
 
 What it does not do: open, count or end a conversation (`native/engine/lives.pxd`), credit applications
 (`native/engine/credits.pxd`).
@@ -7,10 +8,14 @@ What it does not do: open, count or end a conversation (`native/engine/lives.pxd
 from libc.stdint cimport INT64_MIN, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
+from fastmon.native.engine.contacts cimport Contacts, contacts_free, contacts_init
 from fastmon.native.engine.payloads cimport Payloads, payloads_free, payloads_init
 from fastmon.native.tables.conversations cimport (
     N_REASONS, RUNNING, WANTS_PAYLOAD, ConversationTable, conversations_free, conversations_init,
 )
+from fastmon.native.tables.local_hosts cimport LocalHosts, local_hosts_free, local_hosts_init
+from fastmon.native.tables.services cimport ServiceTable, services_free, services_init
+from fastmon.native.tables.sketches cimport Sketches, sketches_free, sketches_init
 from fastmon.native.wire cimport Key
 
 cdef extern from *:
@@ -55,8 +60,20 @@ cdef struct ConversationTallies:
     uint64_t opened
     uint64_t[N_REASONS] ended
 
+cdef struct ServiceLimits:
+    uint32_t max_hosts
+    uint32_t max_services
+    uint32_t max_services_of_role  # of one host
+    uint32_t max_sketches
+    uint64_t sketch_seed  # accountants that are merged must have the same
+    bint keeps_contacts
+
 cdef struct Conversations:
     ConversationTable table
+    LocalHosts local_hosts
+    ServiceTable services
+    Sketches sketches
+    Contacts contacts
     Payloads payloads
     uint8_t[256] protocol_apps
     uint8_t[65536] tcp_apps  # by port
@@ -78,7 +95,8 @@ cdef struct Conversations:
     uint64_t went_to  # that of the one that all earlier intervals were merged into; 0: there are none; ELSEWHERE
 
 
-cdef inline Conversations* conversations_new(uint32_t max_conversations, bint keeps_ended, uint64_t seed) except NULL:
+cdef inline Conversations* conversations_new(uint32_t max_conversations, bint keeps_ended, uint64_t seed,
+                                             const ServiceLimits* limits) except NULL:
     """Return what accounting conversations needs. Raises MemoryError."""
     cdef Conversations* conversations = <Conversations*>calloc(1, sizeof(Conversations))
     if conversations == NULL:
@@ -86,6 +104,10 @@ cdef inline Conversations* conversations_new(uint32_t max_conversations, bint ke
     try:
         conversations_init(&conversations.table, max_conversations, seed)
         payloads_init(&conversations.payloads)
+        local_hosts_init(&conversations.local_hosts, limits.max_hosts)
+        services_init(&conversations.services, limits.max_services, limits.max_services_of_role, seed + 1)
+        sketches_init(&conversations.sketches, limits.max_sketches, limits.sketch_seed)
+        contacts_init(&conversations.contacts, limits.keeps_contacts)
     except MemoryError:
         conversations_delete(conversations)
         raise
@@ -98,6 +120,10 @@ cdef inline void conversations_delete(Conversations* conversations) noexcept:
     if conversations != NULL:
         conversations_free(&conversations.table)
         payloads_free(&conversations.payloads)
+        local_hosts_free(&conversations.local_hosts)
+        services_free(&conversations.services)
+        sketches_free(&conversations.sketches)
+        contacts_free(&conversations.contacts)
         free(conversations.ended)
         free(conversations.relabellings)
         free(conversations)
@@ -113,7 +139,7 @@ cdef inline bint is_running(const ConversationTable* table, uint64_t token) noex
             and table.records[row_index].serial == <uint32_t>(token >> 32))
 
 
-cdef inline void want_payloads(Conversations* conversations, uint32_t row_index, uint32_t wanted) noexcept nogil:
+cdef inline void want_payloads(Conversations* conversations, uint32_t row_index, uint8_t wanted) noexcept nogil:
     conversations.table.records[row_index].wanted = wanted
     if wanted:
         conversations.table.rows[row_index].state |= WANTS_PAYLOAD

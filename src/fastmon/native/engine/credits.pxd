@@ -1,8 +1,8 @@
-"""Credit the traffic of conversations to applications: each host's, and the network's.
+"""Credit the traffic of conversations to applications: each host's, and the network's; and to the services of local hosts.
 
 Traffic is settled now and then, not for each frame: docs/conversations.md.
 
-What it does not do: choose a conversation's application.
+What it does not do: choose a conversation's application or its services.
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
@@ -14,6 +14,7 @@ from fastmon.native.tables.applications cimport app_credit, app_recredit
 from fastmon.native.tables.conversations cimport UNCREDITED_A, UNCREDITED_B, Conversation, ConversationRecord
 from fastmon.native.tables.hosts cimport Traffic, table_find, table_hash, tally_add
 from fastmon.native.tables.index cimport NO_ROW
+from fastmon.native.tables.services cimport service_credit
 from fastmon.native.wire cimport Key
 
 
@@ -35,7 +36,7 @@ cdef inline void settle_side(Hosts* hosts, Conversation* row, const Key* key, in
 
 
 cdef inline void settle(Hosts* hosts, Conversations* conversations, uint32_t row_index) noexcept nogil:
-    """Credit what a conversation moved since it was last settled to its application."""
+    """Credit what a conversation moved since it was last settled to its application and its services."""
     cdef Conversation* row = &conversations.table.rows[row_index]
     cdef ConversationRecord* record = &conversations.table.records[row_index]
     cdef Traffic traffic
@@ -55,6 +56,8 @@ cdef inline void settle(Hosts* hosts, Conversations* conversations, uint32_t row
         traffic.bytes_out, traffic.packets_out = n_bytes[d], n_packets[d]
         traffic.bytes_in, traffic.packets_in = n_bytes[1 - d], n_packets[1 - d]
         settle_side(hosts, row, &record.b if d else &record.a, d, &traffic)
+        if record.services[d]:
+            service_credit(&conversations.services.rows[record.services[d] - 1], &traffic, row.first_ns, row.last_ns)
 
 
 cdef inline void move_host_totals(Hosts* hosts, const Relabelling* moved) noexcept nogil:

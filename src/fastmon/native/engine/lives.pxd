@@ -10,13 +10,16 @@ from fastmon.native.engine.conversations cimport Conversations, EndedRow, token_
 from fastmon.native.engine.credits cimport credited_row, settle
 from fastmon.native.decode.entry cimport TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, Entry, find_payload
 from fastmon.native.decode.upper cimport TCP, UDP
-from fastmon.native.engine.hosts cimport Hosts, is_local
+from fastmon.native.engine.contacts cimport tell_of_ended
+from fastmon.native.engine.hosts cimport Hosts
 from fastmon.native.engine.payloads cimport Payload, payload_fill, payload_slot
+from fastmon.native.engine.services cimport note_end, open_services
 from fastmon.native.memory cimport grow_array
 from fastmon.native.tables.conversations cimport (
     BY_NOTHING, BY_PAYLOAD, BY_PORT, CLOSED, CLOSED_BY_FIN, CLOSED_BY_RST, CLOSED_TIMEOUT_NS, ENDED_FULL, ENDED_IDLE,
-    FIN_FROM_A, FIN_FROM_B, RUNNING, WANTS_PAYLOAD, Conversation, ConversationRecord, closing_reason, conversation_index,
-    conversation_release, conversation_take_row, conversations_reserve, is_idle, oldest_of_some, prefetch_slot,
+    FIN_FROM_A, FIN_FROM_B, LOCAL_A, LOCAL_B, RUNNING, WANTS_PAYLOAD, Conversation, ConversationRecord, closing_reason,
+    conversation_index, conversation_release, conversation_take_row, conversations_reserve, is_idle, oldest_of_some,
+    prefetch_slot, server_side,
 )
 from fastmon.native.tables.index cimport NO_ROW
 from fastmon.native.wire cimport Key, be16_at, be32_at, likely, prefetch_read, prefetch_write, unlikely
@@ -61,6 +64,8 @@ cdef inline void keep_ended(Conversations* conversations, uint32_t row_index, in
 cdef inline void end(Hosts* hosts, Conversations* conversations, uint32_t row_index, int reason) noexcept nogil:
     """End a conversation; its row may be used again."""
     settle(hosts, conversations, row_index)
+    note_end(hosts, conversations, row_index, reason)
+    tell_of_ended(&conversations.contacts, &conversations.table, row_index)
     if conversations.keeps_ended:
         keep_ended(conversations, row_index, reason)
     conversations.counts.ended[reason] += 1
@@ -85,9 +90,9 @@ cdef inline void set_first_label(Conversations* conversations, Conversation* row
 
 
 cdef inline void learn_mac(Hosts* hosts, const Key* key, uint32_t host, const uint8_t* mac) noexcept nogil:
-    """Remember a local host's MAC address, unless it is a group's or zero."""
+    """Remember the MAC address of a local host, unless it is a group's or zero."""
     cdef uint64_t address = <uint64_t>be16_at(mac) << 32 | be32_at(mac + 2)
-    if address == 0 or mac[0] & 1 or not is_local(hosts, key):
+    if address == 0 or mac[0] & 1:
         return
     host = credited_row(hosts, key, host)
     if host != NO_ROW:
@@ -165,8 +170,10 @@ cdef inline uint32_t open(Hosts* hosts, Conversations* conversations, const Entr
     set_first_label(conversations, row)
     conversation_index(&conversations.table, row_index)
     conversations.counts.opened += 1
-    if entry.macs != NULL:
+    open_services(hosts, conversations, row_index, entry)
+    if entry.macs != NULL and record.marks & LOCAL_A:
         learn_mac(hosts, &entry.src, entry.src_row, entry.macs + 6)
+    if entry.macs != NULL and record.marks & LOCAL_B:
         learn_mac(hosts, &entry.dst, entry.dst_row, entry.macs)
     return row_index
 
@@ -192,6 +199,8 @@ cdef inline bint is_to_itself(const Conversations* conversations, uint32_t row_i
 
 cdef inline void note_tcp_flags(Conversations* conversations, uint32_t row_index, uint8_t flags, int d) noexcept nogil:
     cdef Conversation* row = &conversations.table.rows[row_index]
+    if flags & TCP_RST and d == server_side(&conversations.table.records[row_index]):
+        conversations.table.records[row_index].n_resets += 1
     if row.state & CLOSED:
         return
     if flags & TCP_RST:
@@ -210,7 +219,7 @@ cdef inline void offer_payload(Conversations* conversations, uint32_t row_index,
     slot = payload_slot(&conversations.payloads)
     if slot == NULL:
         return
-    want_payloads(conversations, row_index, conversations.table.records[row_index].wanted - 1)
+    want_payloads(conversations, row_index, <uint8_t>(conversations.table.records[row_index].wanted - 1))
     slot.token = token_of(&conversations.table, row_index)
     slot.a = conversations.table.records[row_index].a
     slot.b = conversations.table.records[row_index].b

@@ -7,15 +7,19 @@ from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memcpy
 
 from fastmon.native.tables.applications cimport apps_begin_interval, apps_merge, apps_merge_tallies, apps_move
+from fastmon.native.tables.local_hosts cimport local_hosts_begin_interval, local_hosts_move
+from fastmon.native.tables.services cimport services_begin_interval
 from fastmon.native.tables.conversations cimport (
     ENDED_END, ENDED_FULL, N_REASONS, RUNNING, UNCREDITED_A, UNCREDITED_B, Conversation, ConversationRecord, closing_reason,
 )
 from fastmon.native.decode.headers cimport N_STATUSES
 from fastmon.native.engine.engine cimport Engine, last_time
+from fastmon.native.engine.contacts cimport move_contacts
 from fastmon.native.engine.conversations cimport ELSEWHERE, Conversations, new_identity
 from fastmon.native.engine.credits cimport move_host_totals, move_network_totals, settle
 from fastmon.native.engine.hosts cimport Hosts, add_in, add_out, evict, find_or_admit, index_of, is_local
 from fastmon.native.engine.lives cimport end, end_idle
+from fastmon.native.engine.services cimport merge_services
 from fastmon.native.tables.index cimport NO_ROW
 from fastmon.native.tables.hosts cimport (
     HostRow, HostTable, Traffic, bytes_in, table_find, table_hash, table_move, table_reserve, table_truncate,
@@ -99,6 +103,7 @@ cdef inline bint prune(Engine* engine) noexcept nogil:
             table_move(table, row, kept)
             if hosts.has_apps:
                 apps_move(&hosts.apps, row, kept)
+                local_hosts_move(&engine.conversations.local_hosts, row, kept)
             kept += 1
     table_truncate(table, kept)
     return True
@@ -134,6 +139,8 @@ cdef inline void begin_interval(Engine* engine) noexcept nogil:
         engine.conversations.counts_base = engine.conversations.counts
         engine.conversations.payloads.n_skipped_base = engine.conversations.payloads.n_skipped
         engine.conversations.n_relabellings = 0
+        services_begin_interval(&engine.conversations.services)
+        local_hosts_begin_interval(&engine.conversations.local_hosts)
         note_receiver(engine.conversations)
         if has_pruned:
             follow_hosts(engine)
@@ -211,3 +218,5 @@ cdef inline void merge(Engine* engine, Engine* other) noexcept nogil:
         apps_merge_tallies(&engine.hosts.apps, &other.hosts.apps)
         merge_counts(engine.conversations, other.conversations)
         merge_relabellings(engine, other.conversations)
+        merge_services(&engine.hosts, engine.conversations, &other.hosts, other.conversations)
+        move_contacts(&engine.conversations.contacts, &other.conversations.contacts, &other.conversations.table)

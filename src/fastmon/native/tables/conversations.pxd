@@ -1,7 +1,7 @@
 """The conversation table: rows of one cache line behind an index (`native/tables/index.pxd`).
 
     rows     what every frame needs: counters, and the rows of the two hosts, which have their keys
-    records  what is seldom needed: the hosts' keys, what was credited to the application
+    records  what is seldom needed: the hosts' keys, what was credited, services, what was told of it
 
 Rows of conversations that ended are used again, the last one first. In a full table `oldest_of_some` chooses one to evict.
 Only a rotation looks at the whole table.
@@ -33,6 +33,14 @@ cdef enum:  # of a conversation
     UNCREDITED_A = 32  # some settled traffic was not credited to this side's host
     UNCREDITED_B = 64
     WANTS_PAYLOAD = 128
+
+cdef enum:  # marks of a conversation
+    SERVER_IS_A = 1
+    LOCAL_A = 2
+    LOCAL_B = 4
+    MAY_FAIL = 8  # a local host opened it, and an answer could come
+    TOLD = 16  # as a contact
+    TOLD_ANSWERED = 32
 
 cdef enum:  # why a conversation ended: the numbers of conversations.ENDED_REASONS
     ENDED_FIN
@@ -87,7 +95,11 @@ cdef struct ConversationRecord:
     uint32_t hash
     uint32_t serial  # of the conversation among all, so that a late label does not reach the row's next one
     uint32_t next_free  # row + 1
-    uint32_t wanted  # payload frames that the classifier would like to see
+    uint32_t n_resets  # RST frames from the server
+    uint32_t[2] services  # row + 1 of a's and of b's; 0: it has none
+    uint8_t wanted  # payload frames that the classifier would like to see
+    uint8_t marks
+    uint8_t told_app
 
 cdef struct ConversationTable:
     Conversation* rows
@@ -200,6 +212,16 @@ cdef inline int closing_reason(const Conversation* row, int otherwise) noexcept 
     if row.state & CLOSED_BY_FIN:
         return ENDED_FIN
     return ENDED_RST if row.state & CLOSED_BY_RST else otherwise
+
+
+cdef inline int server_side(const ConversationRecord* record) noexcept nogil:
+    """Return 0 if a is the server, else 1."""
+    return not record.marks & SERVER_IS_A
+
+
+cdef inline bint is_answered(const Conversation* row, const ConversationRecord* record) noexcept nogil:
+    """Whether the server has sent anything but RST."""
+    return row.packets[server_side(record)] > record.n_resets
 
 
 cdef inline uint32_t conversation_take_row(ConversationTable* table) noexcept nogil:
