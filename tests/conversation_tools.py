@@ -9,10 +9,14 @@ from snapshot_checks import Row, assert_conserved, rows
 
 from fastmon.model.conversations import CONVERSATION_DTYPE, ENDED_REASONS, LABELLED_BY, AppTables, ConversationCounts
 from fastmon.model.frames import Frame
+from fastmon.model.services import CONTACT_DTYPE, ROLES
 from fastmon.model.snapshot import Counters, Interval
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from fastmon.accounting import Accountant
     from fastmon.model.snapshot import Snapshot
@@ -138,10 +142,71 @@ def check(snapshot: Snapshot) -> None:
     assert all(any(numbers) for numbers in counted)
     assert snapshot.macs is not None
     assert len(snapshot.macs) == len(snapshot)
+    check_services(snapshot)
     for sums, host in zip(snapshot.host_apps(), snapshot.hosts, strict=True):
         for name in ("bytes_in", "bytes_out", "packets_in", "packets_out"):
             assert sum(getattr(traffic, name) for traffic in sums.values()) == host[name]
     assert sum(count.frames for count in snapshot.network_apps().values()) == snapshot.counters.ip.frames
+
+
+def check_services(snapshot: Snapshot) -> None:
+    """Check what holds of the services of any snapshot."""
+    found = [row[:4] for row in snapshot.services.tolist()]
+    assert found == sorted(set(found))
+    assert all(host < len(snapshot) and snapshot.local[host] for host, *_ in found)
+    assert (snapshot.services["packets_in"] + snapshot.services["packets_out"]).all()
+    assert (snapshot.services["first_ns"] <= snapshot.services["last_ns"]).all()
+
+
+class ServiceTraffic(NamedTuple):
+    """What a service moved: bytes in and out, packets in and out, conversations."""
+
+    bytes_in: int
+    bytes_out: int
+    packets_in: int
+    packets_out: int
+    conversations: int
+
+
+def services(snapshot: Snapshot, address: str) -> dict[tuple[str, int, int], ServiceTraffic]:
+    """Return what each service of a host moved, by role, protocol and port."""
+    keys = [bytes(key) for key in snapshot.hosts["key"]]
+    rows = [row for row in snapshot.services.tolist() if keys[row[0]] == b.host(address)]
+    return {(ROLES[role], protocol, port): ServiceTraffic(*numbers[:5]) for _, role, protocol, port, *numbers in rows}
+
+
+class Told(NamedTuple):
+    """A contact, but for its times."""
+
+    local: bytes
+    peer: bytes
+    role: str
+    protocol: int
+    port: int
+    app: int
+    by: str
+    answered: bool
+    sent: tuple[int, int]
+    received: tuple[int, int]
+
+
+def contacts(target: Accountant) -> list[Told]:
+    """Take the contacts; numbers of both directions are (packets, bytes)."""
+    return [
+        Told(
+            bytes(row["local"]),
+            bytes(row["peer"]),
+            ROLES[row["role"]],
+            int(row["protocol"]),
+            int(row["port"]),
+            int(row["app"]),
+            LABELLED_BY[row["by"]],
+            bool(row["answered"]),
+            (int(row["packets_out"]), int(row["bytes_out"])),
+            (int(row["packets_in"]), int(row["bytes_in"])),
+        )
+        for row in target.take_contacts()
+    ]
 
 
 def apps(snapshot: Snapshot, address: str) -> dict[int, tuple[int, ...]]:
@@ -195,6 +260,8 @@ class Facts(NamedTuple):
     app_totals: dict[int, tuple[int, int]]
     macs: list[tuple[bytes, int]]
     conversations: ConversationCounts | None
+    services: list[tuple[int | bytes, ...]]
+    services_overflow: int
     interval: Interval
     is_summary: bool
 
@@ -209,6 +276,8 @@ def facts(snapshot: Snapshot) -> Facts:
         network(snapshot),
         sorted(zip(keys, macs, strict=snapshot.macs is not None)),
         snapshot.conversations,
+        sorted((keys[host], *numbers) for host, *numbers in snapshot.services.tolist()),
+        snapshot.services_overflow,
         snapshot.interval,
         snapshot.is_summary,
     )
@@ -239,6 +308,35 @@ class Pair:
         check(first)
         assert facts(first) == facts(second)
         return facts(second)
+
+    def totals(self, interval: Interval) -> Facts:
+        """Compare the totals of both; they have no applications."""
+        first, second = (target.totals(interval) for target in self.both)
+        first.check_conservation()
+        check_services(first)
+        assert facts(first) == facts(second)
+        return facts(second)
+
+    def take_contacts(self) -> None:
+        """Take the contacts of both."""
+        first, second = (target.take_contacts() for target in self.both)
+        for name in CONTACT_DTYPE.names or ():
+            assert first[name].tolist() == second[name].tolist(), name
+        self.same(lambda target: target.contacts_dropped)
+
+    def compare_openings(self) -> None:
+        """Compare what the local hosts of both opened; their rows may stand in another order."""
+        self.same(lambda target: self._by_key(target, target.openings()))
+
+    def compare_fanout(self, now_ns: int, window_ns: int) -> None:
+        """Compare the peers and services of both, which must be so few that an estimate is exact."""
+        self.same(lambda target: self._by_key(target, target.fanout(now_ns, window_ns)))
+        self.same(lambda target: target.sketches_evicted)
+
+    @staticmethod
+    def _by_key(target: Accountant, rows: NDArray[np.void]) -> list[tuple[bytes, ...]]:
+        keys = [bytes(key) for key in target.totals(Interval(0, 1)).hosts["key"].tolist()]
+        return sorted((keys[host], *numbers) for host, *numbers in rows.tolist())
 
     def take_payloads(self) -> list[int]:
         """Take the payloads of both; return the first one's tokens."""

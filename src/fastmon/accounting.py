@@ -44,9 +44,7 @@ __all__ = ["Accountant", "NativeAccountant", "make_accountant"]
 ENGINES = ("native", "reference")
 MAX_LIMIT_BYTES = (1 << 63) - 1
 MAX_SEED = (1 << 64) - 1
-
 LEAST_SERVICES = 1 << 16
-
 SKETCH_SEED = int.from_bytes(os.urandom(8), "little")
 """Of the sketches behind `fanout`: the same in all accountants of a process, so that they can be merged."""
 
@@ -120,7 +118,7 @@ class Accountant(Protocol):
     def finish(self, interval: Interval, whole: Interval) -> tuple[Snapshot, Snapshot]:
         """Rotate for the last time: return the last interval's snapshot and the summary of the whole run.
 
-        The accountant hands its memory over to the snapshots instead of copying it, and cannot be used afterwards.
+        The accountant hands its memory over to the snapshots, and cannot be used afterwards.
         """
         ...
 
@@ -185,8 +183,7 @@ class Accountant(Protocol):
     def fanout(self, now_ns: int, window_ns: int) -> NDArray[np.void]:
         """Return how many different peers and services local hosts opened conversations with, as `services.FANOUT_DTYPE`.
 
-        For those that opened any in the window before `now_ns`, in whole seconds; `host` is the row in `totals`. The numbers are
-        estimates: docs/conversations.md has their error. Raises ValueError if `window_ns` is below 1.
+        For those that opened any in the window before `now_ns`; estimates. Raises ValueError if `window_ns` is below 1.
         """
         ...
 
@@ -359,9 +356,8 @@ def make_accountant(
     keep_conversations: keep those that have ended for `take_conversations`, if conversations are accounted.
     packet_log: keep a record of each frame for `take_packets`.
     keep_contacts: keep what is new of conversations of local hosts for `take_contacts`.
-    max_services: services kept of all local hosts; twice `max_hosts`, but at least 65,536, by default.
-    max_services_per_role: services kept of one local host as a client, and as a server.
-    max_sketches: local hosts whose peers and services `fanout` knows; beyond, those that opened nothing for the longest go.
+    max_services: services kept of all local hosts; by default twice `max_hosts`, but at least 65,536.
+    max_services_per_role: services kept of one local host as a client, and as a server.  max_sketches: hosts that `fanout` knows.
 
     Raises ConfigError for an argument out of its range.
     """

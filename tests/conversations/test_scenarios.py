@@ -26,6 +26,10 @@ def make_pairs(numbers: random.Random) -> list[Pair]:
         "applications": numbers.choice([TABLES, TABLES, None]),
         "max_conversations": numbers.choice([1, 2, 3, 8, 40, 40]),
         "keep_conversations": True,
+        "keep_contacts": numbers.random() < 0.8,
+        "max_services": numbers.choice([1, 3, 10, 100, 100]),
+        "max_services_per_role": numbers.choice([1, 2, 4, 100, 100]),
+        "max_sketches": numbers.choice([1, 2, 100]),
     }
     pairs = []
     for _ in range(numbers.choice([3, 4])):
@@ -76,18 +80,22 @@ class Scenario:
             self.merge,
             self.rotate,
             self.take_conversations,
+            self.take_contacts,
+            self.look,
             self.begin_phase,
         ]
         for _ in range(self.numbers.randint(5, 60)):
-            (step,) = self.numbers.choices(steps, (8, 3, 4, 3, 1, 1, 1))
+            (step,) = self.numbers.choices(steps, (8, 3, 4, 3, 1, 1, 2, 2, 1))
             step(self.numbers.choice(self.shards))
         for shard in self.pairs[:-1]:
             if self.numbers.random() < 0.7:
                 merge(self.collector, shard)
         for pair in self.pairs:
             pair.take_payloads()
+            self.look(pair)
             pair.finish(Interval(self.now_ns, self.now_ns + 60), Interval(0, self.now_ns + 60))
             pair.take_conversations()
+            pair.take_contacts()
 
     def account(self, shard: Pair) -> None:
         for _ in range(self.numbers.randint(1, 8)):
@@ -122,6 +130,15 @@ class Scenario:
 
     def take_conversations(self, shard: Pair) -> None:
         shard.take_conversations()
+
+    def take_contacts(self, shard: Pair) -> None:
+        shard.take_contacts()
+
+    def look(self, shard: Pair) -> None:
+        pair = self.collector if self.has_collector and self.numbers.random() < 0.5 else shard
+        pair.totals(Interval(0, 60))
+        pair.compare_openings()
+        pair.compare_fanout(self.now_ns, self.numbers.choice([1, 2 * S, 15 * S, 1000 * S]))
 
 
 def merge(target: Pair, other: Pair) -> None:

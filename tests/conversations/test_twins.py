@@ -74,13 +74,21 @@ class TwinAccountants(RuleBasedStateMachine):
         local_networks=st.sampled_from(NETWORKS),
         inner=st.booleans(),
         tables=st.sampled_from([TABLES, TABLES, TABLES, None]),
+        max_services=st.sampled_from([1, 5, 1000]),
+        max_services_per_role=st.sampled_from([1, 3, 1000]),
         seed=st.integers(0, 2**64 - 1),
     )
     def begin(self, max_hosts: int, shard_hosts: int, max_conversations: int, **options: Any) -> None:
         self.shards: list[Pair] = []
         options["applications"] = options.pop("tables")
         for n_hosts in (max_hosts, shard_hosts):
-            arguments = {"max_hosts": n_hosts, "max_conversations": max_conversations, "keep_conversations": True, **options}
+            arguments = {
+                "max_hosts": n_hosts,
+                "max_conversations": max_conversations,
+                "keep_conversations": True,
+                "keep_contacts": True,
+                **options,
+            }
             self.shards.append(Pair(make_accountant("native", **arguments), make_accountant("reference", **arguments)))
 
     @rule(shard=st.integers(0, 1), frames=st.lists(packets(), min_size=1, max_size=12))
@@ -127,6 +135,15 @@ class TwinAccountants(RuleBasedStateMachine):
     def take_conversations(self, shard: int) -> None:
         self.shards[shard].take_conversations()
 
+    @rule(shard=st.integers(0, 1))
+    def take_contacts(self, shard: int) -> None:
+        self.shards[shard].take_contacts()
+
+    @rule(shard=st.integers(0, 1))
+    def look(self, shard: int) -> None:
+        self.shards[shard].totals(Interval(0, 60))
+        self.shards[shard].compare_openings()
+
     @rule(target_shard=st.integers(0, 1))
     def merge(self, target_shard: int) -> None:
         for target, other in zip(self.shards[target_shard].both, self.shards[1 - target_shard].both, strict=True):
@@ -142,6 +159,7 @@ class TwinAccountants(RuleBasedStateMachine):
             pair.take_payloads()
             pair.finish(Interval(0, 60), Interval(0, 120))
             pair.take_conversations()
+            pair.take_contacts()
 
 
 TestAccountants = TwinAccountants.TestCase
@@ -186,6 +204,8 @@ def test_long_runs_come_to_the_same(max_hosts: int, max_conversations: int, n_pa
         "local_networks": ["10.0.0.0/8"],
         "applications": TABLES,
         "keep_conversations": True,
+        "keep_contacts": True,
+        "max_services_per_role": 30,
     }
     pair = Pair(make_accountant("native", seed=1, **options), make_accountant("reference", **options))
     for accountant in pair.both:
@@ -200,7 +220,10 @@ def test_long_runs_come_to_the_same(max_hosts: int, max_conversations: int, n_pa
             for token in tokens:
                 pair.label(token, numbers.choice([0, 1, 7]), numbers.choice([0, 1, 4]))
             pair.take_conversations()
+            pair.take_contacts()
             if numbers.random() < 0.1:
+                pair.totals(Interval(0, 60))
+                pair.compare_openings()
                 pair.rotate(Interval(0, numbers.choice([1, 1_000_000 * S, 1_004_000 * S])))
     pair.take_payloads()
     pair.finish(Interval(0, 60), Interval(0, 120))

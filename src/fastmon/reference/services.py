@@ -5,7 +5,6 @@ It counts peers and services exactly, where the native one estimates. Private to
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -29,6 +28,7 @@ ETHERNET = 1
 MAX_CONTACTS = 1 << 16
 SERVERS_PORTS = (1024, 32768)
 BACKSTEP_S = 10
+SKETCHES_LOOKED_AT = 8
 V4_PREFIX = bytes(10) + b"\xff\xff"
 
 
@@ -95,7 +95,9 @@ class Services:
         self._overflow = 0
         self._overflow_before = 0
         self._local: dict[bytes, _LocalHost] = {}
-        self._sketches: OrderedDict[bytes, _Sketch] = OrderedDict()
+        self._sketches: dict[bytes, _Sketch] = {}
+        self._owners: list[bytes] = []
+        self._hand = 0
 
     def overflow(self, *, is_summary: bool) -> int:
         """Return how many conversations had no service, of the interval or of the run."""
@@ -244,15 +246,24 @@ class Services:
         return row
 
     def _sketch(self, key: bytes) -> _Sketch:
-        """Return a local host's sketch, which becomes the newest; if there is no room, the oldest one goes."""
-        sketch = self._sketches.pop(key, None)
-        if sketch is None:
-            sketch = _Sketch()
-            if len(self._sketches) == self._max_sketches:
-                self._sketches.popitem(last=False)
+        """Return a local host's sketch; if it has none and there is no room, another host's goes."""
+        if key not in self._sketches:
+            if len(self._owners) < self._max_sketches:
+                self._owners.append(key)
+            else:
+                slot = self._choose_evicted()
+                del self._sketches[self._owners[slot]]
+                self._owners[slot] = key
                 self.sketches_evicted += 1
-        self._sketches[key] = sketch
-        return sketch
+            self._sketches[key] = _Sketch()
+        return self._sketches[key]
+
+    def _choose_evicted(self) -> int:
+        """Return the slot of the next few whose host opened a conversation the longest ago, and move the hand past them."""
+        n_slots = len(self._owners)
+        slots = [(self._hand + i) % n_slots for i in range(min(SKETCHES_LOOKED_AT, n_slots))]
+        self._hand = (self._hand + len(slots)) % n_slots
+        return min(slots, key=lambda slot: self._local[self._owners[slot]].last_s)
 
     def _has_news(self, conversation: Conversation) -> bool:
         if not self.keeps_contacts or not conversation.local:

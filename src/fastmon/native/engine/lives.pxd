@@ -102,7 +102,7 @@ cdef inline void learn_mac(Hosts* hosts, const Key* key, uint32_t host, const ui
 cdef inline void prefetch_for_ends(const Hosts* hosts, const Conversations* conversations, const uint32_t* row_indexes,
                                    uint32_t n_rows) noexcept nogil:
     """Prefetch what ending these conversations needs. Their records are on the way."""
-    cdef uint32_t i
+    cdef uint32_t i, service
     cdef int side
     cdef const Conversation* row
     for i in range(n_rows):
@@ -116,6 +116,9 @@ cdef inline void prefetch_for_ends(const Hosts* hosts, const Conversations* conv
         for side in range(2):
             if row.hosts[side] < hosts.table.n_rows and hosts.apps.heads[row.hosts[side]]:
                 prefetch_read(&hosts.apps.rows[hosts.apps.heads[row.hosts[side]] - 1])
+            service = conversations.table.records[row_indexes[i]].services[side]
+            if service:
+                prefetch_write(&conversations.services.rows[service - 1])
 
 
 cdef inline void evict_some(Hosts* hosts, Conversations* conversations, int64_t now_ns) noexcept nogil:
@@ -130,7 +133,7 @@ cdef inline void evict_some(Hosts* hosts, Conversations* conversations, int64_t 
     for i in range(n_ended):
         row_indexes[i] = oldest_of_some(&conversations.table)
         prefetch_write(&conversations.table.records[row_indexes[i]])
-        prefetch_write(&conversations.table.records[row_indexes[i]].hash)
+        prefetch_write(&conversations.table.records[row_indexes[i]].services)
     prefetch_for_ends(hosts, conversations, row_indexes, n_ended)
     for i in range(n_ended):
         row = &conversations.table.rows[row_indexes[i]]

@@ -18,15 +18,25 @@ from fastmon.native.tables.conversations cimport (
     ENDED_END, LOCAL_A, LOCAL_B, MAY_FAIL, SERVER_IS_A, Conversation, ConversationRecord, is_answered, server_side,
 )
 from fastmon.native.tables.hosts cimport Traffic, table_find, table_hash
-from fastmon.native.tables.index cimport NO_ROW
+from fastmon.native.tables.index cimport NO_ROW, index_prefetch
 from fastmon.native.tables.local_hosts cimport LocalHost, LocalHosts, local_host_find, local_host_get
-from fastmon.native.tables.services cimport CLIENT, SERVER, ServiceBase, ServiceRow, service_credit, service_get
-from fastmon.native.tables.sketches cimport newest_sketch, sketch_merge, sketch_opening
-from fastmon.native.wire cimport Key
+from fastmon.native.tables.services cimport (
+    CLIENT, SERVER, ServiceBase, ServiceRow, prefetch_service, service_credit, service_get, service_hash,
+)
+from fastmon.native.tables.sketches cimport cell_of, prefetch_sketch, sketch_get, sketch_merge, sketch_opening
+from fastmon.native.wire cimport Key, prefetch_write
 
 cdef enum:
     PRIVILEGED_PORTS = 1024  # below: of servers
     REGISTERED_PORTS = 32768  # below: seldom chosen by a client's system
+
+
+cdef struct LocalSide:  # of a conversation that opens
+    uint32_t owner  # the local host's row; NO_ROW: the host has no row in its table
+    uint32_t hashed
+    uint32_t peer_cell  # of a client's sketch
+    uint32_t service_cell
+    ServiceRow service
 
 
 cdef inline bint is_from_server(const Conversations* conversations, const Entry* entry) noexcept nogil:
@@ -56,31 +66,52 @@ cdef inline bint may_be_answered(const Entry* entry) noexcept nogil:
     return entry.ports != 0 and not is_group(&entry.dst) and not (entry.macs != NULL and entry.macs[0] & 1)
 
 
-cdef inline void open_service(Hosts* hosts, Conversations* conversations, uint32_t row_index, const Entry* entry,
-                              int side) noexcept nogil:
-    """Note what a conversation that opens means for its local host on one side."""
+cdef inline void find_side(const Hosts* hosts, Conversations* conversations, uint32_t row_index, const Entry* entry, int side,
+                           LocalSide* found) noexcept nogil:
+    """Find the local host on one side of a conversation that opens, and prefetch what is needed of it."""
     cdef const Conversation* row = &conversations.table.rows[row_index]
-    cdef ConversationRecord* record = &conversations.table.records[row_index]
+    cdef const ConversationRecord* record = &conversations.table.records[row_index]
     cdef uint32_t host = credited_row(hosts, &record.b if side else &record.a, row.hosts[side])
-    cdef LocalHosts* local_hosts = &conversations.local_hosts
-    cdef ServiceRow wanted
-    cdef ServiceRow* service
+    cdef const Key* peer = &record.a if side else &record.b
     if host == NO_ROW:
-        conversations.services.overflow += 1
+        found.owner = NO_ROW
         return
-    memset(&wanted, 0, sizeof(ServiceRow))
-    wanted.owner = local_host_get(local_hosts, host)
-    wanted.role = SERVER if side == server_side(record) else CLIENT
-    wanted.protocol = row.protocol
-    wanted.port = <uint16_t>(row.ports if server_side(record) else row.ports >> 16)
-    wanted.first_ns = wanted.last_ns = entry.ts_ns
-    if wanted.role == CLIENT:
-        local_hosts.rows[wanted.owner].opened += 1
-        sketch_opening(&conversations.sketches, local_hosts, wanted.owner, &record.a if side else &record.b,
-                       <uint64_t>wanted.protocol << 16 | wanted.port, entry.ts_ns)
-        if may_be_answered(entry):
-            record.marks |= MAY_FAIL
-    service = service_get(&conversations.services, &local_hosts.rows[wanted.owner], &wanted)
+    found.owner = local_host_get(&conversations.local_hosts, host)
+    prefetch_write(&conversations.local_hosts.rows[found.owner])
+    memset(&found.service, 0, sizeof(ServiceRow))
+    found.service.owner = found.owner
+    found.service.role = SERVER if side == server_side(record) else CLIENT
+    found.service.protocol = row.protocol
+    found.service.port = <uint16_t>(row.ports if server_side(record) else row.ports >> 16)
+    found.service.first_ns = found.service.last_ns = entry.ts_ns
+    found.hashed = service_hash(&conversations.services, &found.service)
+    index_prefetch(&conversations.services.index, found.hashed)
+    if found.service.role == CLIENT:
+        found.peer_cell = cell_of(&conversations.sketches, peer.high, peer.low)
+        found.service_cell = cell_of(&conversations.sketches, <uint64_t>row.protocol << 16 | found.service.port, 0)
+
+
+cdef inline void prefetch_side(const Conversations* conversations, const LocalSide* found) noexcept nogil:
+    if found.owner != NO_ROW:
+        prefetch_service(&conversations.services, found.hashed)
+        if found.service.role == CLIENT:
+            prefetch_sketch(&conversations.sketches, &conversations.local_hosts.rows[found.owner], found.peer_cell,
+                            found.service_cell)
+
+
+cdef inline void open_side(Conversations* conversations, uint32_t row_index, const Entry* entry, int side,
+                           const LocalSide* found) noexcept nogil:
+    """Note what a conversation that opens means for its local host on one side."""
+    cdef ConversationRecord* record = &conversations.table.records[row_index]
+    cdef LocalHosts* local_hosts = &conversations.local_hosts
+    cdef ServiceRow* service = NULL
+    if found.owner != NO_ROW:
+        if found.service.role == CLIENT:
+            local_hosts.rows[found.owner].opened += 1
+            sketch_opening(&conversations.sketches, local_hosts, found.owner, found.peer_cell, found.service_cell, entry.ts_ns)
+            if may_be_answered(entry):
+                record.marks |= MAY_FAIL
+        service = service_get(&conversations.services, &local_hosts.rows[found.owner], &found.service, found.hashed)
     if service == NULL:
         conversations.services.overflow += 1
         return
@@ -88,9 +119,12 @@ cdef inline void open_service(Hosts* hosts, Conversations* conversations, uint32
     record.services[side] = <uint32_t>(service - conversations.services.rows) + 1
 
 
-cdef inline void open_services(Hosts* hosts, Conversations* conversations, uint32_t row_index, const Entry* entry) noexcept nogil:
-    """Note what a conversation that opens means for its local hosts."""
+cdef inline void open_services(const Hosts* hosts, Conversations* conversations, uint32_t row_index,
+                               const Entry* entry) noexcept nogil:
+    """Note what a conversation that opens means for its local hosts. Each pass prefetches what the next one needs."""
     cdef ConversationRecord* record = &conversations.table.records[row_index]
+    cdef LocalSide[2] found
+    cdef int side
     if is_local(hosts, &record.a):
         record.marks |= LOCAL_A
     if is_local(hosts, &record.b):
@@ -99,10 +133,15 @@ cdef inline void open_services(Hosts* hosts, Conversations* conversations, uint3
         return
     if is_from_server(conversations, entry):
         record.marks |= SERVER_IS_A
-    if record.marks & LOCAL_A:
-        open_service(hosts, conversations, row_index, entry, 0)
-    if record.marks & LOCAL_B:
-        open_service(hosts, conversations, row_index, entry, 1)
+    for side in range(2):
+        if record.marks & (LOCAL_B if side else LOCAL_A):
+            find_side(hosts, conversations, row_index, entry, side, &found[side])
+    for side in range(2):
+        if record.marks & (LOCAL_B if side else LOCAL_A):
+            prefetch_side(conversations, &found[side])
+    for side in range(2):
+        if record.marks & (LOCAL_B if side else LOCAL_A):
+            open_side(conversations, row_index, entry, side, &found[side])
 
 
 cdef inline void note_end(Hosts* hosts, Conversations* conversations, uint32_t row_index, int reason) noexcept nogil:
@@ -141,7 +180,8 @@ cdef inline void merge_service(const Hosts* hosts, Conversations* conversations,
     memset(&wanted.traffic, 0, sizeof(Traffic))
     wanted.conversations = 0
     if wanted.owner != NO_ROW:
-        service = service_get(&conversations.services, &conversations.local_hosts.rows[wanted.owner], &wanted)
+        service = service_get(&conversations.services, &conversations.local_hosts.rows[wanted.owner], &wanted,
+                              service_hash(&conversations.services, &wanted))
     if service == NULL:
         conversations.services.overflow += row.conversations - base.conversations
         return
@@ -162,7 +202,7 @@ cdef inline void merge_openings(const Hosts* hosts, Conversations* conversations
     host.opened += other.opened - other.opened_base
     host.failed += other.failed - other.failed_base
     if other.opened != other.opened_base and other.sketch:
-        sketch_merge(newest_sketch(&conversations.sketches, &conversations.local_hosts, row),
+        sketch_merge(sketch_get(&conversations.sketches, &conversations.local_hosts, row),
                      &others.sketches.rows[other.sketch - 1])
         host.last_opened_s = max(host.last_opened_s, other.last_opened_s)
 

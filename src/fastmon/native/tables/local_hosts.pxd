@@ -15,18 +15,17 @@ from fastmon.native.memory cimport release, reserve
 cdef enum:
     N_ROLES = 2
 
-cdef struct LocalHost:  # one cache line
+cdef struct LocalHost:  # as long as a cache line
     uint32_t host  # the host's row
     uint32_t first_service  # row + 1, the first of a chain
     uint32_t[N_ROLES] n_services
     uint32_t sketch  # row + 1; 0: it has none
-    uint32_t newer  # row + 1 of the local host with a sketch that opened a conversation next
-    uint32_t older
     uint32_t last_opened_s  # seconds since the epoch; 0: it opened none
     uint64_t opened
     uint64_t failed
     uint64_t opened_base  # at the last rotation
     uint64_t failed_base
+    uint64_t unused
 
 cdef struct LocalHosts:
     LocalHost* rows

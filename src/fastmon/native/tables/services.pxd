@@ -18,10 +18,10 @@ from fastmon.native.tables.applications cimport traffic_add
 from fastmon.native.tables.hosts cimport Traffic, hash_key, mix
 from fastmon.native.tables.index cimport (
     NO_ROW, Bucket, Index, index_allocate, index_displaced, index_distance, index_free, index_has_room, index_init, index_insert,
-    row_in, slots_of,
+    index_likely, row_in, slots_of,
 )
 from fastmon.native.tables.local_hosts cimport LocalHost
-from fastmon.native.wire cimport likely
+from fastmon.native.wire cimport likely, prefetch_write
 
 cdef enum:  # roles of a local host: the numbers of services.ROLES
     CLIENT
@@ -71,7 +71,7 @@ cdef inline int services_init(ServiceTable* table, uint32_t max_rows, uint32_t m
     table.max_of_role = max_of_role
     table.seed_high = mix(seed + 1) | 1
     table.seed_low = mix(seed + 2) | 1
-    table.rows = <ServiceRow*>reserve(<size_t>max_rows * sizeof(ServiceRow), False)
+    table.rows = <ServiceRow*>reserve(<size_t>max_rows * sizeof(ServiceRow), True)
     table.bases = <ServiceBase*>reserve(<size_t>max_rows * sizeof(ServiceBase), False)
     if not index_init(&table.index) or table.rows == NULL or table.bases == NULL:
         services_free(table)
@@ -107,6 +107,13 @@ cdef inline uint32_t service_find(const ServiceTable* table, const ServiceRow* w
         bucket_index = (bucket_index + 1) & table.index.bucket_mask
 
 
+cdef inline void prefetch_service(const ServiceTable* table, uint32_t hashed) noexcept nogil:
+    """Prefetch the row that is most likely a service's. Its bucket is there."""
+    cdef uint32_t row = index_likely(&table.index, hashed)
+    if row != NO_ROW:
+        prefetch_write(&table.rows[row])
+
+
 cdef inline bint services_reserve(ServiceTable* table) noexcept nogil:
     """Make room in the index for one more row; False without memory for it."""
     cdef uint32_t row
@@ -128,12 +135,12 @@ cdef inline void chain_service(ServiceTable* table, LocalHost* host, uint32_t ro
     link[0] = row + 1
 
 
-cdef inline ServiceRow* service_get(ServiceTable* table, LocalHost* host, const ServiceRow* wanted) noexcept nogil:
+cdef inline ServiceRow* service_get(ServiceTable* table, LocalHost* host, const ServiceRow* wanted,
+                                    uint32_t hashed) noexcept nogil:
     """Return the row of a service of `host`, a new one if there is none; NULL if no row is left for it.
 
     wanted: the service; its numbers and times are those of a new row.
     """
-    cdef uint32_t hashed = service_hash(table, wanted)
     cdef uint32_t row = service_find(table, wanted, hashed)
     if likely(row != NO_ROW):
         return &table.rows[row]

@@ -4,7 +4,7 @@ A sketch has 256 cells for peers and 256 for services. A cell is chosen by a key
 touched. The cells that were touched in a window are counted, and the number of different values is estimated from them by linear
 counting (Whang, Vander-Zanden, Taylor 1990): docs/conversations.md states the error.
 
-The number of sketches is bounded. A new one takes the place of the one whose host has opened no conversation for the longest.
+The number of sketches is bounded. In a full table, a new one takes the place of one whose host has long opened no conversation.
 
 What it does not do: know conversations.
 """
@@ -17,10 +17,11 @@ from libc.string cimport memset
 from fastmon.native.memory cimport release, reserve
 from fastmon.native.tables.hosts cimport hash_key, mix
 from fastmon.native.tables.local_hosts cimport LocalHost, LocalHosts
-from fastmon.native.wire cimport Key
+from fastmon.native.wire cimport prefetch_write
 
 cdef enum:
     N_CELLS = 256
+    N_CANDIDATES = 8  # for eviction
     MAX_BACKSTEP_S = 10  # a time that is older by more is taken for a step of the clock
 
 cdef extern from *:
@@ -37,10 +38,10 @@ cdef struct Sketch:  # seconds since the epoch; 0: never
 
 cdef struct Sketches:
     Sketch* rows
+    uint32_t* owners  # the local hosts' rows
     uint32_t n_rows
     uint32_t max_rows
-    uint32_t newest  # row + 1 of the local host that opened a conversation last
-    uint32_t oldest
+    uint32_t hand  # of `oldest_sketch_of_some`
     uint64_t n_evicted
     uint64_t seed_high
     uint64_t seed_low
@@ -48,7 +49,9 @@ cdef struct Sketches:
 
 cdef inline void sketches_free(Sketches* table) noexcept nogil:
     release(table.rows, <size_t>table.max_rows * sizeof(Sketch))
+    release(table.owners, <size_t>table.max_rows * sizeof(uint32_t))
     table.rows = NULL
+    table.owners = NULL
 
 
 cdef inline int sketches_init(Sketches* table, uint32_t max_rows, uint64_t seed) except -1 nogil:
@@ -57,8 +60,10 @@ cdef inline int sketches_init(Sketches* table, uint32_t max_rows, uint64_t seed)
     table.max_rows = max_rows
     table.seed_high = mix(seed + 1) | 1
     table.seed_low = mix(seed + 2) | 1
-    table.rows = <Sketch*>reserve(<size_t>max_rows * sizeof(Sketch), False)
-    if table.rows == NULL:
+    table.rows = <Sketch*>reserve(<size_t>max_rows * sizeof(Sketch), True)
+    table.owners = <uint32_t*>reserve(<size_t>max_rows * sizeof(uint32_t), False)
+    if table.rows == NULL or table.owners == NULL:
+        sketches_free(table)
         with gil:
             raise MemoryError(f"no address space for {max_rows} sketches")
     return 0
@@ -81,62 +86,49 @@ cdef inline uint32_t cell_of(const Sketches* table, uint64_t high, uint64_t low)
     return <uint32_t>(mix(hash_key(high, low, table.seed_high, table.seed_low)) % N_CELLS)
 
 
-cdef inline void unlink_sketch(Sketches* table, LocalHosts* hosts, LocalHost* host) noexcept nogil:
-    if host.newer:
-        hosts.rows[host.newer - 1].older = host.older
-    else:
-        table.newest = host.older
-    if host.older:
-        hosts.rows[host.older - 1].newer = host.newer
-    else:
-        table.oldest = host.newer
-    host.newer = host.older = 0
+cdef inline uint32_t oldest_sketch_of_some(Sketches* table, const LocalHosts* hosts) noexcept nogil:
+    """Return the next few sketches' one whose host opened a conversation the longest ago; move the hand past them."""
+    cdef uint32_t chosen = table.hand
+    cdef uint32_t _i
+    for _i in range(min(<uint32_t>N_CANDIDATES, table.n_rows)):
+        if hosts.rows[table.owners[table.hand]].last_opened_s < hosts.rows[table.owners[chosen]].last_opened_s:
+            chosen = table.hand
+        table.hand = table.hand + 1 if table.hand + 1 < table.n_rows else 0
+    return chosen
 
 
-cdef inline uint32_t free_sketch(Sketches* table, LocalHosts* hosts) noexcept nogil:
-    """Return the row + 1 of an empty sketch, if need be the oldest one's."""
-    cdef LocalHost* oldest
-    cdef uint32_t link
-    if table.n_rows < table.max_rows:
-        table.n_rows += 1
-        return table.n_rows
-    oldest = &hosts.rows[table.oldest - 1]
-    link = oldest.sketch
-    unlink_sketch(table, hosts, oldest)
-    oldest.sketch = 0
-    memset(&table.rows[link - 1], 0, sizeof(Sketch))
-    table.n_evicted += 1
-    return link
+cdef inline Sketch* sketch_get(Sketches* table, LocalHosts* hosts, uint32_t owner) noexcept nogil:
+    """Return the sketch of a local host, an empty one if it has none; in a full table, another host loses its own."""
+    cdef uint32_t row
+    if hosts.rows[owner].sketch == 0:
+        if table.n_rows < table.max_rows:
+            row = table.n_rows
+            table.n_rows += 1
+        else:
+            row = oldest_sketch_of_some(table, hosts)
+            hosts.rows[table.owners[row]].sketch = 0
+            memset(&table.rows[row], 0, sizeof(Sketch))
+            table.n_evicted += 1
+        table.owners[row] = owner
+        hosts.rows[owner].sketch = row + 1
+    return &table.rows[hosts.rows[owner].sketch - 1]
 
 
-cdef inline Sketch* newest_sketch(Sketches* table, LocalHosts* hosts, uint32_t row) noexcept nogil:
-    """Return the sketch of a local host, which becomes the newest one."""
-    cdef LocalHost* host = &hosts.rows[row]
-    if table.newest == row + 1:
-        return &table.rows[host.sketch - 1]
+cdef inline void prefetch_sketch(const Sketches* table, const LocalHost* host, uint32_t peer_cell,
+                                 uint32_t service_cell) noexcept nogil:
     if host.sketch:
-        unlink_sketch(table, hosts, host)
-    else:
-        host.sketch = free_sketch(table, hosts)
-    host.older = table.newest
-    if table.newest:
-        hosts.rows[table.newest - 1].newer = row + 1
-    else:
-        table.oldest = row + 1
-    table.newest = row + 1
-    return &table.rows[host.sketch - 1]
+        prefetch_write(&table.rows[host.sketch - 1].peers[peer_cell])
+        prefetch_write(&table.rows[host.sketch - 1].services[service_cell])
 
 
-cdef inline void sketch_opening(Sketches* table, LocalHosts* hosts, uint32_t row, const Key* peer, uint64_t service,
+cdef inline void sketch_opening(Sketches* table, LocalHosts* hosts, uint32_t owner, uint32_t peer_cell, uint32_t service_cell,
                                 int64_t ts_ns) noexcept nogil:
-    """Note that a local host opened a conversation with a peer and a service, by its number."""
-    cdef Sketch* sketch = newest_sketch(table, hosts, row)
+    """Note that a local host opened a conversation with the peer and the service of these cells."""
+    cdef Sketch* sketch = sketch_get(table, hosts, owner)
     cdef uint32_t now = second_of(ts_ns)
-    cdef uint32_t* cell = &sketch.peers[cell_of(table, peer.high, peer.low)]
-    cell[0] = later_second(cell[0], now)
-    cell = &sketch.services[cell_of(table, service, 0)]
-    cell[0] = later_second(cell[0], now)
-    hosts.rows[row].last_opened_s = later_second(hosts.rows[row].last_opened_s, now)
+    sketch.peers[peer_cell] = later_second(sketch.peers[peer_cell], now)
+    sketch.services[service_cell] = later_second(sketch.services[service_cell], now)
+    hosts.rows[owner].last_opened_s = later_second(hosts.rows[owner].last_opened_s, now)
 
 
 cdef inline void sketch_merge(Sketch* sketch, const Sketch* other) noexcept nogil:
