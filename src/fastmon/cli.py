@@ -13,16 +13,17 @@ import io
 import os
 import sys
 from contextlib import ExitStack, suppress
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from fastmon.commands import add_commands
-from fastmon.config import OutputOptions, RunOptions, check_together, load_config, make_options
+from fastmon.config import Configuration, OutputOptions, RunOptions, check_together, load_config, make_options
 from fastmon.errors import ConfigError, ConfigFileError, FastmonError, StoppedError
 from fastmon.model.texts import printable
+from fastmon.run.subscriber import Subscriber
 from fastmon.signals import Signals, release
 from fastmon.sinks.paths import check_paths
 
@@ -30,15 +31,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import TextIO
 
-    from fastmon.config import Configuration
+    from fastmon.guard import Guard
+    from fastmon.policy.specs import Policy
     from fastmon.run.control import Control
     from fastmon.run.live import LiveMonitor
     from fastmon.run.replay import ReplayMonitor
-    from fastmon.run.subscriber import Subscriber
+    from fastmon.run.subscriber import Problem
     from fastmon.sinks.notices import NoticeSink, ProgressBar
     from fastmon.sinks.output import Writing
 
-    MonitorMaker = Callable[[Subscriber, bool], "LiveMonitor | ReplayMonitor"]
+    MonitorMaker = Callable[[Subscriber, Guard], "LiveMonitor | ReplayMonitor"]
 
 __all__ = ["main"]
 
@@ -88,12 +90,9 @@ def _status(arguments: Sequence[str]) -> int:
         return 2
     except StoppedError:
         return 0
-    except ConfigFileError as error:
-        for problem in error.problems:
-            _say(problem)
-        return 2
     except ConfigError as error:
-        _say(str(error))
+        for problem in error.problems if isinstance(error, ConfigFileError) else (str(error),):
+            _say(problem)
         return 2
     except FastmonError as error:
         _say(str(error))
@@ -141,15 +140,26 @@ def _with_options(command: Callable[..., int]) -> Callable[..., int]:
 ConfigPath = Annotated[str | None, typer.Option(metavar="PATH", help="Take options from this TOML file; those given here win.")]
 
 
-def _options(config: str | None, given: dict[str, Any], control: Control) -> tuple[RunOptions, OutputOptions]:
-    """Return the options of the configuration file and, over them, those of the command line."""
-    values = {} if config is None else load_config(config, partial(_read_config, control)).options
+class _Settings(NamedTuple):
+    """What a run is told. read_policy: reads the configuration again; None without one."""
+
+    run: RunOptions
+    output: OutputOptions
+    policy: Policy
+    read_policy: Callable[[], Policy] | None
+
+
+def _settings(config: str | None, given: dict[str, Any], control: Control) -> _Settings:
+    """Return the options of the configuration file and, over them, those of the command line, with the file's rules."""
+    configuration = Configuration({}) if config is None else load_config(config, partial(_read_config, control))
+    values = dict(configuration.options)
     for name, value in given.items():
         if value not in (None, []):
             values[name] = tuple(value) if isinstance(value, list) else value
     run, output = make_options(values)
     check_together(run, output)
-    return run, output
+    read_policy = None if config is None else lambda: load_config(config, partial(_read_config, control)).policy
+    return _Settings(run, output, configuration.policy, read_policy)
 
 
 def _read_config(control: Control, path: str, n_bytes: int) -> bytes:
@@ -189,17 +199,19 @@ def live(
     control = Control()
     with ExitStack() as stack:
         stack.enter_context(Signals(control))
-        run, output = _options(config, given, control)
-        check_paths([], run, output, config)
+        settings = _settings(config, given, control)
+        run = _with_state_of_the_service(settings.run)
+        check_paths([], run, settings.output, config, settings.policy.actions)
 
         from fastmon.library import live_monitor, open_captures
 
         captures = open_captures(interface, run, stack)
 
-        def make(subscriber: Subscriber, keeps_conversations: bool) -> LiveMonitor:
-            return live_monitor(captures, run, subscriber, control, keeps_conversations=keeps_conversations)
+        def make(subscriber: Subscriber, guard: Guard) -> LiveMonitor:
+            keeps = settings.output.conversations is not None
+            return live_monitor(captures, run, subscriber, control, guard, keeps_conversations=keeps)
 
-        return _run(make, output, control, is_live=True)
+        return _run(make, settings._replace(run=run), control, is_live=True)
 
 
 @app.command()
@@ -215,18 +227,20 @@ def replay(
 
     control = Control()
     with Signals(control):
-        run, output = _options(config, given, control)
-        check_paths(files, run, output, config)
+        settings = _settings(config, given, control)
+        run = settings.run
+        check_paths(files, run, settings.output, config, settings.policy.actions)
 
         from fastmon.library import replay_monitor, source_openers
 
         openers = source_openers(files, run, control)
         names = ["standard input" if path == "-" else path for path in files]
 
-        def make(subscriber: Subscriber, keeps_conversations: bool) -> ReplayMonitor:
-            return replay_monitor(openers, names, run, subscriber, control, keeps_conversations=keeps_conversations)
+        def make(subscriber: Subscriber, guard: Guard) -> ReplayMonitor:
+            keeps = settings.output.conversations is not None
+            return replay_monitor(openers, names, run, subscriber, control, guard, keeps_conversations=keeps)
 
-        return _run(make, output, control, is_live=False, files=files)
+        return _run(make, settings, control, is_live=False, files=files)
 
 
 @app.command()
@@ -246,61 +260,75 @@ def interfaces() -> int:
     return 0
 
 
-@app.command("check-config")
-def check_config(
-    file: Annotated[str | None, typer.Argument(metavar="FILE", help="The configuration file.")] = None,
+@app.command()
+def learn(
+    files: Annotated[list[str] | None, typer.Argument(metavar="[FILE...]", help="Capture files, in their order.")] = None,
     *,
-    example: Annotated[bool, typer.Option("--example", help="Print an example, with comments, and exit.")] = False,
+    interface: Annotated[str | None, typer.Option(metavar="IFACE", help="Learn from this interface instead.")] = None,
+    duration: Annotated[str | None, typer.Option(metavar="DUR", help="Stop after this time; else at Ctrl-C.")] = None,
+    local: Annotated[list[str] | None, typer.Option(metavar="CIDR", help="A local network; repeatable.")] = None,
+    filter: Annotated[
+        str | None, typer.Option("-f", "--filter", metavar="BPF", help="Learn only from frames that match.")
+    ] = None,
 ) -> int:
-    """Check a configuration file, and show the rules and actions that it sets."""
+    """Write what local devices do as rules, to review and to put into a configuration."""
+    if bool(files) == (interface is not None):
+        raise ConfigError("learn takes capture files or --interface")
     if sys.stdout is None:
         raise ConfigError("standard output is closed")
-    if example == (file is not None):
-        raise ConfigError("check-config takes a FILE or --example")
-    if file is None:
-        from fastmon.config.example import EXAMPLE
-
-        print(EXAMPLE, end="")
-        return 0
+    from fastmon.guard import Lesson
+    from fastmon.library import app_names, live_monitor, open_captures, replay_monitor, source_openers
     from fastmon.run.control import Control
 
     control = Control()
-    with Signals(control):
-        configuration = load_config(file, partial(_read_config, control))
-    check_together(*make_options(configuration.options))
-    _show_configuration(file, configuration)
-    return 0
+    remarks = _Remarks()
+    lesson = Lesson(app_names())
+    with ExitStack() as stack:
+        stack.enter_context(Signals(control))
+        run = RunOptions(interval="0", limit="0", duration=duration or "0", local=tuple(local or ()), filter=filter)
+        monitor: LiveMonitor | ReplayMonitor
+        if interface is not None:
+            captures = open_captures(interface, run, stack)
+            monitor = live_monitor(captures, run, remarks, control, lesson, keeps_conversations=False)
+        else:
+            openers = source_openers(files or [], run, control)
+            monitor = replay_monitor(openers, files or [], run, remarks, control, lesson, keeps_conversations=False)
+        monitor.run()
+    sys.stdout.write(lesson.to_toml())
+    return remarks.status
 
 
-def _show_configuration(file: str, configuration: Configuration) -> None:
-    from fastmon.sinks.grid import Grid, open_page
+class _Remarks(Subscriber):
+    """Says what a person should know, and remembers whether anything failed."""
 
-    policy = configuration.policy
-    counts = {"option": configuration.options, "group": policy.groups, "rule": policy.rules, "action": policy.actions}
-    told = ", ".join(f"{len(found)} {name}{'' if len(found) == 1 else 's'}" for name, found in counts.items())
-    page = open_page(sys.stdout)
-    page.line(printable(f"{file} has no errors: {told}"))
-    for name, value in configuration.options.items():
-        page.line(printable(f"{name.replace('_', '-')} = {list(value) if isinstance(value, tuple) else value!r}"))
-    rules = Grid(("rule", "kind", "scope", "severity", "actions"), folded=frozenset({2, 4}))
-    rules.rows = [
-        (rule.name, rule.kind, printable(rule.scope), rule.severity, ", ".join(rule.actions) or "-") for rule in policy.rules
-    ]
-    actions = Grid(("action", "by"), rows=[(action.name, action.way) for action in policy.actions])
-    for grid in (rules, actions):
-        if grid.rows:
-            page.line("")
-            page.grid(grid)
+    def __init__(self) -> None:
+        self.status = 0
+
+    def problem(self, problem: Problem) -> None:
+        _say(problem.text)
+        if problem.error is not None:
+            self.status = 1
 
 
 add_commands(app)
 
 
-def _run(make: MonitorMaker, output: OutputOptions, control: Control, *, is_live: bool, files: Sequence[str] = ()) -> int:
-    """Run a monitor into the sinks that are asked for; return the exit code."""
+def _with_state_of_the_service(run: RunOptions) -> RunOptions:
+    """Return the options with the state of a service, where nobody names another."""
+    if run.state is None and os.environ.get("STATE_DIRECTORY"):
+        from fastmon.state.files import default_path
+
+        return replace(run, state=str(default_path()))
+    return run
+
+
+def _run(make: MonitorMaker, settings: _Settings, control: Control, *, is_live: bool, files: Sequence[str] = ()) -> int:
+    """Run a monitor into the sinks that are asked for, with its rules; return the exit code."""
+    from fastmon.library import make_guard
     from fastmon.sinks.notices import NoticeSink, ProgressBar, ProgressSink, total_bytes
     from fastmon.sinks.open import Sinks
 
+    output = settings.output
     bar = ProgressBar(total_bytes(files))
     shows_alerts = output.format == "csv"
     sinks = Sinks(
@@ -313,9 +341,10 @@ def _run(make: MonitorMaker, output: OutputOptions, control: Control, *, is_live
         before_results=bar.hide,
     )
     try:
-        monitor = make(sinks.subscriber, output.conversations is not None)
-        sinks.packet_log = monitor.packet_log
-        monitor.run()
+        with make_guard(settings.run, sinks.subscriber.problem, settings.policy, settings.read_policy) as guard:
+            monitor = make(sinks.subscriber, guard)
+            sinks.packet_log = monitor.packet_log
+            monitor.run()
     finally:
         is_complete = sinks.finish()
         if not is_complete:

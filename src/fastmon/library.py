@@ -17,11 +17,12 @@ from fastmon.capture import open_live, open_offline
 from fastmon.capture.live import DEFAULT_BUFFER_BYTES, DEFAULT_SNAPLEN, PAYLOAD_SNAPLEN
 from fastmon.config import make_run_options
 from fastmon.errors import CaptureError, ConfigError, FastmonError
+from fastmon.guard import Guard
 from fastmon.model.addresses import PRIVATE_NETWORKS, interface_networks
 from fastmon.model.conversations import AppTables
 from fastmon.model.names import NameBook
 from fastmon.model.rows import Grouping
-from fastmon.policy.limits import LimitRule
+from fastmon.policy.specs import Policy
 from fastmon.run.control import Control
 from fastmon.run.live import LiveMonitor
 from fastmon.run.plan import Plan, Team, Worker
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from fastmon.accounting import Accountant
     from fastmon.capture import Capture, LiveCapture
     from fastmon.config import RunOptions
+    from fastmon.guard import Lesson
     from fastmon.model.alerts import Alert
     from fastmon.model.conversations import EndedConversations
     from fastmon.model.snapshot import Snapshot
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
     from fastmon.run.subscriber import Subscriber
     from fastmon.sinks.packet_log import PacketLog
 
-__all__ = ["analyze", "live_monitor", "open_captures", "replay_monitor", "source_openers", "watch"]
+__all__ = ["analyze", "app_names", "live_monitor", "make_guard", "open_captures", "replay_monitor", "source_openers", "watch"]
 
 LIVE_ONLY = ("direction", "snaplen", "buffer")
 
@@ -103,12 +105,12 @@ def watch(
     keeps = on_conversations is not None
     openers = [] if live else [_opener(source, settings, control) for source in sources]
 
-    def make() -> LiveMonitor | ReplayMonitor:
+    def make(guard: Guard) -> LiveMonitor | ReplayMonitor:
         if live:
-            return live_monitor(live, settings, queue, control, keeps_conversations=keeps)
-        return replay_monitor(openers, _names(sources), settings, queue, control, keeps_conversations=keeps)
+            return live_monitor(live, settings, queue, control, guard, keeps_conversations=keeps)
+        return replay_monitor(openers, _names(sources), settings, queue, control, guard, keeps_conversations=keeps)
 
-    return _snapshots(make, queue, control, callbacks)
+    return _snapshots(make, lambda: make_guard(settings, queue.problem), queue, control, callbacks)
 
 
 def _check_given(options: Mapping[str, object], names: Sequence[str], reason: str) -> None:
@@ -158,17 +160,25 @@ class _WatchQueue(EventQueue):
 
 
 def _snapshots(
-    make: Callable[[], LiveMonitor | ReplayMonitor],
+    make: Callable[[Guard], LiveMonitor | ReplayMonitor],
+    make_guard: Callable[[], Guard],
     queue: _WatchQueue,
     control: Control,
     callbacks: dict[str, Callable[[Any], None] | None],
 ) -> Generator[Snapshot, None, None]:
     failures: list[BaseException] = []
-    monitor = make()  # now: a generator that nobody starts must not have opened anything
+
+    guard = make_guard()  # only now: a generator that nobody starts must not have opened anything
+    try:
+        monitor = make(guard)
+    except BaseException:
+        guard.close()
+        raise
 
     def run() -> None:
         try:
-            monitor.run()
+            with guard:
+                monitor.run()
             queue.tell_of_loss()
         except BaseException as error:  # noqa: BLE001 - raised where the snapshots are taken
             failures.append(error)
@@ -219,13 +229,15 @@ def replay_monitor(
     options: RunOptions,
     subscriber: Subscriber,
     control: Control,
+    guard: Guard | Lesson,
     *,
     keeps_conversations: bool,
 ) -> ReplayMonitor:
     """Return the monitor that replays sources."""
     networks = options.local or PRIVATE_NETWORKS
-    plan = _plan(", ".join(names), options)
-    team = _team(options, networks, min(options.workers, len(openers)), plan.names, keeps_conversations, is_live=False)
+    plan = _plan(", ".join(names), options, guard)
+    n_workers = min(options.workers, len(openers))
+    team = _team(options, networks, n_workers, plan.names, keeps_conversations, guard.wants_contacts, is_live=False)
     packet_log = _packet_log(options, control, waits=True)
     return ReplayMonitor(plan, openers, team, subscriber, control, packet_log)
 
@@ -261,13 +273,14 @@ def live_monitor(
     options: RunOptions,
     subscriber: Subscriber,
     control: Control,
+    guard: Guard | Lesson,
     *,
     keeps_conversations: bool,
 ) -> LiveMonitor:
     """Return the monitor that accounts an interface through its captures."""
     networks = options.local or interface_networks(captures[0].name) or PRIVATE_NETWORKS
-    plan = _plan(captures[0].name, options)
-    team = _team(options, networks, len(captures), plan.names, keeps_conversations, is_live=True)
+    plan = _plan(captures[0].name, options, guard)
+    team = _team(options, networks, len(captures), plan.names, keeps_conversations, guard.wants_contacts, is_live=True)
     packet_log = _packet_log(options, control, waits=False)
     return LiveMonitor(plan, captures, team, subscriber, control, packet_log=packet_log)
 
@@ -287,10 +300,44 @@ def _packet_log(options: RunOptions, control: Control, *, waits: bool) -> Packet
     )
 
 
-def _plan(source: str, options: RunOptions) -> Plan:
-    grouping = Grouping(by_mac=options.by == "mac", v6_prefix=options.v6_prefix)
+def make_guard(
+    options: RunOptions,
+    report: Callable[[Problem], None],
+    policy: Policy | None = None,
+    read_policy: Callable[[], Policy] | None = None,
+) -> Guard:
+    """Return the rules of a run, whose state and actions begin here.
+
+    policy: what the configuration sets; None: nothing.  read_policy: reads it again.  report: takes what a person should know.
+    """
+    return Guard(
+        policy or Policy(),
+        read_policy,
+        limit_scope=options.limit_scope,
+        state=options.state,
+        apps={} if options.hosts_only else app_names(),
+        report=report,
+    )
+
+
+def app_names() -> dict[int, str]:
+    """Return the name of each application, by its number."""
+    from fastmon.classify import APPLICATIONS
+
+    return {number: app.name for number, app in enumerate(APPLICATIONS)}
+
+
+def _plan(source: str, options: RunOptions, guard: Guard | Lesson) -> Plan:
     names = None if options.hosts_only else NameBook()
-    return Plan(source, options.interval_ns, options.duration_ns, grouping, names, load_rules=lambda: [LimitRule()])
+    return Plan(
+        source,
+        options.interval_ns,
+        options.duration_ns,
+        Grouping(by_mac=options.by == "mac", v6_prefix=options.v6_prefix),
+        names,
+        load_rules=lambda: guard.load(names),
+        limit_scope=options.limit_scope,
+    )
 
 
 def _team(
@@ -299,6 +346,7 @@ def _team(
     n_workers: int,
     names: NameBook | None,
     keeps_conversations: bool,
+    keeps_contacts: bool,
     *,
     is_live: bool,
 ) -> Team:
@@ -306,7 +354,12 @@ def _team(
     make = partial(make_accountant, options.engine, inner=options.inner, max_hosts=options.max_hosts, local_networks=networks)
     if not options.hosts_only:
         make = partial(make, max_conversations=options.max_conversations, applications=_app_tables())
-    draining = partial(make, keep_conversations=keeps_conversations, packet_log=options.packet_log is not None)
+    draining = partial(
+        make,
+        keep_conversations=keeps_conversations,
+        packet_log=options.packet_log is not None,
+        keep_contacts=keeps_contacts and not options.hosts_only,
+    )
     inspect = partial(_inspector, options, names, keeps_conversations, is_live=is_live)
     if n_workers <= 1:
         accountant = draining(limit_bytes=options.limit_bytes)

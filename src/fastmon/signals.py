@@ -7,6 +7,7 @@ What it does not do: import anything heavy; `__main__` calls it before the impor
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _KILLING = (signal.SIGINT, signal.SIGTERM)
 """Those of which a second one kills; a terminal that closes may send SIGHUP twice."""
 
-_ALL = (*_ENDS, signal.SIGUSR1)
+_ALL = (*_ENDS, signal.SIGUSR1, signal.SIGUSR2)
 _kept: list[int] = []
 
 
@@ -60,9 +61,10 @@ def ignore() -> None:
 
 
 class Signals:
-    """While it is entered, SIGINT, SIGTERM and SIGHUP end the run, and SIGUSR1 asks for a snapshot.
+    """While it is entered, SIGINT and SIGTERM end the run, SIGUSR1 asks for a snapshot, and SIGUSR2 has the rules read again.
 
-    A second SIGINT or SIGTERM kills.
+    SIGHUP ends a run that has a terminal, which then hangs up; without one it does what SIGUSR2 does. A second SIGINT or SIGTERM
+    kills.
 
     Those that were kept until then are heeded at once.
     """
@@ -70,6 +72,7 @@ class Signals:
     def __init__(self, control: Control) -> None:
         self._control = control
         self._previous: dict[signal.Signals, Any] = {}
+        self._has_terminal = _has_terminal()
 
     def __enter__(self) -> Self:
         self._previous = {number: signal.signal(number, self._heed) for number in _heeded()}
@@ -84,7 +87,18 @@ class Signals:
     def _heed(self, number: int, _frame: FrameType | None) -> None:
         if number == signal.SIGUSR1:
             self._control.snapshot_now = True
+        elif number == signal.SIGUSR2 or (number == signal.SIGHUP and not self._has_terminal):
+            self._control.reload = True
         else:
             if number in _KILLING:
                 signal.signal(number, signal.SIG_DFL)
             self._control.stop = True
+
+
+def _has_terminal() -> bool:
+    """Return whether the process has a controlling terminal."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True

@@ -18,9 +18,9 @@ from fastmon.errors import ConfigError, FastmonError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fastmon.alerts.outbox import Kept
     from fastmon.alerts.records import Record
     from fastmon.model.alerts import Alert
+    from fastmon.model.memory import Kept
     from fastmon.policy.specs import ActionSpec
 
 

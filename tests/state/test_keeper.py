@@ -10,11 +10,10 @@ import pytest
 from waiting import wait_until
 
 from fastmon.errors import StateError
-from fastmon.model.memory import Changes, OpenIncident, Told
+from fastmon.model.memory import Changes, Kept, OpenIncident, Told
 from fastmon.model.silences import Silence, Target
 from fastmon.state import pending
 from fastmon.state.keeper import Keeper
-from fastmon.state.outbox import Kept
 from fastmon.state.pending import Batch, Pending
 from fastmon.state.queries import AlertFilter, Desk
 from fastmon.state.store import Store

@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 
 from fastmon.errors import StateError
-from fastmon.model.memory import Baseline, Changes, DayTotal, Memory, OpenIncident, PeriodTotal, Told
+from fastmon.model.memory import Baseline, Changes, DayTotal, Kept, Memory, OpenIncident, PeriodTotal, Told
 from fastmon.state import schema
 from fastmon.state.files import default_path
-from fastmon.state.outbox import Kept
 from fastmon.state.pending import Batch
 from fastmon.state.pruning import Bounds
 from fastmon.state.queries import AlertFilter, Desk

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from fastmon.alerts.action import Action
-    from fastmon.alerts.outbox import Kept, Outbox
+    from fastmon.alerts.outbox import Outbox
     from fastmon.alerts.worker import Item
     from fastmon.model.alerts import Alert
+    from fastmon.model.memory import Kept
     from fastmon.policy.specs import ActionSpec
 
 __all__ = ["Dispatcher"]

@@ -7,17 +7,11 @@ from __future__ import annotations
 
 import threading
 from itertools import count
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-__all__ = ["Kept", "MemoryOutbox", "Outbox"]
+from fastmon.model.memory import Kept
 
-
-class Kept(NamedTuple):
-    """A record that waits for an action. id: the outbox's.  record: JSON."""
-
-    id: int
-    action: str
-    record: str
+__all__ = ["MemoryOutbox", "Outbox"]
 
 
 class Outbox(Protocol):

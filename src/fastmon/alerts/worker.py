@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from fastmon.alerts.action import Action
-    from fastmon.alerts.outbox import Kept, Outbox
+    from fastmon.alerts.outbox import Outbox
+    from fastmon.model.memory import Kept
     from fastmon.policy.specs import ActionSpec
 
 __all__ = ["Counts", "Item", "Worker"]

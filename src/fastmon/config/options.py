@@ -34,6 +34,7 @@ _V = TypeVar("_V")
 FORMATS = ("table", "jsonl", "csv")
 ENGINES = ("native", "reference")
 GROUPS = ("host", "mac")
+LIMIT_SCOPES = ("local", "all")
 SHORTEST_INTERVAL_NS = 1_000_000
 LEAST_PACKET_LOG_BYTES = 4096
 
@@ -92,6 +93,16 @@ class RunOptions(_Options):
         about="A local network; repeatable. By default the interface's own networks, else the private ranges.",
     )
     limit: str | int = _option(SIZE, "1MB", "--limit", metavar="SIZE", about="Flag a host whose total passes this; 0: none.")
+    limit_scope: str = _option(
+        TEXT, "local", "--limit-scope", metavar="|".join(LIMIT_SCOPES), about="Which hosts have the limit: local ones, or all."
+    )
+    state: str | None = _option(
+        TEXT,
+        None,
+        "--state",
+        metavar="PATH",
+        about="Keep in this file what rules must not forget: totals of periods, devices, open alerts.",
+    )
     duration: str | float = _option(
         DURATION, "0", "--duration", metavar="DUR", about="Stop after this time, in replay of the packets' clock; 0: never."
     )
@@ -147,6 +158,8 @@ class RunOptions(_Options):
         check_choice("engine", self.engine, ENGINES)
         check_choice("direction", self.direction, DIRECTIONS)
         check_choice("by", self.by, GROUPS)
+        check_choice("limit-scope", self.limit_scope, LIMIT_SCOPES)
+        _check_path("state", self.state)
         check_range("workers", self.workers, 1, 256)
         check_range("max-hosts", self.max_hosts, *MAX_HOSTS)
         check_range("snaplen", self.snaplen, *SNAPLENS)

@@ -6,8 +6,9 @@ What it does not do: keep it; `state` does.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-__all__ = ["Baseline", "Changes", "DayTotal", "KnownDevice", "Memory", "OpenIncident", "PeriodTotal", "Told"]
+__all__ = ["Baseline", "Changes", "DayTotal", "Kept", "KnownDevice", "Memory", "OpenIncident", "PeriodTotal", "Told"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,14 @@ class DayTotal:
     bytes_out: int
     packets_in: int
     packets_out: int
+
+
+class Kept(NamedTuple):
+    """A record that waits for an action. id: the outbox's.  record: JSON."""
+
+    id: int
+    action: str
+    record: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,8 @@ class RuleSet:
         by_kind: dict[str, list[AnySpec]] = {}
         for spec in specs:
             by_kind.setdefault(spec.kind, []).append(spec)
+        if self._context.keeps:
+            by_kind.setdefault("new", [])  # it keeps the book of devices, also without a rule
         watches_names = any(parse_scope(spec.scope, groups).names for spec in specs)
         made = [MAKERS[kind](of_kind, self._context) for kind, of_kind in by_kind.items()]
         self._families: list[Family] = list(chain.from_iterable(made))
@@ -102,6 +104,11 @@ class RuleSet:
         self._hosts.watches_names = watches_names
         if restored is not None:
             self._restore(restored, {spec.name for spec in specs})
+
+    @property
+    def has_rules(self) -> bool:
+        """Whether there is anything to evaluate."""
+        return bool(self._families or self._closing or self._orphans)
 
     def evaluate(self, view: View, now_ns: int) -> Iterable[Alert]:
         """Return the alerts of a tick; none between ticks."""

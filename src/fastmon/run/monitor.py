@@ -12,11 +12,14 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+import numpy as np
+
 from fastmon.errors import ConfigError
 from fastmon.model.counters import Dropped, Interval
 from fastmon.model.grouping import group_hosts
 from fastmon.model.rows import UNGROUPED
 from fastmon.model.units import NS_PER_S
+from fastmon.policy.rules import View
 from fastmon.run.crew import Crew
 from fastmon.run.reporter import Reporter
 from fastmon.run.schedule import Schedule
@@ -25,6 +28,8 @@ from fastmon.run.subscriber import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from fastmon.accounting import Accountant
     from fastmon.model.snapshot import Snapshot
@@ -253,7 +258,20 @@ class Monitor(abc.ABC, Generic[_ShardT]):
         return TICK_NS if self._merges_at_ticks or self._reporter.wants_ticks else 0
 
     def _tick(self, now_ns: int) -> None:
-        self._reporter.tick(now_ns, partial(self._copy_totals, now_ns))
+        collector = self._collector
+        view = View(
+            copy_totals=partial(self._copy_totals, now_ns),
+            take_contacts=self._take_contacts,
+            copy_fanout=lambda window_ns: collector.fanout(now_ns, window_ns),
+            copy_openings=lambda: collector.openings(),  # noqa: PLW0108 - not every accountant has them
+            dropped=self._dropped(),
+        )
+        self._reporter.tick(now_ns, view)
+
+    def _take_contacts(self) -> NDArray[np.void]:
+        """Return the contacts that came up since the last tick, by the time of their first frames."""
+        contacts = np.concatenate([worker.accountant.take_contacts() for worker in self._team.workers])
+        return contacts[np.argsort(contacts["first_ns"], kind="stable")]
 
     def _copy_totals(self, now_ns: int) -> Snapshot:
         start_ns = self._collector.first_ts_ns
@@ -281,14 +299,23 @@ class Monitor(abc.ABC, Generic[_ShardT]):
     def _describe(self, snapshot: Snapshot, dropped: Dropped, log_dropped: int) -> Snapshot:
         plan = self._plan
         names = None if plan.names is None else plan.names.frozen()  # whoever takes it, and when: the names are the same
+        flagged = snapshot.flagged if plan.limit_scope == "all" else snapshot.flagged & snapshot.local
         snapshot = replace(
-            snapshot, source=plan.source, run=plan.run, dropped=dropped, names=names, packet_log_dropped=log_dropped
+            snapshot,
+            flagged=flagged,
+            source=plan.source,
+            run=plan.run,
+            dropped=dropped,
+            names=names,
+            packet_log_dropped=log_dropped,
         )
         return snapshot if plan.grouping == UNGROUPED else group_hosts(snapshot, plan.grouping)
 
     def _finish(self, last: Interval | None, whole: Interval) -> None:
         """Report the last interval's snapshot, if intervals are reported and one is running, and the summary."""
         self._reporter.complete_log()
+        if self._reporter.wants_ticks:
+            self._tick(self._covered_until_ns())  # what has come since the last one
         last_snapshot, summary = self._collector.finish(last or whole, whole)
         for shard in self._shards:
             shard.take_ended()

@@ -30,6 +30,7 @@ class Plan:
     source: its name in every snapshot.  interval_ns: 0: only the summary.  duration_ns: 0: to the end.
     grouping: what a row of a snapshot stands for.  names: where what is learnt of hosts' names is.
     load_rules: returns the rules; called again when a reload is asked for; raises ConfigError.
+    limit_scope: which hosts may be flagged: "local" ones, or "all".
     run: identifies the run in its snapshots.
     """
 
@@ -39,6 +40,7 @@ class Plan:
     grouping: Grouping = UNGROUPED
     names: NameBook | None = None
     load_rules: Callable[[], Sequence[Rule]] = tuple
+    limit_scope: str = "all"
     run: str = field(default_factory=make_run_id)
 
 

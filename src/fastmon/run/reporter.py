@@ -14,10 +14,10 @@ from fastmon.policy.rules import View
 from fastmon.run.subscriber import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from fastmon.model.alerts import Alert
-    from fastmon.model.snapshot import LimitCrossing, Snapshot
+    from fastmon.model.snapshot import LimitCrossing
     from fastmon.policy.rules import Rule
     from fastmon.run.shards import LiveShard, PacketLog, ReplayShard
     from fastmon.run.subscriber import Subscriber
@@ -104,9 +104,8 @@ class Reporter:
         """Whether a rule or the subscriber wants ticks."""
         return self._subscriber.wants_ticks or any(rule.wants_ticks for rule in self.rules)
 
-    def tick(self, now_ns: int, copy_totals: Callable[[], Snapshot]) -> None:
+    def tick(self, now_ns: int, view: View) -> None:
         """Show all hosts to the rules and the subscriber, if they want ticks."""
-        view = View(copy_totals=copy_totals)
         self._raise_alerts(view, now_ns, [rule for rule in self.rules if rule.wants_ticks])
         if self._subscriber.wants_ticks and view.totals is not None:
             self._subscriber.tick(view.totals)

@@ -16,23 +16,27 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from fastmon.config import OutputOptions, RunOptions
+    from fastmon.policy.specs import ActionSpec
 
 __all__ = ["check_paths"]
 
 _STDIN, _STDOUT = 0, 1
 
 
-def check_paths(captures: Sequence[str], run: RunOptions, output: OutputOptions, config: str | None) -> None:
+def check_paths(
+    captures: Sequence[str], run: RunOptions, output: OutputOptions, config: str | None, actions: Sequence[ActionSpec] = ()
+) -> None:
     """Raise ConfigError if a file that may be written is one that is read, or that something else writes.
 
     captures: capture files to replay, "-" for standard input.  config: the configuration file.
+    actions: what is done with alerts.
     """
     taken: dict[object, str] = {}
     for file in captures:
         _take(taken, _STDIN if file == "-" else file, "a capture file to replay")
     if config is not None:
         _take(taken, config, "the configuration file")
-    for what, names in _written(run, output):
+    for what, names in (*_written(run, output), *_written_by_rules(run, actions)):
         for name in names:
             identity = _identity(name)
             if identity is not None and identity in taken:
@@ -56,6 +60,14 @@ def _written(run: RunOptions, output: OutputOptions) -> Iterator[tuple[str, Sequ
 
         names = (str(older_path(run.packet_log, number)) for number in range(run.packet_log_files))
         yield "the packet log, or an older file of it", list(names)
+
+
+def _written_by_rules(run: RunOptions, actions: Sequence[ActionSpec]) -> Iterator[tuple[str, Sequence[str]]]:
+    if run.state is not None:
+        yield "the state, or a file beside it", [run.state + suffix for suffix in ("", "-wal", "-shm", "-lock", "-new")]
+    files = dict.fromkeys(action.file for action in actions if action.file is not None)  # actions may share one
+    for file in files:
+        yield "the file of an action", [file]
 
 
 def _take(taken: dict[object, str], name: str | int, what: str) -> None:

@@ -159,6 +159,20 @@ class Lock:
             os.ftruncate(self._descriptor, 0)
             os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
 
+    @staticmethod
+    def holder(path: Path) -> int | None:
+        """Return the process that holds a state; None if none does. Raises OSError if that cannot be found out."""
+        descriptor = os.open(side_path(path, "-lock"), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            text = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
+            return int(text) if text.isdecimal() else None
+        else:
+            return None
+        finally:
+            os.close(descriptor)
+
     def release(self) -> None:
         """Let the state go. The file stays: removing it could let two runs in."""
         if self._descriptor >= 0:

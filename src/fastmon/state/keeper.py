@@ -25,9 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from fastmon.model.alerts import Alert
-    from fastmon.model.memory import Changes
+    from fastmon.model.memory import Changes, Kept
     from fastmon.model.silences import Silence
-    from fastmon.state.outbox import Kept
     from fastmon.state.pending import Batch
     from fastmon.state.store import Store
 

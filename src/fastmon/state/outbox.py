@@ -6,20 +6,14 @@ What it does not do: deliver, write (`keeper` does, with the next checkpoint).
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Kept", "KeptOutbox"]
+from fastmon.model.memory import Kept
 
-
-class Kept(NamedTuple):
-    """A record that waits for an action. id: the outbox's.  record: JSON."""
-
-    id: int
-    action: str
-    record: str
+__all__ = ["KeptOutbox"]
 
 
 class KeptOutbox:

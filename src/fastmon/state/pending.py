@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from fastmon.model.alerts import Alert
-    from fastmon.model.memory import Changes
-    from fastmon.state.outbox import Kept
+    from fastmon.model.memory import Changes, Kept
 
 __all__ = ["Batch", "Pending"]
 

@@ -19,11 +19,10 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from fastmon.errors import StateError
-from fastmon.model.memory import Memory
+from fastmon.model.memory import Kept, Memory
 from fastmon.model.silences import Silence
 from fastmon.state import files
 from fastmon.state.connection import DamagedStateError, check, connect, is_damage, open_readable, reason_of
-from fastmon.state.outbox import Kept
 from fastmon.state.pending import Batch
 from fastmon.state.pruning import BOUNDS, Bounds, count_rows, forget_old, remove_excess
 from fastmon.state.rows import ALERT, FORGET_CLOSED, TABLES, alert_row, fit, read_all
