@@ -20,7 +20,7 @@ from fastmon.native.decode.headers cimport N_STATUSES
 from fastmon.native.engine.batch cimport account_batch
 from fastmon.native.engine.columns cimport (
     AppRecord, FanoutRecord, OpeningRecord, add_unsettled, copy_app_totals, copy_apps, copy_fanout, copy_interval, copy_marks,
-    copy_openings, copy_services, copy_statuses, n_active, strip_flags,
+    copy_openings, copy_services, copy_statuses, n_active, restore_flags, strip_flags,
 )
 from fastmon.native.engine.contacts cimport Contact, tell_of_running
 from fastmon.native.engine.conversations cimport (
@@ -43,7 +43,7 @@ from fastmon.native.tables.applications cimport N_APPS, apps_free, apps_init
 from fastmon.native.tables.conversations cimport (
     BY_PAYLOAD, N_REASONS, Conversation, conversations_are_sound,
 )
-from fastmon.native.tables.hosts cimport HostRow, HostTable, set_flag, table_free, table_init, table_is_sound
+from fastmon.native.tables.hosts cimport HostRow, HostTable, table_free, table_init, table_is_sound
 from fastmon.native.tables.services cimport ServiceRow, services_are_sound
 from fastmon.native.tables.sketches cimport second_of
 from fastmon.native.wire cimport v6_key
@@ -91,7 +91,7 @@ cdef object copy_rows(const void* rows, size_t n_rows, size_t row_bytes, dtype):
     return copy
 
 
-cdef void* room_for(uint8_t[::1] target) noexcept:
+cdef void* room_in(uint8_t[::1] target) noexcept:
     """Return where to write into an array, which may be empty."""
     return &target[0] if target.shape[0] else NULL
 
@@ -135,7 +135,7 @@ cdef class Accountant:
                              f"out of range: 1 to {MAX_ROWS}, 0 to {MAX_ROWS}, 0 or more")
         most_services, most_of_role = max_services
         if not (1 <= most_services <= MAX_ROWS and 1 <= most_of_role <= MAX_ROWS and 1 <= max_sketches <= MAX_ROWS):
-            raise ValueError(f"max_services {max_services} or max_sketches {max_sketches} is out of range: 1 to {MAX_ROWS} each")
+            raise ValueError(f"max_services {max_services} or max_sketches {max_sketches} is out of range: 1 to {MAX_ROWS}")
         self.engine.inner = inner
         self.engine.walks_all = inner or packet_log
         if packet_log:
@@ -398,35 +398,31 @@ cdef class Accountant:
         Raises ValueError for a window below 1.
         """
         cdef Conversations* conversations = self.engine.conversations
-        cdef HostTable* hosts = &self.engine.hosts.table
         cdef uint32_t first_s, last_s = second_of(now_ns), n_copied = 0
-        cdef FanoutRecord* records
         if window_ns < 1:
             raise ValueError(f"window_ns must be 1 or more, not {window_ns}")
         first_s = second_of(now_ns - window_ns if now_ns > INT64_MIN + window_ns else INT64_MIN)
         with self.use:
-            self.check_usable()
-            found = np.empty(0 if conversations == NULL else conversations.local_hosts.n_rows * sizeof(FanoutRecord), np.uint8)
+            found = self.room_for_local_hosts(sizeof(FanoutRecord))
             if conversations != NULL:
-                records = <FanoutRecord*>room_for(found)
-                with nogil:
-                    n_copied = copy_fanout(hosts, &conversations.local_hosts, &conversations.sketches, first_s, last_s, records)
+                n_copied = copy_fanout(&self.engine.hosts.table, &conversations.local_hosts, &conversations.sketches, first_s,
+                                       last_s, <FanoutRecord*>room_in(found))
         return found[:n_copied * sizeof(FanoutRecord)].view(dtype)
 
     def openings_as(self, dtype):
         """Return how many conversations each local host opened, and how many of them failed, as an array of `dtype`."""
         cdef Conversations* conversations = self.engine.conversations
-        cdef HostTable* hosts = &self.engine.hosts.table
         cdef uint32_t n_copied = 0
-        cdef OpeningRecord* records
         with self.use:
-            self.check_usable()
-            found = np.empty(0 if conversations == NULL else conversations.local_hosts.n_rows * sizeof(OpeningRecord), np.uint8)
+            found = self.room_for_local_hosts(sizeof(OpeningRecord))
             if conversations != NULL:
-                records = <OpeningRecord*>room_for(found)
-                with nogil:
-                    n_copied = copy_openings(hosts, &conversations.local_hosts, records)
+                n_copied = copy_openings(&self.engine.hosts.table, &conversations.local_hosts, <OpeningRecord*>room_in(found))
         return found[:n_copied * sizeof(OpeningRecord)].view(dtype)
+
+    cdef object room_for_local_hosts(self, size_t row_bytes):
+        self.check_usable()
+        return np.empty(0 if self.engine.conversations == NULL else self.engine.conversations.local_hosts.n_rows * row_bytes,
+                        np.uint8)
 
     @property
     def sketches_evicted(self):
@@ -474,7 +470,7 @@ cdef class Accountant:
             try:
                 made = make(interval, whole)
             except BaseException:
-                self.restore_flags(marks)
+                restore_flags(&self.engine.hosts.table, marks)
                 raise
             self.has_finished = True
             self.engine.hosts.table.rows = NULL  # of the RowMemory
@@ -482,17 +478,14 @@ cdef class Accountant:
         return made
 
     def totals_as(self, make):
-        """Return `make(whole)`: a copy of all rows and services since the start, without applications and conversations' numbers.
-
-        Nothing changes.
-        """
+        """Return `make(whole)`: a copy of all rows and services since the start, without what else is of conversations."""
         cdef HostTable* table = &self.engine.hosts.table
         cdef void* copy
         with self.use:
             self.check_usable()
             whole = self.columns(False)
             whole["hosts"] = np.empty(table.n_rows * sizeof(HostRow), np.uint8)
-            copy = room_for(whole["hosts"])
+            copy = room_in(whole["hosts"])
             if table.n_rows:
                 with nogil:
                     memcpy(copy, table.rows, table.n_rows * sizeof(HostRow))
@@ -505,18 +498,12 @@ cdef class Accountant:
         if FM_DEBUG:
             if not table_is_sound(&self.engine.hosts.table):
                 raise AssertionError("the index of hosts is damaged")
-            if self.engine.conversations != NULL and not conversations_are_sound(&self.engine.conversations.table):
+            if self.engine.conversations == NULL:
+                return 0
+            if not conversations_are_sound(&self.engine.conversations.table):
                 raise AssertionError("the index of conversations is damaged")
-            if self.engine.conversations != NULL and not services_are_sound(&self.engine.conversations.services):
+            if not services_are_sound(&self.engine.conversations.services):
                 raise AssertionError("the index of services is damaged")
-        return 0
-
-    cdef int restore_flags(self, marks) except -1:
-        cdef const uint8_t[:, ::1] mark = marks
-        cdef uint32_t row
-        for row in range(self.engine.hosts.table.n_rows):
-            if mark[1, row]:
-                set_flag(&self.engine.hosts.table.rows[row])
         return 0
 
     cdef dict columns(self, bint since_rotation):
@@ -543,7 +530,7 @@ cdef class Accountant:
         cdef HostTable* table = &self.engine.hosts.table
         hosts = np.empty(n_active(table) * sizeof(HostRow), np.uint8)
         totals = np.empty((2, n_active(table)), np.uint64)
-        copy_interval(table, <HostRow*>room_for(hosts), totals)
+        copy_interval(table, <HostRow*>room_in(hosts), totals)
         return {"hosts": hosts, "totals": totals, **self.columns(True), **self.conversation_columns(True)}
 
     cdef tuple overflow(self, bint since_rotation):
@@ -566,7 +553,7 @@ cdef class Accountant:
             return {"apps": None, "app_totals": None, "conversations": None, "services": None, "services_overflow": 0}
         apps = np.zeros(hosts.apps.n_rows * sizeof(AppRecord), np.uint8)
         app_totals = np.zeros((<int>N_APPS, 2), np.uint64)
-        n_copied = copy_apps(hosts, since_rotation, <AppRecord*>room_for(apps))
+        n_copied = copy_apps(hosts, since_rotation, <AppRecord*>room_in(apps))
         copy_app_totals(&hosts.apps, since_rotation, app_totals)
         return {"apps": apps[:n_copied * sizeof(AppRecord)], "app_totals": app_totals,
                 "conversations": self.conversation_counts(since_rotation), **self.service_columns(since_rotation, False)}
@@ -582,7 +569,7 @@ cdef class Accountant:
         if conversations == NULL:
             return {"services": None, "services_overflow": 0}
         found = np.empty(conversations.services.n_rows * sizeof(ServiceRow), np.uint8)
-        records = <ServiceRow*>room_for(found)
+        records = <ServiceRow*>room_in(found)
         with nogil:
             n_copied = copy_services(&self.engine.hosts.table, &conversations.local_hosts, &conversations.services,
                                      since_rotation, records)

@@ -181,9 +181,9 @@ class Accountant(Protocol):
         ...
 
     def fanout(self, now_ns: int, window_ns: int) -> NDArray[np.void]:
-        """Return how many different peers and services local hosts opened conversations with, as `services.FANOUT_DTYPE`.
+        """Estimate how many peers and services local hosts opened conversations with in a window, as `services.FANOUT_DTYPE`.
 
-        For those that opened any in the window before `now_ns`; estimates. Raises ValueError if `window_ns` is below 1.
+        It has those that opened any. Raises ValueError if `window_ns` is below 1.
         """
         ...
 
@@ -193,7 +193,7 @@ class Accountant(Protocol):
 
     @property
     def sketches_evicted(self) -> int:
-        """Local hosts whose peers and services `fanout` forgot, to make room for those of another."""
+        """Local hosts that `fanout` forgot, to make room for others."""
         ...
 
 
@@ -368,8 +368,7 @@ def make_accountant(
     check_range("seed", seed, 0, MAX_SEED)
     if isinstance(local_networks, str):
         raise ConfigError(f"local_networks must be a list of texts, not {local_networks!r}")
-    if max_services is None:
-        max_services = min(max(2 * max_hosts, LEAST_SERVICES), MAX_HOSTS[1])
+    max_services = min(max(2 * max_hosts, LEAST_SERVICES), MAX_HOSTS[1]) if max_services is None else max_services
     check_range("max_services", max_services, *MAX_HOSTS)
     check_range("max_services_per_role", max_services_per_role, *MAX_HOSTS)
     check_range("max_sketches", max_sketches, *MAX_HOSTS)

@@ -13,7 +13,7 @@ from fastmon.native.engine.hosts cimport Hosts, is_local
 from fastmon.native.engine.rotation cimport was_idle
 from fastmon.native.tables.applications cimport N_APPS, AppTable, traffic_is_zero, traffic_subtract
 from fastmon.native.tables.conversations cimport RUNNING, Conversation, ConversationRecord, ConversationTable
-from fastmon.native.tables.hosts cimport HostRow, HostTable, Traffic, bytes_in, is_flagged
+from fastmon.native.tables.hosts cimport HostRow, HostTable, Traffic, bytes_in, is_flagged, set_flag
 from fastmon.native.tables.local_hosts cimport LocalHost, LocalHosts, local_host_find
 from fastmon.native.tables.services cimport ServiceRow, ServiceTable, service_credit
 from fastmon.native.tables.sketches cimport Sketch, Sketches, estimate
@@ -48,6 +48,14 @@ cdef inline void strip_flags(HostRow* rows, uint32_t n_rows) noexcept nogil:
     cdef uint32_t row
     for row in range(n_rows):
         rows[row].bytes_in_and_flag = bytes_in(&rows[row])
+
+
+cdef inline void restore_flags(HostTable* table, const uint8_t[:, ::1] marks) noexcept nogil:
+    """Undo `strip_flags`, by what `copy_marks` copied of all hosts."""
+    cdef uint32_t row
+    for row in range(table.n_rows):
+        if marks[1, row]:
+            set_flag(&table.rows[row])
 
 
 cdef inline void copy_marks(const Hosts* hosts, bint since_rotation, uint8_t[:, ::1] marks, uint64_t[::1] macs) noexcept nogil:
