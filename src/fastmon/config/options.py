@@ -215,6 +215,7 @@ class OutputOptions(_Options):
 
     top: int = _option(NUMBER, 20, "-n", "--top", metavar="N", about="Rows of a table; other formats carry every host.")
     format: str = _option(TEXT, "table", "--format", metavar="|".join(FORMATS), about="What the results look like.")
+    ports: bool = _option(FLAG, False, "--ports", metavar="", about="Show the biggest services of a table's hosts, too.")
     output: str | None = _option(TEXT, None, "-o", "--output", metavar="PATH", about="Write the results to this file.")
     log: str | None = _option(
         TEXT, None, "--log", metavar="PATH", about="Log snapshots, alerts and problems to this file; it is rotated."
@@ -240,6 +241,8 @@ def check_together(run: RunOptions, output: OutputOptions) -> None:
     """Raise ConfigError for options that exclude each other."""
     if run.hosts_only and output.conversations is not None:
         raise ConfigError("--hosts-only cannot be combined with --conversations")
+    if run.hosts_only and output.ports:
+        raise ConfigError("--hosts-only cannot be combined with --ports")
 
 
 def make_run_options(values: Mapping[str, object]) -> RunOptions:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence  # noqa: TC003 - msgspec reads it
 from dataclasses import asdict
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 import msgspec
 
@@ -16,6 +16,7 @@ from fastmon.model.units import NS_PER_S, format_time
 from fastmon.sinks.base import Sink
 from fastmon.sinks.details import host_details, network_apps
 from fastmon.sinks.hosts import host_columns
+from fastmon.sinks.ports import host_ports
 
 if TYPE_CHECKING:
     from fastmon.model.alerts import Alert
@@ -52,6 +53,15 @@ class _Traffic(msgspec.Struct, frozen=True, gc=False):
     packets_out: int
 
 
+class _Service(_Traffic, frozen=True, gc=False):
+    conversations: int
+    first_seen: str
+    last_seen: str
+
+
+_Ports: TypeAlias = "dict[str, dict[str, _Service]]"
+
+
 class _DetailedHost(_Host, frozen=True, gc=False, omit_defaults=True):
     """A host of a summary, where conversations are accounted."""
 
@@ -61,6 +71,7 @@ class _DetailedHost(_Host, frozen=True, gc=False, omit_defaults=True):
     mac: str = ""
     vendor: str = ""
     addresses: Sequence[str] = ()
+    ports: _Ports = msgspec.field(default_factory=dict)
 
 
 class _DetailedIntervalHost(_IntervalHost, frozen=True, gc=False, omit_defaults=True):
@@ -72,6 +83,7 @@ class _DetailedIntervalHost(_IntervalHost, frozen=True, gc=False, omit_defaults=
     mac: str = ""
     vendor: str = ""
     addresses: Sequence[str] = ()
+    ports: _Ports = msgspec.field(default_factory=dict)
 
 
 class JsonlSink(Sink):
@@ -118,6 +130,10 @@ def _detail_columns(chunk: Snapshot) -> Sequence[Sequence[object]]:
     return (
         [{app: _Traffic(*traffic) for app, traffic in found.apps.items()} for found in details],
         *([getattr(found, name) for found in details] for name in ("name", "name_from", "mac", "vendor", "addresses")),
+        [
+            {role: {text: _Service(*use) for text, use in services.items()} for role, services in found.items()}
+            for found in host_ports(chunk)
+        ],
     )
 
 
@@ -148,5 +164,6 @@ def _head(snapshot: Snapshot) -> dict[str, object]:
             "running": counts.running,
             "ended": counts.ended,
             "unclassified_for_budget": counts.n_skipped,
+            "services_overflow": snapshot.services_overflow,
         }
     return head

@@ -169,4 +169,4 @@ def _result_format(options: OutputOptions) -> tuple[type[Sink], Callable[[TextIO
         return CsvSink, CsvSink
     from fastmon.sinks.table import TableSink
 
-    return TableSink, lambda stream: TableSink(stream, options.top)
+    return TableSink, lambda stream: TableSink(stream, options.top, ports=options.ports)

@@ -14,6 +14,7 @@ from fastmon.model.units import NS_PER_S, format_duration, format_rate, format_s
 from fastmon.sinks.base import Sink, printable
 from fastmon.sinks.details import app_name, host_details, network_apps
 from fastmon.sinks.grid import Grid, open_page
+from fastmon.sinks.ports import top_services
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,16 +32,21 @@ _OPTIONAL = (("packets in", "packets out"), ("share",), ("side",), ("name",), ("
 """In 80 columns there is room for an IPv6 address, its bytes and its state."""
 
 _APP_TITLES = ("application", "bytes", "frames", "share", "hosts")
+_PORT_TITLES = ("host", "role", "service", "bytes in", "bytes out", "conversations")
 MAX_NAME = 32
 
 
 class TableSink(Sink):
-    """Shows the `top` biggest hosts of each snapshot, and alerts between them."""
+    """Shows the `top` biggest hosts of each snapshot, and alerts between them.
 
-    def __init__(self, stream: TextIO, top: int) -> None:
+    ports: also show the biggest services of these hosts, as many.
+    """
+
+    def __init__(self, stream: TextIO, top: int, *, ports: bool = False) -> None:
         self._stream = stream
         self._page = open_page(stream)
         self._top = top
+        self._ports = ports
 
     def snapshot(self, snapshot: Snapshot) -> None:
         """Show a table, or a line if there was no traffic."""
@@ -50,6 +56,9 @@ class TableSink(Sink):
         if len(snapshot) and self._top:
             self._page.grid(_grid(snapshot, self._top))
         self._more(len(snapshot), "hosts")
+        if self._ports and len(snapshot.services) and self._top:
+            self._page.line("")
+            self._page.grid(_port_grid(snapshot.top(self._top), self._top))
         if snapshot.conversations is not None and len(snapshot) and self._top:
             self._page.line("")
             self._page.grid(_app_grid(snapshot, self._top))
@@ -154,6 +163,16 @@ def _share(size: int, ip: Count) -> str:
     return f"{size / ip.bytes if ip.bytes else 0:.1%}"
 
 
+def _port_grid(shown: Snapshot, top: int) -> Grid:
+    """Return the services of the hosts that are shown, those with the most bytes."""
+    grid = Grid(_PORT_TITLES, numbers=frozenset({3, 4, 5}), folded=frozenset({0}))
+    hosts = shown.host_texts()
+    for service in top_services(shown, top):
+        sizes = format_size(service.bytes_in), format_size(service.bytes_out)
+        grid.rows.append((hosts[service.host], service.role, service.service, *sizes, f"{service.conversations:,}"))
+    return grid
+
+
 def _app_grid(snapshot: Snapshot, top: int) -> Grid:
     """Return the applications with the most bytes, and how many hosts use each."""
     grid = Grid(_APP_TITLES, numbers=frozenset(range(1, 5)))
@@ -179,6 +198,8 @@ def _notes(snapshot: Snapshot) -> Iterator[str]:
         yield f"conversations: {counts.opened:,} begun, {sum(counts.ended.values()):,} ended{forced}"
         if counts.n_skipped:
             yield f"payloads skipped (classification budget): {counts.n_skipped:,}"
+    if snapshot.services_overflow:
+        yield f"conversations whose service did not fit: {snapshot.services_overflow:,}"
     overflow = counters.overflow
     if overflow.frames_in or overflow.frames_out:
         received, sent = _count(overflow.frames_in, overflow.bytes_in), _count(overflow.frames_out, overflow.bytes_out)

@@ -1,0 +1,73 @@
+"""The services of a snapshot's hosts, as outputs show them: by role, then as "tcp/443".
+
+What it does not do: choose or order hosts, lay anything out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from fastmon.model.services import ROLES
+from fastmon.sinks.conversations import PROTOCOLS
+from fastmon.sinks.hosts import time_texts
+
+if TYPE_CHECKING:
+    from fastmon.model.snapshot import Snapshot
+
+__all__ = ["ServiceUse", "TopService", "host_ports", "top_services"]
+
+WITH_PORTS = {6, 17, 33, 132, 136}
+"""TCP, UDP, DCCP, SCTP, UDP-Lite."""
+
+
+class ServiceUse(NamedTuple):
+    """What a service moved for a host; times as ISO-8601 in UTC."""
+
+    bytes_in: int
+    bytes_out: int
+    packets_in: int
+    packets_out: int
+    conversations: int
+    first_seen: str
+    last_seen: str
+
+
+class TopService(NamedTuple):
+    """One service of one host, which is a row of the snapshot."""
+
+    host: int
+    role: str
+    service: str
+    bytes_in: int
+    bytes_out: int
+    conversations: int
+
+
+def service_text(protocol: int, port: int) -> str:
+    """Return "tcp/443", or "icmp" for a protocol without ports."""
+    name = PROTOCOLS.get(protocol, str(protocol))
+    return f"{name}/{port}" if protocol in WITH_PORTS else name
+
+
+def host_ports(chunk: Snapshot) -> list[dict[str, dict[str, ServiceUse]]]:
+    """Return each host's services by role and service, those with most bytes first; none for hosts that are not local."""
+    by_host: list[dict[str, dict[str, ServiceUse]]] = [{} for _ in range(len(chunk))]
+    services = chunk.services
+    services = services[np.lexsort((~(services["bytes_in"] + services["bytes_out"]), services["role"], services["host"]))]
+    times = (time_texts(services[name]) for name in ("first_ns", "last_ns"))
+    for (host, role, protocol, port, *numbers, _, _), first_seen, last_seen in zip(services.tolist(), *times, strict=True):
+        use = ServiceUse._make([*numbers, first_seen, last_seen])
+        by_host[host].setdefault(ROLES[role], {})[service_text(protocol, port)] = use
+    return by_host
+
+
+def top_services(snapshot: Snapshot, n: int) -> list[TopService]:
+    """Return the `n` services with the most bytes of a snapshot's hosts, greatest first."""
+    services = snapshot.services
+    best = services[np.argsort(~(services["bytes_in"] + services["bytes_out"]), kind="stable")[:n]].tolist()
+    return [
+        TopService(host, ROLES[role], service_text(protocol, port), bytes_in, bytes_out, conversations)
+        for host, role, protocol, port, bytes_in, bytes_out, _, _, conversations, *_ in best
+    ]
