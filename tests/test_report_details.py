@@ -18,6 +18,7 @@ from fastmon.model.conversations import APP_DTYPE, APP_TOTAL_DTYPE, ENDED_REASON
 from fastmon.model.grouping import group_hosts
 from fastmon.model.names import NameBook, NameFact
 from fastmon.model.rows import Grouping
+from fastmon.model.services import CLIENT, SERVER, SERVICE_DTYPE
 from fastmon.model.snapshot import Count, Interval, Snapshot
 from fastmon.sinks.csv import CsvSink
 from fastmon.sinks.details import HostDetails, host_details, network_apps
@@ -142,6 +143,7 @@ def test_jsonl_of_the_network() -> None:
         "running": 1,
         "ended": {"fin": 1, "rst": 0, "idle": 0, "full": 1, "end": 0},
         "unclassified_for_budget": 5,
+        "services_overflow": 0,
     }
 
 
@@ -156,6 +158,65 @@ def test_jsonl_has_names_only_where_they_are_known() -> None:
     }
     assert {field: second[field] for field in known if field in second} == {"name": "example.org", "name_from": "dns"}
     assert not set(known) & set(third)
+
+
+def with_services() -> Snapshot:
+    """Return `detailed` with some services of its hosts."""
+    services = [
+        (0, CLIENT, 17, 53, 0, 100, 0, 1, 1, T0, T0 + S),
+        (1, CLIENT, 1, 0, 0, 20, 0, 1, 3, T0, T0 + S),
+        (1, CLIENT, 6, 443, 0, 30, 0, 0, 2, T0, T0 + S),
+        (1, SERVER, 17, 53, 100, 0, 1, 0, 1, T0, T0 + S),
+        (2, SERVER, 250, 0, 50, 0, 1, 0, 1, T0, T0 + S),
+    ]
+    return replace(detailed(), services=np.array(services, SERVICE_DTYPE), services_overflow=1234)
+
+
+def test_jsonl_has_ports_of_hosts_that_have_services() -> None:
+    record = jsonl(with_services())
+    times = {"first_seen": "2026-01-01T00:00:00.000000Z", "last_seen": "2026-01-01T00:00:01.000000Z"}
+    first, second, third = (host["ports"] for host in record["hosts"])
+    assert first == {
+        "client": {"udp/53": {"bytes_in": 0, "bytes_out": 100, "packets_in": 0, "packets_out": 1, "conversations": 1, **times}}
+    }
+    assert {role: list(services) for role, services in second.items()} == {"client": ["tcp/443", "icmp"], "server": ["udp/53"]}
+    assert second["client"]["icmp"]["conversations"] == 3
+    assert list(third["server"]) == ["250"]
+    assert record["conversations"]["services_overflow"] == 1234
+    assert all("ports" not in host for host in jsonl(detailed())["hosts"])
+
+
+def test_jsonl_of_devices_adds_up_their_ports() -> None:
+    snapshot = replace(with_services(), macs=np.array([PI, PI, 0], np.uint64))
+    *_, device = jsonl(group_hosts(snapshot, Grouping(by_mac=True)))["hosts"]
+    assert {role: list(services) for role, services in device["ports"].items()} == {
+        "client": ["udp/53", "tcp/443", "icmp"],
+        "server": ["udp/53"],
+    }
+
+
+def test_table_of_ports_has_the_biggest_of_the_hosts_that_are_shown() -> None:
+    def lines(top: int, *, ports: bool) -> list[str]:
+        stream = io.StringIO()
+        TableSink(stream, top, ports=ports).snapshot(with_services())
+        return stream.getvalue().splitlines()
+
+    shown = lines(20, ports=True)
+    start = shown.index("host      role    service  bytes in  bytes out  conversations")
+    assert shown[start - 1] == ""
+    assert shown[start + 1 : start + 6] == [
+        "10.0.0.2  server  udp/53      100 B        0 B              1",
+        "10.0.0.1  client  udp/53        0 B      100 B              1",
+        "10.0.0.3  server  250          50 B        0 B              1",
+        "10.0.0.2  client  tcp/443       0 B       30 B              2",
+        "10.0.0.2  client  icmp          0 B       20 B              3",
+    ]
+    assert "conversations whose service did not fit: 1,234" in shown
+    first = lines(1, ports=True)
+    assert [line for line in first if "udp/53" in line or "tcp/443" in line] == [
+        "10.0.0.2  server  udp/53      100 B        0 B              1"
+    ]
+    assert not any("udp/53" in line for line in lines(20, ports=False))
 
 
 def test_jsonl_of_devices_has_their_addresses() -> None:

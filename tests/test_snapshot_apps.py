@@ -11,6 +11,7 @@ from fakes import T0, FakeFrame, S, snapshot_of
 
 from fastmon.errors import FastmonError
 from fastmon.model.conversations import APP_DTYPE, APP_TOTAL_DTYPE, CONVERSATION_DTYPE, ENDED_REASONS, ConversationCounts
+from fastmon.model.services import SERVICE_DTYPE
 from fastmon.model.snapshot import CHUNK_ROWS, HOST_DTYPE, Count, Counters, Interval, Snapshot
 
 MINUTE = Interval(T0, T0 + 60 * S)
@@ -172,3 +173,28 @@ def test_applications_that_moved_more_than_was_ip_are_told(column: str, number: 
     totals[column][1] = number
     with pytest.raises(FastmonError, match=f"applications: {column}"):
         replace(ONE, app_totals=totals).check_conservation()
+
+
+def test_services_that_moved_more_than_their_host_are_found() -> None:
+    services = np.zeros(1, SERVICE_DTYPE)
+    services["bytes_in"] = 1 << 40
+    with pytest.raises(FastmonError, match="services of host 0: bytes_in is 1099511627776"):
+        replace(ONE, services=services).check_conservation()
+
+
+def test_services_follow_their_hosts() -> None:
+    services = np.array([(0, 0, 6, 80, 1, 0, 1, 0, 1, 5, 6), (1, 1, 17, 53, 0, 2, 0, 1, 1, 7, 8)], SERVICE_DTYPE)
+    snapshot = replace(ONE, services=services)
+    biggest = snapshot.top(1)
+    (row,) = (number for number, host in enumerate(snapshot.host_texts()) if host == biggest.host_texts()[0])
+    assert [service[1:] for service in biggest.services.tolist()] == [services.tolist()[row][1:]]
+    assert biggest.services["host"].tolist() == [0]
+
+
+def test_services_of_merged_snapshots_add_up() -> None:
+    first = np.array([(0, 0, 6, 80, 1, 10, 1, 1, 1, 50, 60)], SERVICE_DTYPE)
+    second = np.array([(0, 0, 6, 80, 2, 20, 1, 1, 1, 40, 55), (0, 1, 6, 80, 4, 40, 1, 1, 3, 40, 55)], SERVICE_DTYPE)
+    parts = [replace(ONE, services=first, services_overflow=2), replace(ONE, services=second, services_overflow=3)]
+    merged = parts[0].merge(parts[1])
+    assert merged.services.tolist() == [(0, 0, 6, 80, 3, 30, 2, 2, 2, 40, 60), (0, 1, 6, 80, 4, 40, 1, 1, 3, 40, 55)]
+    assert merged.services_overflow == 5

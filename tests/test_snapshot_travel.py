@@ -85,7 +85,10 @@ def test_snapshot_comes_back_as_it_was(kinds: dict[str, Snapshot], kind: str, wa
     assert list(back) == list(snapshot)
 
 
-@pytest.mark.parametrize("name", ["hosts", "total_bytes_in", "total_bytes_out", "local", "flagged", "apps", "app_totals", "macs"])
+ARRAYS = ["hosts", "total_bytes_in", "total_bytes_out", "local", "flagged", "apps", "app_totals", "macs", "services"]
+
+
+@pytest.mark.parametrize("name", ARRAYS)
 def test_arrays_are_read_only_whoever_made_the_snapshot(demo: list[Snapshot], name: str) -> None:
     array = getattr(demo[0], name).copy()
     assert array.flags.writeable
@@ -303,6 +306,7 @@ def test_arrow_metadata_has_the_rest(kinds: dict[str, Snapshot], kind: str) -> N
         "running": counts.running,
         "ended": counts.ended,
         "unclassified_for_budget": counts.n_skipped,
+        "services_overflow": snapshot.services_overflow,
     }
     assert head.pop("conversations", None) == conversations
     apps = {APPLICATIONS[app].name: asdict(count) for app, count in snapshot.network_apps().items()}

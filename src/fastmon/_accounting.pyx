@@ -528,8 +528,9 @@ cdef class Accountant:
         hosts: (n * 64,) uint8, rows with the interval's counters.  totals: (2, n) uint64, bytes in and out since the start.
         """
         cdef HostTable* table = &self.engine.hosts.table
-        hosts = np.empty(n_active(table) * sizeof(HostRow), np.uint8)
-        totals = np.empty((2, n_active(table)), np.uint64)
+        cdef uint32_t n_hosts = n_active(table)
+        hosts = np.empty(n_hosts * sizeof(HostRow), np.uint8)
+        totals = np.empty((2, n_hosts), np.uint64)
         copy_interval(table, <HostRow*>room_in(hosts), totals)
         return {"hosts": hosts, "totals": totals, **self.columns(True), **self.conversation_columns(True)}
 
@@ -570,11 +571,10 @@ cdef class Accountant:
             return {"services": None, "services_overflow": 0}
         found = np.empty(conversations.services.n_rows * sizeof(ServiceRow), np.uint8)
         records = <ServiceRow*>room_in(found)
-        with nogil:
-            n_copied = copy_services(&self.engine.hosts.table, &conversations.local_hosts, &conversations.services,
-                                     since_rotation, records)
-            if with_unsettled:
-                add_unsettled(&conversations.table, &conversations.services, records)
+        n_copied = copy_services(&self.engine.hosts.table, &conversations.local_hosts, &conversations.services, since_rotation,
+                                 records)
+        if with_unsettled:
+            add_unsettled(&conversations.table, &conversations.services, records)
         return {
             "services": found[:n_copied * sizeof(ServiceRow)],
             "services_overflow": conversations.services.overflow - conversations.services.overflow_base * since_rotation,

@@ -524,6 +524,9 @@ ACCOUNTANT_USES: dict[str, Callable[[NativeAccountant], object]] = {
     "take_packets": lambda target: target.take_packets(),
     "take_conversations": lambda target: target.take_conversations(),
     "take_limit_crossings": lambda target: target.take_limit_crossings(),
+    "take_contacts": lambda target: target.take_contacts(),
+    "fanout": lambda target: target.fanout(0, 1),
+    "openings": lambda target: target.openings(),
     "payload_allowance": lambda target: setattr(target, "payload_allowance", 3),
     "pauses": lambda target: setattr(target, "pauses", True),
 }
@@ -555,6 +558,7 @@ def test_every_method_is_refused_in_a_second_thread() -> None:
     """None is missing above."""
     methods = {name for name in vars(_accounting.Accountant) if not name.startswith("__")}
     plain = {"first_ts_ns", "last_ts_ns", "newest_ts_ns", "packets_dropped", "payload_allowance", "pauses", "drain", "merge"}
+    plain |= {"contacts_dropped", "sketches_evicted"}
     tested = {name.removesuffix("_as") for name in methods} - plain - {"take_crossings"}
     assert tested <= set(ACCOUNTANT_USES)
 

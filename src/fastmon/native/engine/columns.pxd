@@ -2,6 +2,8 @@
 
 Copies are of all hosts, or of the hosts that were active since the last rotation; the hosts' places in the copy number them.
 
+They give up the GIL: a copy of a million rows takes a while.
+
 What it does not do: settle conversations, allocate, change what is counted.
 """
 
@@ -35,11 +37,12 @@ cdef struct OpeningRecord:  # services.OPENING_DTYPE
     uint64_t failed
 
 
-cdef inline uint32_t n_active(const HostTable* table) noexcept nogil:
+cdef inline uint32_t n_active(const HostTable* table) noexcept:
     """Return the number of hosts that had traffic since the last rotation."""
     cdef uint32_t row, n_hosts = 0
-    for row in range(table.n_rows):
-        n_hosts += not was_idle(table, row)
+    with nogil:
+        for row in range(table.n_rows):
+            n_hosts += not was_idle(table, row)
     return n_hosts
 
 
@@ -50,43 +53,46 @@ cdef inline void strip_flags(HostRow* rows, uint32_t n_rows) noexcept nogil:
         rows[row].bytes_in_and_flag = bytes_in(&rows[row])
 
 
-cdef inline void restore_flags(HostTable* table, const uint8_t[:, ::1] marks) noexcept nogil:
+cdef inline void restore_flags(HostTable* table, const uint8_t[:, ::1] marks) noexcept:
     """Undo `strip_flags`, by what `copy_marks` copied of all hosts."""
     cdef uint32_t row
-    for row in range(table.n_rows):
-        if marks[1, row]:
-            set_flag(&table.rows[row])
+    with nogil:
+        for row in range(table.n_rows):
+            if marks[1, row]:
+                set_flag(&table.rows[row])
 
 
-cdef inline void copy_marks(const Hosts* hosts, bint since_rotation, uint8_t[:, ::1] marks, uint64_t[::1] macs) noexcept nogil:
+cdef inline void copy_marks(const Hosts* hosts, bint since_rotation, uint8_t[:, ::1] marks, uint64_t[::1] macs) noexcept:
     """Copy whether each host is local and flagged and, where conversations are accounted, its Ethernet address."""
     cdef uint32_t row, at = 0
-    for row in range(hosts.table.n_rows):
-        if since_rotation and was_idle(&hosts.table, row):
-            continue
-        marks[0, at] = is_local(hosts, &hosts.table.rows[row].key)
-        marks[1, at] = is_flagged(&hosts.table.rows[row])
-        if hosts.has_apps:
-            macs[at] = hosts.apps.macs[row]
-        at += 1
+    with nogil:
+        for row in range(hosts.table.n_rows):
+            if since_rotation and was_idle(&hosts.table, row):
+                continue
+            marks[0, at] = is_local(hosts, &hosts.table.rows[row].key)
+            marks[1, at] = is_flagged(&hosts.table.rows[row])
+            if hosts.has_apps:
+                macs[at] = hosts.apps.macs[row]
+            at += 1
 
 
-cdef inline void copy_interval(const HostTable* table, HostRow* hosts, uint64_t[:, ::1] totals) noexcept nogil:
+cdef inline void copy_interval(const HostTable* table, HostRow* hosts, uint64_t[:, ::1] totals) noexcept:
     """Copy the active hosts' rows with the interval's counters, and their bytes in and out since the start."""
     cdef uint32_t row, at = 0
     cdef const Traffic* base
-    for row in range(table.n_rows):
-        if was_idle(table, row):
-            continue
-        base = &table.bases[row]
-        totals[0, at] = bytes_in(&table.rows[row])
-        totals[1, at] = table.rows[row].bytes_out
-        hosts[at] = table.rows[row]
-        hosts[at].bytes_in_and_flag = bytes_in(&table.rows[row]) - base.bytes_in
-        hosts[at].bytes_out -= base.bytes_out
-        hosts[at].packets_in -= base.packets_in
-        hosts[at].packets_out -= base.packets_out
-        at += 1
+    with nogil:
+        for row in range(table.n_rows):
+            if was_idle(table, row):
+                continue
+            base = &table.bases[row]
+            totals[0, at] = bytes_in(&table.rows[row])
+            totals[1, at] = table.rows[row].bytes_out
+            hosts[at] = table.rows[row]
+            hosts[at].bytes_in_and_flag = bytes_in(&table.rows[row]) - base.bytes_in
+            hosts[at].bytes_out -= base.bytes_out
+            hosts[at].packets_in -= base.packets_in
+            hosts[at].packets_out -= base.packets_out
+            at += 1
 
 
 cdef inline void copy_statuses(const Engine* engine, bint since_rotation, uint64_t[:, ::1] counts) noexcept nogil:
@@ -99,24 +105,25 @@ cdef inline void copy_statuses(const Engine* engine, bint since_rotation, uint64
             counts[status, 1] -= engine.tallies_base[status].bytes
 
 
-cdef inline uint32_t copy_apps(const Hosts* hosts, bint since_rotation, AppRecord* records) noexcept nogil:
+cdef inline uint32_t copy_apps(const Hosts* hosts, bint since_rotation, AppRecord* records) noexcept:
     """Copy the hosts' applications, ordered by host; return their number."""
     cdef const AppTable* apps = &hosts.apps
     cdef const Traffic* traffic
     cdef uint32_t row, link, at = 0, n_copied = 0
-    for row in range(hosts.table.n_rows):
-        if since_rotation and was_idle(&hosts.table, row):
-            continue
-        link = apps.heads[row]
-        while link:
-            traffic = &apps.rows[link - 1].interval if since_rotation else &apps.rows[link - 1].total
-            if not traffic_is_zero(traffic):
-                records[n_copied].host = at
-                records[n_copied].app = <uint8_t>apps.rows[link - 1].app
-                records[n_copied].traffic = traffic[0]
-                n_copied += 1
-            link = apps.rows[link - 1].next
-        at += 1
+    with nogil:
+        for row in range(hosts.table.n_rows):
+            if since_rotation and was_idle(&hosts.table, row):
+                continue
+            link = apps.heads[row]
+            while link:
+                traffic = &apps.rows[link - 1].interval if since_rotation else &apps.rows[link - 1].total
+                if not traffic_is_zero(traffic):
+                    records[n_copied].host = at
+                    records[n_copied].app = <uint8_t>apps.rows[link - 1].app
+                    records[n_copied].traffic = traffic[0]
+                    n_copied += 1
+                link = apps.rows[link - 1].next
+            at += 1
     return n_copied
 
 
@@ -128,79 +135,83 @@ cdef inline void copy_app_totals(const AppTable* apps, bint since_rotation, uint
 
 
 cdef inline uint32_t copy_services(const HostTable* hosts, const LocalHosts* local_hosts, ServiceTable* services,
-                                   bint since_rotation, ServiceRow* records) noexcept nogil:
+                                   bint since_rotation, ServiceRow* records) noexcept:
     """Copy the services that had traffic, ordered by host, role, protocol and port; return their number."""
     cdef const LocalHost* local_host
     cdef uint32_t row, link, at = 0, n_copied = 0
-    for row in range(hosts.n_rows):
-        if since_rotation and was_idle(hosts, row):
-            continue
-        local_host = local_host_find(local_hosts, row)
-        link = local_host.first_service if local_host != NULL else 0
-        while link:
-            records[n_copied] = services.rows[link - 1]
-            records[n_copied].owner = at
-            if since_rotation:
-                traffic_subtract(&records[n_copied].traffic, &services.bases[link - 1].traffic)
-                records[n_copied].conversations -= services.bases[link - 1].conversations
-            services.bases[link - 1].copied_to = n_copied
-            n_copied += not since_rotation or not traffic_is_zero(&records[n_copied].traffic)
-            link = services.bases[link - 1].next
-        at += 1
+    with nogil:
+        for row in range(hosts.n_rows):
+            if since_rotation and was_idle(hosts, row):
+                continue
+            local_host = local_host_find(local_hosts, row)
+            link = local_host.first_service if local_host != NULL else 0
+            while link:
+                records[n_copied] = services.rows[link - 1]
+                records[n_copied].owner = at
+                if since_rotation:
+                    traffic_subtract(&records[n_copied].traffic, &services.bases[link - 1].traffic)
+                    records[n_copied].conversations -= services.bases[link - 1].conversations
+                services.bases[link - 1].copied_to = n_copied
+                n_copied += not since_rotation or not traffic_is_zero(&records[n_copied].traffic)
+                link = services.bases[link - 1].next
+            at += 1
     return n_copied
 
 
-cdef inline void add_unsettled(const ConversationTable* table, const ServiceTable* services, ServiceRow* records) noexcept nogil:
+cdef inline void add_unsettled(const ConversationTable* table, const ServiceTable* services, ServiceRow* records) noexcept:
     """Add what the running conversations will be settled with to a copy of all services since the start."""
     cdef const Conversation* row
     cdef const ConversationRecord* record
     cdef Traffic traffic
     cdef uint32_t i
     cdef int side
-    for i in range(table.n_rows):
-        row = &table.rows[i]
-        record = &table.records[i]
-        if not row.state & RUNNING or not record.services[0] | record.services[1]:
-            continue
-        for side in range(2):
-            if record.services[side]:
-                traffic.bytes_in = row.bytes[1 - side] - record.settled_bytes[1 - side]
-                traffic.bytes_out = row.bytes[side] - record.settled_bytes[side]
-                traffic.packets_in = row.packets[1 - side] - record.settled_packets[1 - side]
-                traffic.packets_out = row.packets[side] - record.settled_packets[side]
-                if not traffic_is_zero(&traffic):
-                    service_credit(&records[services.bases[record.services[side] - 1].copied_to], &traffic, row.first_ns,
-                                   row.last_ns)
+    with nogil:
+        for i in range(table.n_rows):
+            row = &table.rows[i]
+            record = &table.records[i]
+            if not row.state & RUNNING or not record.services[0] | record.services[1]:
+                continue
+            for side in range(2):
+                if record.services[side]:
+                    traffic.bytes_in = row.bytes[1 - side] - record.settled_bytes[1 - side]
+                    traffic.bytes_out = row.bytes[side] - record.settled_bytes[side]
+                    traffic.packets_in = row.packets[1 - side] - record.settled_packets[1 - side]
+                    traffic.packets_out = row.packets[side] - record.settled_packets[side]
+                    if not traffic_is_zero(&traffic):
+                        service_credit(&records[services.bases[record.services[side] - 1].copied_to], &traffic, row.first_ns,
+                                       row.last_ns)
 
 
 cdef inline uint32_t copy_fanout(const HostTable* hosts, const LocalHosts* local_hosts, const Sketches* sketches,
-                                 uint32_t first_s, uint32_t last_s, FanoutRecord* records) noexcept nogil:
+                                 uint32_t first_s, uint32_t last_s, FanoutRecord* records) noexcept:
     """Copy the estimates of local hosts that opened conversations in these seconds, ordered by host; return their number."""
     cdef const LocalHost* local_host
     cdef const Sketch* sketch
     cdef uint32_t row, n_copied = 0
-    for row in range(hosts.n_rows):
-        local_host = local_host_find(local_hosts, row)
-        if local_host == NULL or local_host.sketch == 0 or local_host.last_opened_s < first_s:
-            continue
-        sketch = &sketches.rows[local_host.sketch - 1]
-        records[n_copied].host = row
-        records[n_copied].peers = estimate(sketch.peers, first_s, last_s)
-        records[n_copied].services = estimate(sketch.services, first_s, last_s)
-        n_copied += records[n_copied].peers != 0
+    with nogil:
+        for row in range(hosts.n_rows):
+            local_host = local_host_find(local_hosts, row)
+            if local_host == NULL or local_host.sketch == 0 or local_host.last_opened_s < first_s:
+                continue
+            sketch = &sketches.rows[local_host.sketch - 1]
+            records[n_copied].host = row
+            records[n_copied].peers = estimate(sketch.peers, first_s, last_s)
+            records[n_copied].services = estimate(sketch.services, first_s, last_s)
+            n_copied += records[n_copied].peers != 0
     return n_copied
 
 
-cdef inline uint32_t copy_openings(const HostTable* hosts, const LocalHosts* local_hosts, OpeningRecord* records) noexcept nogil:
+cdef inline uint32_t copy_openings(const HostTable* hosts, const LocalHosts* local_hosts, OpeningRecord* records) noexcept:
     """Copy what local hosts opened since the start, ordered by host; return their number."""
     cdef const LocalHost* local_host
     cdef uint32_t row, n_copied = 0
-    for row in range(hosts.n_rows):
-        local_host = local_host_find(local_hosts, row)
-        if local_host != NULL and local_host.opened:
-            records[n_copied].host = row
-            records[n_copied].unused = 0
-            records[n_copied].opened = local_host.opened
-            records[n_copied].failed = local_host.failed
-            n_copied += 1
+    with nogil:
+        for row in range(hosts.n_rows):
+            local_host = local_host_find(local_hosts, row)
+            if local_host != NULL and local_host.opened:
+                records[n_copied].host = row
+                records[n_copied].unused = 0
+                records[n_copied].opened = local_host.opened
+                records[n_copied].failed = local_host.failed
+                n_copied += 1
     return n_copied
