@@ -342,6 +342,7 @@ def make_accountant(
     max_services: int | None = None,
     max_services_per_role: int = 256,
     max_sketches: int = 1 << 16,
+    sketch_seed: int | None = None,
 ) -> Accountant:
     """Return an accountant.
 
@@ -358,6 +359,7 @@ def make_accountant(
     keep_contacts: keep what is new of conversations of local hosts for `take_contacts`.
     max_services: services kept of all local hosts; by default twice `max_hosts`, but at least 65,536.
     max_services_per_role: services kept of one local host as a client, and as a server.  max_sketches: hosts that `fanout` knows.
+    sketch_seed: of the hashes of `fanout`, the same in accountants that are merged; random by default, but one for the process.
 
     Raises ConfigError for an argument out of its range.
     """
@@ -395,7 +397,7 @@ def make_accountant(
         seed=int.from_bytes(os.urandom(8), "little") if seed is None else seed,
         networks=[_prefix_and_mask(text) for text in local_networks],
         app_tables=None if applications is None else (applications.protocols, applications.tcp_ports, applications.udp_ports),
-        sketch_seed=SKETCH_SEED,
+        sketch_seed=SKETCH_SEED if sketch_seed is None else sketch_seed,
         **shared,
     )
 

@@ -352,6 +352,8 @@ def _team(
 ) -> Team:
     """Return one worker, or several and a collector, which alone can tell limits."""
     make = partial(make_accountant, options.engine, inner=options.inner, max_hosts=options.max_hosts, local_networks=networks)
+    if not is_live:
+        make = partial(make, sketch_seed=0)  # a capture always gives the same estimates
     if not options.hosts_only:
         make = partial(make, max_conversations=options.max_conversations, applications=_app_tables())
     draining = partial(

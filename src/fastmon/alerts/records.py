@@ -142,9 +142,10 @@ def record_line(record: Record) -> str:
         rules = ", ".join(f"{rule} {n_alerts:,}" for rule, n_alerts in record.rules.items())
         span = "this minute" if record.seconds == 60 else format_duration(round(record.seconds * NS_PER_S))
         return f"{record.alerts:,} more in {span}: {rules}"
-    parts = [part for part in (_outcome(record), record.reason or _comparison(record)) if part]
+    parts = [part for part in (_outcome(record), _comparison(record)) if part]
     word = "CLEARED" if record.state == CLEARED else "ALERT"
-    return f"{word} {record.rule} ({record.severity}): {subject_text(record)}: {'; '.join(parts)}, at {record.time}"
+    told = record.reason or f"{subject_text(record)}: {'; '.join(parts)}"
+    return f"{word} {record.rule} ({record.severity}): {told}, at {record.time}"
 
 
 def subject_text(record: AlertRecord) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastmon.model.addresses import key_to_text
-from fastmon.model.rows import RowGroups, find_smallest, key_words
+from fastmon.model.rows import find_smallest
 from fastmon.model.services import CONTACT_DTYPE, ROLES
 from fastmon.policy.measures import services_of
 
@@ -28,6 +28,9 @@ _N_TOP = 5
 
 _MAX_CONTACTS = 1 << 12
 """Contacts of earlier ticks that are remembered."""
+
+_MAX_LOOKED_AT = 1 << 8
+"""Contacts of one host, from the last one on, in which its peers are looked for."""
 
 _MAX_TOLD = 1 << 8
 """Alerts of one tick that get evidence; more of them explain each other, and nobody waits for their details."""
@@ -60,9 +63,9 @@ class Witness:
         self._contacts = self._contacts[-_MAX_CONTACTS:]
 
     def of_host(self, row: int) -> dict[str, object]:
-        """Return a host's top applications, services and peers with their bytes, in and out; what is not known is left out.
+        """Return a host's top applications and services with their bytes, in and out, since the start, and its last peers.
 
-        Applications and services are since the start, peers of the last conversations.
+        What is not known is left out.
         """
         totals = self._totals
         if totals is None or self._n_told >= _MAX_TOLD:
@@ -74,7 +77,7 @@ class Witness:
             total_bytes=int(totals.hosts["bytes_in"][row] + totals.hosts["bytes_out"][row]),
             apps=self._name_apps(apps["app"], _bytes_of(apps)),
             services={_name_service(services[at]): n_bytes for at, n_bytes in _top(_bytes_of(services))},
-            peers=_top_peers(contacts),
+            recent_peers=_recent_peers(contacts),
         )
 
     def of_network(self) -> dict[str, object]:
@@ -123,15 +126,7 @@ def _name_service(service: np.void) -> str:
     return text if ROLES[service["role"]] == "client" else f"{text} (server)"
 
 
-def _top_peers(contacts: NDArray[np.void]) -> dict[str, int]:
-    if not len(contacts):
-        return {}
-    words = key_words(contacts["peer"])
-    # A conversation may have several records, each with all that it has moved so far.
-    same = RowGroups.of([words[:, 0], words[:, 1], contacts["protocol"], contacts["port"], contacts["first_ns"]])
-    moved = same.reduce(_bytes_of(contacts), np.maximum)
-    first = contacts[same.first_rows]
-    peers = RowGroups.of([words[same.first_rows, 0], words[same.first_rows, 1]])
-    sums = peers.reduce(moved, np.add)
-    keys = first[peers.first_rows]["peer"]
-    return {key_to_text(keys[at].tobytes()): n_bytes for at, n_bytes in _top(sums)}
+def _recent_peers(contacts: NDArray[np.void]) -> list[str]:
+    """Return the peers of the last conversations, the last one first. What these have moved since is not known here."""
+    peers = dict.fromkeys(peer.tobytes() for peer in contacts["peer"][: -_MAX_LOOKED_AT - 1 : -1])
+    return [key_to_text(peer) for peer in list(peers)[:_N_TOP]]
