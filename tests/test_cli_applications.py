@@ -136,6 +136,7 @@ def test_hosts_have_applications_and_names(capture: Path, engine: str) -> None:
     assert "mac" not in server
     for host in summary["hosts"]:
         assert {name: sum(app[name] for app in host["apps"].values()) for name in COLUMNS} == {n: host[n] for n in COLUMNS}
+    assert {role: set(services) for role, services in laptop["ports"].items()} == {"client": {"tcp/4433", "udp/53", "udp/41001"}}
     assert set(summary["apps"]) == {"https", "dns", "dhcp", "unknown"}
     assert sum(app["bytes"] for app in summary["apps"].values()) == summary["ip"]["bytes"]
 
@@ -143,13 +144,13 @@ def test_hosts_have_applications_and_names(capture: Path, engine: str) -> None:
 def test_hosts_only_knows_hosts_only(capture: Path) -> None:
     summary, plain = summary_of(capture), summary_of(capture, "--hosts-only")
     assert not {"apps", "conversations"} & set(plain)
-    known = {"apps", "name", "name_from", "mac", "vendor", "addresses"}
+    known = {"apps", "name", "name_from", "mac", "vendor", "addresses", "ports"}
     assert not any(known & set(host) for host in plain["hosts"])
     stripped = {name: {k: v for k, v in host.items() if k not in known} for name, host in hosts(summary).items()}
     assert hosts(plain) == stripped
 
 
-@pytest.mark.parametrize("extra", [["--conversations", "x.jsonl"], ["--by", "mac"]])
+@pytest.mark.parametrize("extra", [["--conversations", "x.jsonl"], ["--by", "mac"], ["--ports"]])
 def test_hosts_only_contradicts_what_needs_conversations(capture: Path, extra: list[str]) -> None:
     result = run(capture, "--hosts-only", *extra)
     assert (result.returncode, result.stdout) == (2, "")

@@ -16,6 +16,7 @@ from fastmon.model.texts import clean_text
 from fastmon.sinks.base import Sink
 from fastmon.sinks.details import app_name
 from fastmon.sinks.hosts import time_texts
+from fastmon.sinks.ports import PROTOCOLS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -47,21 +48,6 @@ CSV_COLUMNS = (
 
 CHUNK_ROWS = 1 << 12
 """Conversations that are written at once: a run's end may end a million."""
-
-PROTOCOLS = {
-    1: "icmp",
-    2: "igmp",
-    6: "tcp",
-    17: "udp",
-    47: "gre",
-    50: "esp",
-    51: "ah",
-    58: "icmpv6",
-    89: "ospf",
-    112: "vrrp",
-    132: "sctp",
-}
-"""IANA's keywords of the protocols that are met most; any other is its number."""
 
 
 class ConversationSink(Sink):

@@ -10,13 +10,27 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from fastmon.model.services import ROLES
-from fastmon.sinks.conversations import PROTOCOLS
 from fastmon.sinks.hosts import time_texts
 
 if TYPE_CHECKING:
     from fastmon.model.snapshot import Snapshot
 
-__all__ = ["ServiceUse", "TopService", "host_ports", "top_services"]
+__all__ = ["PROTOCOLS", "ServiceUse", "TopService", "host_ports", "top_services"]
+
+PROTOCOLS = {
+    1: "icmp",
+    2: "igmp",
+    6: "tcp",
+    17: "udp",
+    47: "gre",
+    50: "esp",
+    51: "ah",
+    58: "icmpv6",
+    89: "ospf",
+    112: "vrrp",
+    132: "sctp",
+}
+"""IANA's keywords of the protocols that are met most; any other is its number."""
 
 WITH_PORTS = {6, 17, 33, 132, 136}
 """TCP, UDP, DCCP, SCTP, UDP-Lite."""
