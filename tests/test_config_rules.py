@@ -9,7 +9,7 @@ import pytest
 from config_files import load, problems, rule, rule_problems
 
 from fastmon.config.rules import RULES
-from fastmon.config.values import PROTOCOLS, parse_ports, parse_schedule
+from fastmon.config.values import parse_ports, parse_schedule
 from fastmon.errors import ConfigError
 from fastmon.policy.specs import (
     ActionSpec,
@@ -28,7 +28,6 @@ from fastmon.policy.specs import (
     SpreadSpec,
     TotalSpec,
 )
-from fastmon.sinks.conversations import PROTOCOLS as SHOWN_PROTOCOLS
 
 S = 1_000_000_000
 MINUTE = 60 * S
@@ -217,12 +216,6 @@ def test_services(text: str, words: str | None) -> None:
         with pytest.raises(ConfigError, match="invalid service") as caught:
             parse_ports(text)
         assert words in str(caught.value)
-
-
-def test_protocols_have_the_names_that_results_have() -> None:
-    assert {name: PROTOCOLS.get(name) for name in SHOWN_PROTOCOLS.values()} == {
-        name: number for number, name in SHOWN_PROTOCOLS.items()
-    }
 
 
 @pytest.mark.parametrize(

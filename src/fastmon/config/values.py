@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fastmon.config.options import duration_ns
 from fastmon.errors import ConfigError
 from fastmon.model.addresses import parse_network
+from fastmon.model.protocols import PORT_PROTOCOLS, PROTOCOL_NUMBERS, protocol_text
 from fastmon.model.units import NS_PER_S, Rate, format_duration, parse_rate
 from fastmon.policy.specs import PortRange, ScheduleSpec
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DAYS",
-    "PROTOCOLS",
     "parse_allowance",
     "parse_app",
     "parse_path",
@@ -37,26 +37,6 @@ __all__ = [
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
-PROTOCOLS = {
-    "icmp": 1,
-    "igmp": 2,
-    "tcp": 6,
-    "udp": 17,
-    "dccp": 33,
-    "ipv6": 41,
-    "gre": 47,
-    "esp": 50,
-    "ah": 51,
-    "icmpv6": 58,
-    "ospf": 89,
-    "pim": 103,
-    "vrrp": 112,
-    "sctp": 132,
-    "udplite": 136,
-}
-"""IANA's numbers, by the keywords that results have, and some more."""
-
-WITH_PORTS = ("tcp", "udp", "sctp", "dccp", "udplite")
 MAX_PORT = 65_535
 MINUTES_OF_DAY = 1440
 
@@ -114,12 +94,13 @@ def parse_ports(text: str) -> PortRange:
     if match is None or number is None:
         raise ConfigError(
             f"invalid service {text!r}: use PROTOCOL/PORT, PROTOCOL/PORT-PORT or PROTOCOL, like tcp/443; a protocol is one of "
-            f"{', '.join(PROTOCOLS)}, or a number from 0 to 255"
+            f"{', '.join(PROTOCOL_NUMBERS)}, or a number from 0 to 255"
         )
     if match[2] is None:
         return PortRange(number, 0, MAX_PORT)
-    if number not in map(PROTOCOLS.get, WITH_PORTS):
-        raise ConfigError(f"invalid service {text!r}: {match[1]} has no ports; {', '.join(WITH_PORTS)} have")
+    if number not in PORT_PROTOCOLS:
+        have = ", ".join(map(protocol_text, sorted(PORT_PROTOCOLS)))
+        raise ConfigError(f"invalid service {text!r}: {match[1]} has no ports; {have} have")
     low, high = int(match[2]), int(match[3] or match[2])
     if not low <= high <= MAX_PORT:
         raise ConfigError(f"invalid service {text!r}: use ports from 0 to {MAX_PORT}, the lower one first")
@@ -129,7 +110,7 @@ def parse_ports(text: str) -> PortRange:
 def _protocol_number(text: str) -> int | None:
     if text.isdigit():
         return int(text) if len(text) <= 3 and int(text) <= 255 else None
-    return PROTOCOLS.get(text)
+    return PROTOCOL_NUMBERS.get(text)
 
 
 def parse_app(text: str) -> str:

@@ -15,9 +15,10 @@ import numpy as np
 
 from fastmon.model.addresses import key_from_text, key_to_text
 from fastmon.model.alerts import NETWORK
+from fastmon.model.protocols import service_text
 from fastmon.model.services import ROLES
 from fastmon.policy.devices import device_text, parse_device
-from fastmon.policy.services import parse_service, service_text
+from fastmon.policy.services import parse_service
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

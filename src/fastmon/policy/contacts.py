@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from fastmon.model.addresses import key_to_text
+from fastmon.model.protocols import service_text
 from fastmon.model.services import ROLES
 from fastmon.model.units import format_time
 from fastmon.policy.contact_cases import NO_CASES, Cases, Governors, WaitingCases
@@ -23,7 +24,6 @@ from fastmon.policy.hosts import GONE, Subject
 from fastmon.policy.lists import AppLists, PeerLists, PortLists, have_application
 from fastmon.policy.periods import Schedules
 from fastmon.policy.scopes import parse_scope
-from fastmon.policy.services import service_text
 from fastmon.policy.words import fire_alert, format_subject
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastmon.model.addresses import key_to_text
+from fastmon.model.protocols import service_text
 from fastmon.model.rows import find_smallest
 from fastmon.model.services import CONTACT_DTYPE, ROLES
 from fastmon.policy.measures import services_of
@@ -34,8 +35,6 @@ _MAX_LOOKED_AT = 1 << 8
 
 _MAX_TOLD = 1 << 8
 """Alerts of one tick that get evidence; more of them explain each other, and nobody waits for their details."""
-
-_PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6", 132: "sctp"}
 
 
 class Witness:
@@ -120,9 +119,7 @@ def _top(n_bytes: NDArray[np.uint64]) -> Sequence[tuple[int, int]]:
 
 
 def _name_service(service: np.void) -> str:
-    protocol = int(service["protocol"])
-    name = _PROTOCOLS.get(protocol, f"ip-{protocol}")
-    text = f"{name}/{service['port']}" if service["port"] else name
+    text = service_text(int(service["protocol"]), int(service["port"]))
     return text if ROLES[service["role"]] == "client" else f"{text} (server)"
 
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
+from fastmon.model.protocols import protocol_text, service_text
 from fastmon.model.services import ROLES
-from fastmon.policy.services import PROTOCOLS, service_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -141,7 +141,7 @@ def _join_ports(services: Counter[tuple[int, int]]) -> list[tuple[str, int]]:
 def _range_text(protocol: int, low: int, high: int) -> str:
     if low == high:
         return service_text(protocol, low)
-    name = PROTOCOLS.get(protocol, str(protocol))
+    name = protocol_text(protocol)
     return f"{name}/{low}-{high}" if low else name
 
 

@@ -7,45 +7,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fastmon.model.protocols import PROTOCOL_NUMBERS, protocol_text
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from fastmon.policy.specs import PortRange
 
-__all__ = ["PROTOCOLS", "merge_ranges", "parse_service", "range_text", "service_text"]
+__all__ = ["merge_ranges", "parse_service", "range_text"]
 
-PROTOCOLS = {
-    1: "icmp",
-    2: "igmp",
-    6: "tcp",
-    17: "udp",
-    33: "dccp",
-    41: "ipv6",
-    47: "gre",
-    50: "esp",
-    51: "ah",
-    58: "icmpv6",
-    89: "ospf",
-    103: "pim",
-    112: "vrrp",
-    132: "sctp",
-    136: "udplite",
-}
-"""IANA's keywords of the protocols that are met most; any other is its number."""
-
-_NUMBERS = {name: number for number, name in PROTOCOLS.items()}
 _MAX_PORT = 0xFFFF
-
-
-def service_text(protocol: int, port: int) -> str:
-    """Return a service: its protocol, and its port where there is one."""
-    name = PROTOCOLS.get(protocol, str(protocol))
-    return f"{name}/{port}" if port else name
 
 
 def range_text(ports: PortRange) -> str:
     """Return a range of services, as rules have them."""
-    name = PROTOCOLS.get(ports.protocol, str(ports.protocol))
+    name = protocol_text(ports.protocol)
     if (ports.low, ports.high) == (0, _MAX_PORT):
         return name
     return f"{name}/{ports.low}" if ports.low == ports.high else f"{name}/{ports.low}-{ports.high}"
@@ -54,7 +30,7 @@ def range_text(ports: PortRange) -> str:
 def parse_service(text: str) -> tuple[int, int]:
     """Return the protocol and port of a service, from `service_text`. Raises ValueError for any other text."""
     name, _, port = text.partition("/")
-    protocol, number = _NUMBERS[name] if name in _NUMBERS else int(name), int(port or 0)
+    protocol, number = PROTOCOL_NUMBERS[name] if name in PROTOCOL_NUMBERS else int(name), int(port or 0)
     if not (0 <= protocol <= 0xFF and 0 <= number <= _MAX_PORT):
         raise ValueError(f"no service: {text!r}")
     return protocol, number

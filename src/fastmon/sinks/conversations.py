@@ -12,11 +12,11 @@ import msgspec
 
 from fastmon.model.addresses import keys_to_text
 from fastmon.model.conversations import ENDED_REASONS, LABELLED_BY
+from fastmon.model.protocols import protocol_text
 from fastmon.model.texts import clean_text
 from fastmon.sinks.base import Sink
 from fastmon.sinks.details import app_name
 from fastmon.sinks.hosts import time_texts
-from fastmon.sinks.ports import PROTOCOLS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -95,7 +95,7 @@ def _record(row: Sequence[object]) -> dict[str, object]:
 def _columns(rows: NDArray[np.void], names: Sequence[str | None]) -> Iterator[Sequence[object]]:
     """Yield the values of `CSV_COLUMNS` for each conversation."""
     return zip(
-        (PROTOCOLS.get(number, str(number)) for number in rows["protocol"].tolist()),
+        map(protocol_text, rows["protocol"].tolist()),
         keys_to_text(rows["a"]),
         rows["a_port"].tolist(),
         keys_to_text(rows["b"]),

@@ -9,31 +9,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from fastmon.model.protocols import service_text
 from fastmon.model.services import ROLES
 from fastmon.sinks.hosts import time_texts
 
 if TYPE_CHECKING:
     from fastmon.model.snapshot import Snapshot
 
-__all__ = ["PROTOCOLS", "ServiceUse", "TopService", "host_ports", "top_services"]
-
-PROTOCOLS = {
-    1: "icmp",
-    2: "igmp",
-    6: "tcp",
-    17: "udp",
-    47: "gre",
-    50: "esp",
-    51: "ah",
-    58: "icmpv6",
-    89: "ospf",
-    112: "vrrp",
-    132: "sctp",
-}
-"""IANA's keywords of the protocols that are met most; any other is its number."""
-
-WITH_PORTS = {6, 17, 33, 132, 136}
-"""TCP, UDP, DCCP, SCTP, UDP-Lite."""
+__all__ = ["ServiceUse", "TopService", "host_ports", "top_services"]
 
 
 class ServiceUse(NamedTuple):
@@ -57,12 +40,6 @@ class TopService(NamedTuple):
     bytes_in: int
     bytes_out: int
     conversations: int
-
-
-def service_text(protocol: int, port: int) -> str:
-    """Return "tcp/443", or "icmp" for a protocol without ports."""
-    name = PROTOCOLS.get(protocol, str(protocol))
-    return f"{name}/{port}" if protocol in WITH_PORTS else name
 
 
 def host_ports(chunk: Snapshot) -> list[dict[str, dict[str, ServiceUse]]]:
