@@ -31,7 +31,7 @@ def limit_alert(host: str, ts_ns: int, total_bytes: int, limit_bytes: int, *, lo
         rule="limit",
         kind="total",
         severity="warning",
-        scope="all",
+        scope="local",
         ts_ns=ts_ns,
         since_ns=ts_ns,
         host=host,
@@ -39,7 +39,7 @@ def limit_alert(host: str, ts_ns: int, total_bytes: int, limit_bytes: int, *, lo
         value=total_bytes,
         limit=limit_bytes,
         unit="bytes",
-        reason=f"passed {limit_bytes:,} bytes, total {total_bytes:,} bytes",
+        reason=f"{host} moved {total_bytes:,} bytes since the start (limit {limit_bytes:,})",
     )
 
 

@@ -528,14 +528,15 @@ def test_rule_sees_all_hosts_at_each_second_before_the_intervals_end() -> None:
         (2 * S, 2, 2),
         (3 * S, 4, 2),
         (4 * S, 4, 2),
+        (4.25 * S + 1, 5, 2),  # the last one, at the end
     ]
-    assert [type(event) for event in events] == [list, list, list, list, Snapshot, Snapshot, Snapshot]
+    assert [type(event) for event in events] == [list, list, list, list, Snapshot, list, Snapshot, Snapshot]
     assert brief(events) == [(0.5, 4, 4), (4, 4.250000001, 1)]
 
 
 def test_silence_has_its_first_and_its_last_tick() -> None:
     events = replay(FakeCapture(at(0, 3600.5)), interval_s=0, rules=[Beat()])
-    assert [(a.ts_ns - T0) // S for a in alerts_of(events)] == [1, 3600]
+    assert [a.ts_ns - T0 for a in alerts_of(events)] == [1 * S, 3600 * S, 3600.5 * S + 1]
 
 
 def test_no_totals_are_copied_where_nobody_wants_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -559,7 +560,7 @@ def test_live_ticks_come_every_second() -> None:
     link = Link(FakeClock(), at(0.5, 1.5))
     plan = Plan("link0", 0, 3 * S)
     LiveMonitor(plan, cast("Sequence[Capture]", [link]), team(0, 1), Taker(), None, link.clock).run()
-    assert [totals.counters.frames.frames for totals in ticks] == [1, 2, 2]
+    assert [totals.counters.frames.frames for totals in ticks] == [1, 2, 2, 2]  # the last one at the end
     assert {(totals.source, totals.run, totals.is_summary) for totals in ticks} == {("link0", plan.run, True)}
 
 
@@ -579,7 +580,7 @@ def test_reload_takes_the_rules_anew_and_keeps_them_if_they_are_wrong() -> None:
     recorder = Recorder(ask)
     plan = Plan("run", 10 * S, load_rules=load)
     ReplayMonitor(plan, [opener(FakeCapture(at(*range(32))))], team(0, 1), recorder, control).run()
-    assert [(alert.ts_ns - T0) // S for alert in alerts_of(recorder.events)] == list(range(11, 32))
+    assert [(alert.ts_ns - T0) // S for alert in alerts_of(recorder.events)] == [*range(11, 32), 31]
     assert problems(recorder.events) == ["rules.toml: no such rule; the rules stay as they were"]
     assert not control.reload
 

@@ -144,7 +144,7 @@ def test_jsonl_alerts() -> None:
         "kind": "total",
         "state": "firing",
         "severity": "warning",
-        "scope": "all",
+        "scope": "local",
         "time": "2026-01-01T00:00:01.000000Z",
         "since": "2026-01-01T00:00:01.000000Z",
         "host": "10.0.0.1",
@@ -154,7 +154,7 @@ def test_jsonl_alerts() -> None:
         "unit": "bytes",
         "total_bytes": 1_000_400,
         "limit_bytes": 1_000_000,
-        "reason": "passed 1,000,000 bytes, total 1,000,400 bytes",
+        "reason": "10.0.0.1 moved 1,000,400 bytes since the start (limit 1,000,000)",
     }
     assert (second["host"], second["local"], second["total_bytes"]) == ("2001:db8::1", False, 1_000_001)
 
@@ -334,8 +334,9 @@ def test_share_of_a_host_that_talks_to_itself_is_no_more_than_all() -> None:
 
 def test_alert_lines() -> None:
     assert table(ALERTS) == (
-        "ALERT limit (warning): 10.0.0.1 (local): passed 1,000,000 bytes, total 1,000,400 bytes, at 2026-01-01T00:00:01.000000Z\n"
-        "ALERT limit (warning): 2001:db8::1 (remote): passed 1,000,000 bytes, total 1,000,001 bytes, "
+        "ALERT limit (warning): 10.0.0.1 moved 1,000,400 bytes since the start (limit 1,000,000), "
+        "at 2026-01-01T00:00:01.000000Z\n"
+        "ALERT limit (warning): 2001:db8::1 moved 1,000,001 bytes since the start (limit 1,000,000), "
         "at 2026-01-01T00:00:02.000000Z\n"
     )
 

@@ -28,7 +28,7 @@ def test_crossing_becomes_an_alert_with_the_frames_time() -> None:
     assert (alert.ts_ns, alert.since_ns, alert.local) == (TIME_NS, TIME_NS, True)
     assert (alert.value, alert.limit, alert.unit) == (1001, 1000, "bytes")
     assert alert.id == alert_id("limit", "10.0.0.7", TIME_NS)
-    assert alert.reason == "10.0.0.7 (camera) moved 1.0 kB of 1.0 kB since the start"
+    assert alert.reason == "10.0.0.7 (camera) moved 1,001 bytes since the start (limit 1,000)"
 
 
 @pytest.mark.parametrize(("scope", "hosts"), [("local", ["10.0.0.7"]), ("all", ["2001:db8::1", "10.0.0.7"])])

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fastmon.model.addresses import key_to_text
-from fastmon.model.units import format_size
 from fastmon.policy.hosts import Subject
 from fastmon.policy.specs import TotalSpec
 from fastmon.policy.words import fire_alert, format_subject
@@ -43,13 +42,13 @@ class LimitRule:
     def _alert(self, crossing: LimitCrossing) -> Alert:
         found = None if self._names is None else self._names.name_of(crossing.key, crossing.local)
         subject = Subject(key_to_text(crossing.key), "" if found is None else found[0], "", crossing.local)
-        moved, limit = format_size(crossing.total_bytes), format_size(crossing.limit_bytes)
+        limit_bytes = crossing.limit_bytes
         return fire_alert(
-            TotalSpec(kind="total", name="limit", scope=self._scope, limit_bytes=crossing.limit_bytes),
+            TotalSpec(kind="total", name="limit", scope=self._scope, limit_bytes=limit_bytes),
             subject,
             ts_ns=crossing.ts_ns,
-            reason=f"{format_subject(subject)} moved {moved} of {limit} since the start",
+            reason=f"{format_subject(subject)} moved {crossing.total_bytes:,} bytes since the start (limit {limit_bytes:,})",
             value=crossing.total_bytes,
-            limit=crossing.limit_bytes,
+            limit=limit_bytes,
             unit="bytes",
         )

@@ -97,6 +97,7 @@ class Monitor(abc.ABC, Generic[_ShardT]):
         self._log_dropped_before = 0
         self._n_intervals = 0
         self._n_steps = 0
+        self._last_tick_ns: int | None = None
         self._reserve: bytearray | None = bytearray(RESERVE_BYTES)
 
     def run(self) -> None:
@@ -258,6 +259,7 @@ class Monitor(abc.ABC, Generic[_ShardT]):
         return TICK_NS if self._merges_at_ticks or self._reporter.wants_ticks else 0
 
     def _tick(self, now_ns: int) -> None:
+        self._last_tick_ns = now_ns
         collector = self._collector
         view = View(
             copy_totals=partial(self._copy_totals, now_ns),
@@ -314,8 +316,9 @@ class Monitor(abc.ABC, Generic[_ShardT]):
     def _finish(self, last: Interval | None, whole: Interval) -> None:
         """Report the last interval's snapshot, if intervals are reported and one is running, and the summary."""
         self._reporter.complete_log()
-        if self._reporter.wants_ticks:
-            self._tick(self._covered_until_ns())  # what has come since the last one
+        end_ns = self._covered_until_ns()
+        if self._reporter.wants_ticks and end_ns != self._last_tick_ns:
+            self._tick(end_ns)  # what has come since the last one
         last_snapshot, summary = self._collector.finish(last or whole, whole)
         for shard in self._shards:
             shard.take_ended()
