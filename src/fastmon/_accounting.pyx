@@ -478,7 +478,7 @@ cdef class Accountant:
         return made
 
     def totals_as(self, make):
-        """Return `make(whole)`: a copy of all rows and services since the start, without what else is of conversations."""
+        """Return `make(whole)`: a copy of all rows and services since the start, and of what was credited to applications."""
         cdef HostTable* table = &self.engine.hosts.table
         cdef void* copy
         with self.use:
@@ -491,6 +491,7 @@ cdef class Accountant:
                     memcpy(copy, table.rows, table.n_rows * sizeof(HostRow))
                     strip_flags(<HostRow*>copy, table.n_rows)
             whole.update(self.service_columns(False, True))
+            whole["apps"] = self.app_rows(False) if self.engine.conversations != NULL else None
             return make(whole)
 
     cdef int check_tables(self) except -1:

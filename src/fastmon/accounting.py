@@ -9,29 +9,20 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-
 from fastmon import _accounting
 from fastmon.bounds import MAX_CONVERSATIONS, MAX_HOSTS, check_choice, check_number, check_range
 from fastmon.errors import ConfigError
 from fastmon.model.addresses import parse_network
-from fastmon.model.conversations import (
-    APP_DTYPE,
-    APP_TOTAL_DTYPE,
-    CONVERSATION_DTYPE,
-    ENDED_REASONS,
-    AppTables,
-    ConversationCounts,
-    Payload,
-)
-from fastmon.model.frames import UNDECODED, FrameStatus
+from fastmon.model.columns import interval_snapshot, whole_snapshot
+from fastmon.model.conversations import CONVERSATION_DTYPE, AppTables, Payload
 from fastmon.model.packets import PACKET_DTYPE
-from fastmon.model.services import CONTACT_DTYPE, FANOUT_DTYPE, OPENING_DTYPE, SERVICE_DTYPE
-from fastmon.model.snapshot import HOST_DTYPE, Count, Counters, LimitCrossing, Overflow, Snapshot
+from fastmon.model.services import CONTACT_DTYPE, FANOUT_DTYPE, OPENING_DTYPE
+from fastmon.model.snapshot import LimitCrossing, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
     from typing_extensions import Self
 
@@ -125,7 +116,8 @@ class Accountant(Protocol):
     def totals(self, interval: Interval) -> Snapshot:
         """Return the rows of all hosts since the start, idle ones included, as a summary. Nothing is closed and nothing changes.
 
-        It has services, but no applications, and no numbers of conversations (None).
+        It has services, and of applications what ended conversations, and those of ended intervals, were credited; no numbers of
+        conversations (None).
         """
         ...
 
@@ -202,22 +194,22 @@ class NativeAccountant(_accounting.Accountant):
 
     def rotate(self, interval: Interval) -> Snapshot:
         """See `Accountant`."""
-        return self.rotate_as(interval.end_ns - 1, lambda columns: _interval_snapshot(interval, columns))
+        return self.rotate_as(interval.end_ns - 1, lambda columns: _checked(interval_snapshot(interval, columns)))
 
     def finish(self, interval: Interval, whole: Interval) -> tuple[Snapshot, Snapshot]:
         """See `Accountant`."""
 
         def make(last: dict[str, Any] | None, all_: dict[str, Any]) -> tuple[Snapshot, Snapshot]:
-            summary = _whole_snapshot(whole, all_)
+            summary = _checked(whole_snapshot(whole, all_))
             if last is None:
                 return replace(summary, interval=interval, is_summary=False), summary
-            return _interval_snapshot(interval, last), summary
+            return _checked(interval_snapshot(interval, last)), summary
 
         return self.finish_as(make)
 
     def totals(self, interval: Interval) -> Snapshot:
         """See `Accountant`."""
-        return self.totals_as(lambda columns: _whole_snapshot(interval, columns))
+        return self.totals_as(lambda columns: _checked(whole_snapshot(interval, columns)))
 
     def take_limit_crossings(self) -> list[LimitCrossing]:
         """See `Accountant`."""
@@ -248,79 +240,8 @@ class NativeAccountant(_accounting.Accountant):
         return self.openings_as(OPENING_DTYPE)
 
 
-def _interval_snapshot(interval: Interval, columns: dict[str, Any]) -> Snapshot:
-    totals = columns["totals"]
-    return _checked(Snapshot(interval, **_common(columns), total_bytes_in=totals[0], total_bytes_out=totals[1]))
-
-
-def _whole_snapshot(interval: Interval, columns: dict[str, Any]) -> Snapshot:
-    common = _common(columns)
-    totals = {f"total_{name}": common["hosts"][name] for name in ("bytes_in", "bytes_out")}
-    return _checked(Snapshot(interval, **common, **totals, is_summary=True))
-
-
-def _common(columns: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields that the columns of an interval and of the whole are alike made of."""
-    local, flagged = columns["marks"].view(np.bool_)
-    fields = {
-        "counters": _counters(columns["statuses"].tolist(), columns["overflow"]),
-        "hosts": columns["hosts"].view(HOST_DTYPE),
-        "local": local,
-        "flagged": flagged,
-        "macs": columns["macs"],
-        "services_overflow": columns["services_overflow"],
-    }
-    if columns["services"] is not None:
-        fields["services"] = columns["services"].view(SERVICE_DTYPE)
-    if columns.get("conversations") is not None:
-        opened, ended, running, n_skipped = columns["conversations"]
-        ended_by_reason = dict(zip(ENDED_REASONS, ended, strict=True))
-        fields |= {
-            "apps": _app_rows(columns["apps"]),
-            "app_totals": _app_totals(columns["app_totals"]),
-            "conversations": ConversationCounts(opened, ended_by_reason, running, n_skipped),
-        }
-    return fields
-
-
-def _counters(statuses: list[tuple[int, int]], overflow: tuple[int, int, int, int]) -> Counters:
-    counts = [Count(*pair) for pair in statuses]
-    return Counters(
-        frames=sum(counts, Count()),
-        ip=counts[FrameStatus.IP],
-        non_ip=counts[FrameStatus.NON_IP],
-        undecoded={status.name.lower(): counts[status] for status in UNDECODED},
-        overflow=Overflow(*overflow),
-    )
-
-
-def _app_rows(rows: NDArray[np.uint8]) -> NDArray[np.void]:
-    apps = rows.view(APP_DTYPE)
-    return apps[np.argsort(apps["host"].astype(np.uint64) << np.uint64(8) | apps["app"])]
-
-
-def _app_totals(totals: NDArray[np.uint64]) -> NDArray[np.void]:
-    numbers = np.flatnonzero(totals[:, 0])
-    rows = np.zeros(len(numbers), APP_TOTAL_DTYPE)
-    rows["app"], rows["frames"], rows["bytes"] = numbers, totals[numbers, 0], totals[numbers, 1]
-    return rows
-
-
 def _checked(snapshot: Snapshot) -> Snapshot:
-    """Return a snapshot whose arrays cannot be changed; in the debug build, check its sums."""
-    for array in (
-        snapshot.hosts,
-        snapshot.total_bytes_in,
-        snapshot.total_bytes_out,
-        snapshot.local,
-        snapshot.flagged,
-        snapshot.apps,
-        snapshot.app_totals,
-        snapshot.macs,
-        snapshot.services,
-    ):
-        if array is not None:
-            array.flags.writeable = False
+    """In the debug build, check a snapshot's sums."""
     if _accounting.DEBUG:
         snapshot.check_conservation()
     return snapshot

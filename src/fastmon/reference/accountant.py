@@ -205,7 +205,7 @@ class ReferenceAccountant:
         if not self._has_conversations:
             return snapshot
         services = period.service_fields(self._hosts.rows, self._services, self._conversations.unsettled())
-        return replace(snapshot, macs=period.macs(self._hosts.rows), **services)
+        return replace(snapshot, apps=period.apps(self._hosts.rows), macs=period.macs(self._hosts.rows), **services)
 
     def end_conversations(self) -> None:
         """End all conversations."""

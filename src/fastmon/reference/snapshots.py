@@ -63,19 +63,23 @@ class Period:
         self, rows: list[Row], app_totals: dict[int, Account[Count]], counts: ConversationCounts
     ) -> dict[str, Any]:
         """Return the fields that a snapshot of the same hosts has where conversations are accounted."""
+        totals = [(app, self._of(account)) for app, account in sorted(app_totals.items())]
+        return {
+            "apps": self.apps(rows),
+            "app_totals": _read_only([(app, sums.frames, sums.bytes) for app, sums in totals if sums.frames], APP_TOTAL_DTYPE),
+            "macs": self.macs(rows),
+            "conversations": counts,
+        }
+
+    def apps(self, rows: list[Row]) -> NDArray[np.void]:
+        """Return what was credited to the hosts' applications."""
         apps = [
             (number, app, traffic.bytes_in, traffic.bytes_out, traffic.packets_in, traffic.packets_out)
             for number, row in enumerate(rows)
             for app, traffic in ((app, self._of(account)) for app, account in sorted(row.apps.items()))
             if traffic != Traffic()
         ]
-        totals = [(app, self._of(account)) for app, account in sorted(app_totals.items())]
-        return {
-            "apps": _read_only(apps, APP_DTYPE),
-            "app_totals": _read_only([(app, sums.frames, sums.bytes) for app, sums in totals if sums.frames], APP_TOTAL_DTYPE),
-            "macs": self.macs(rows),
-            "conversations": counts,
-        }
+        return _read_only(apps, APP_DTYPE)
 
     def service_fields(
         self, rows: list[Row], services: Services, unsettled: Iterable[tuple[Service, Traffic, int, int]] = ()
