@@ -219,8 +219,6 @@ cdef class Accountant:
             self.check_usable()
             begin_phase(&self.engine)
 
-    # Frames.
-
     def drain(self, source, int64_t max_frames, until_ns=None, max_backstep_ns=None):
         """Account up to `max_frames` frames of `source`, a capture or its reader; return their number."""
         cdef TimeLimits limits
@@ -429,8 +427,6 @@ cdef class Accountant:
         """Local hosts whose peers and services were forgotten, to make room for those of another."""
         return 0 if self.engine.conversations == NULL else self.engine.conversations.sketches.n_evicted
 
-    # Snapshots.
-
     def rotate_as(self, now_ns, make):
         """Return `make(interval)`, and begin a new interval. Conversations that are idle at `now_ns` end before.
 
@@ -491,7 +487,7 @@ cdef class Accountant:
                     memcpy(copy, table.rows, table.n_rows * sizeof(HostRow))
                     strip_flags(<HostRow*>copy, table.n_rows)
             whole.update(self.service_columns(False, True))
-            whole["apps"] = self.app_rows(False) if self.engine.conversations != NULL else None
+            whole["apps"] = self.app_rows(False)
             return make(whole)
 
     cdef int check_tables(self) except -1:
@@ -549,16 +545,21 @@ cdef class Accountant:
         apps: (k * 40,) uint8, `APP_DTYPE`, ordered by host.  app_totals: (256, 2) uint64, frames and bytes of each application.
         conversations: (opened, ended by reason, running, skipped).
         """
-        cdef Hosts* hosts = &self.engine.hosts
-        cdef uint32_t n_copied
         if self.engine.conversations == NULL:
             return {"apps": None, "app_totals": None, "conversations": None, "services": None, "services_overflow": 0}
-        apps = np.zeros(hosts.apps.n_rows * sizeof(AppRecord), np.uint8)
         app_totals = np.zeros((<int>N_APPS, 2), np.uint64)
-        n_copied = copy_apps(hosts, since_rotation, <AppRecord*>room_in(apps))
-        copy_app_totals(&hosts.apps, since_rotation, app_totals)
-        return {"apps": apps[:n_copied * sizeof(AppRecord)], "app_totals": app_totals,
+        copy_app_totals(&self.engine.hosts.apps, since_rotation, app_totals)
+        return {"apps": self.app_rows(since_rotation), "app_totals": app_totals,
                 "conversations": self.conversation_counts(since_rotation), **self.service_columns(since_rotation, False)}
+
+    cdef object app_rows(self, bint since_rotation):
+        """Return what was credited to applications, as `apps` of `conversation_columns`; None for hosts only."""
+        cdef uint32_t n_copied
+        if self.engine.conversations == NULL:
+            return None
+        apps = np.zeros(self.engine.hosts.apps.n_rows * sizeof(AppRecord), np.uint8)
+        n_copied = copy_apps(&self.engine.hosts, since_rotation, <AppRecord*>room_in(apps))
+        return apps[:n_copied * sizeof(AppRecord)]
 
     cdef dict service_columns(self, bint since_rotation, bint with_unsettled):
         """Return the columns that are of services.
