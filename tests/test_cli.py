@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import gzip
 import io
 import json
 import os
+import pty
 import select
 import signal
 import subprocess
 import sys
+import termios
 from contextlib import suppress
 from dataclasses import fields
 from functools import partial
@@ -445,9 +448,10 @@ def test_closed_stdout(capture: Path, output_format: str) -> None:
 class Fed:
     """A replay of standard input, to which records are fed; what it reports can be waited for."""
 
-    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], log: Path, terminal: int) -> None:
         self.process = process
         self.log = log
+        self.terminal = terminal
 
     def feed(self, data: bytes) -> None:
         assert self.process.stdin is not None
@@ -467,16 +471,21 @@ class Fed:
 
 
 @pytest.fixture
-def fed(tmp_path: Path) -> Iterator[Fed]:
+def fed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fed]:
+    """A replay in a session of its own: without a terminal, or, with the parameter True, with one."""
+    terminal, its_side = pty.openpty() if getattr(request, "param", False) else (-1, -1)
     log = tmp_path / "run.log"
     command = [*COMMAND, "replay", "-", "--format", "jsonl", "--limit", "150", "--log", str(log)]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as process:
-        yield Fed(process, log)
+    take = None if terminal < 0 else partial(fcntl.ioctl, its_side, termios.TIOCSCTTY, 0)
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True, preexec_fn=take) as process:  # noqa: PLW1509
+        if its_side >= 0:
+            os.close(its_side)
+        yield Fed(process, log, terminal)
         process.kill()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signal_ends_a_stalled_replay_with_the_summary(fed: Fed, number: signal.Signals) -> None:
     fed.feed(b.pcap_file([frame(0), frame(1)]))
     fed.wait_for("ALERT")
@@ -484,6 +493,27 @@ def test_signal_ends_a_stalled_replay_with_the_summary(fed: Fed, number: signal.
     status, lines, errors = fed.result()
     assert (status, errors) == (0, "")
     assert [(line["type"], line.get("frames")) for line in lines[-2:]] == [("snapshot", 2), ("summary", 2)]
+
+
+@pytest.mark.parametrize("fed", [True], indirect=True)
+def test_terminal_that_hangs_up_ends_a_run_with_the_summary(fed: Fed) -> None:
+    fed.feed(b.pcap_file([frame(0), frame(1)]))
+    fed.wait_for("ALERT")
+    os.close(fed.terminal)
+    status, lines, errors = fed.result()
+    assert (status, errors) == (0, "")
+    assert [(line["type"], line.get("frames")) for line in lines[-2:]] == [("snapshot", 2), ("summary", 2)]
+
+
+def test_sighup_without_a_terminal_ends_no_run(fed: Fed) -> None:
+    fed.feed(b.pcap_file([frame(0), frame(1)]))
+    fed.wait_for("ALERT")
+    fed.process.send_signal(signal.SIGHUP)
+    fed.feed(b.pcap_file([frame(2)])[24:])
+    assert fed.process.stdin is not None
+    fed.process.stdin.close()
+    status, lines, errors = fed.result()
+    assert (status, errors, lines[-1]["frames"]) == (0, "", 3)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
