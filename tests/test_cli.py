@@ -72,7 +72,7 @@ def capture(tmp_path: Path) -> Path:
 
 
 def test_jsonl_of_a_replay(capture: Path) -> None:
-    result = run("replay", capture, "--format", "jsonl", "--limit", "650")
+    result = run("replay", capture, "--format", "jsonl", "--limit", "650", "--limit-scope", "all")
     assert (result.returncode, result.stderr) == (0, "")
     *intervals, summary = records(result.stdout)
     assert [record["type"] for record in intervals] == ["snapshot", "alert", "snapshot"]
@@ -99,7 +99,7 @@ def test_engines_agree(capture: Path) -> None:
 
 
 def test_table_of_a_replay_has_alerts_between_tables(capture: Path) -> None:
-    result = run("replay", capture, "--limit", "250", "-n", "1")
+    result = run("replay", capture, "--limit", "250", "-n", "1", "--limit-scope", "all")
     assert (result.returncode, result.stderr) == (0, "")
     lines = result.stdout.splitlines()
     starts = [line.split()[0] for line in lines if line]
@@ -109,7 +109,7 @@ def test_table_of_a_replay_has_alerts_between_tables(capture: Path) -> None:
 
 
 def test_csv_of_a_replay_has_alerts_on_stderr(capture: Path) -> None:
-    result = run("replay", capture, "--limit", "250", "--format", "csv", "-i", "0")
+    result = run("replay", capture, "--limit", "250", "--format", "csv", "-i", "0", "--limit-scope", "all")
     assert result.returncode == 0
     rows = list(csv.DictReader(io.StringIO(result.stdout)))
     assert {(row["type"], row["host"], row["bytes_out"]) for row in rows} == {
@@ -133,7 +133,7 @@ def test_local_networks_of_the_command_line(capture: Path) -> None:
 
 def test_output_and_log_files(capture: Path, tmp_path: Path) -> None:
     output, log = tmp_path / "out.jsonl", tmp_path / "run.log"
-    result = run("replay", capture, "--format", "jsonl", "-o", output, "--log", log, "--limit", "650")
+    result = run("replay", capture, "--format", "jsonl", "-o", output, "--log", log, "--limit", "650", "--limit-scope", "all")
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
     assert records(output.read_text())[-1]["type"] == "summary"
     assert [line.split()[2] for line in log.read_text().splitlines()] == ["snapshot", "ALERT", "snapshot", "summary"]
@@ -166,7 +166,9 @@ def test_gzip(capture: Path, tmp_path: Path) -> None:
 def test_several_files_are_one_run(capture: Path, tmp_path: Path, workers: str) -> None:
     other = tmp_path / "y.pcap"
     other.write_bytes(b.pcap_file([frame(30, 1000)]))
-    result = run("replay", capture, other, "-i", "0", "--format", "jsonl", "--workers", workers, "--limit", "1200")
+    result = run(
+        "replay", capture, other, "-i", "0", "--format", "jsonl", "--workers", workers, "--limit", "1200", "--limit-scope", "all"
+    )
     *alerts, summary = records(result.stdout)
     assert summary["frames"] == 4
     assert summary["source"] == f"{capture}, {other}"
@@ -601,7 +603,7 @@ def test_signal_while_a_slow_reader_keeps_output_waiting(tmp_path: Path, format:
     """It interrupts the write, which has then written a part; the rest is not lost."""
     path, n_hosts = tmp_path / "x.pcap", 3000
     path.write_bytes(b.pcap_file([frame(0, 100, f"10.0.{n >> 8}.{n & 255}", "192.0.2.1") for n in range(n_hosts)]))
-    command = [*COMMAND, "replay", str(path), "--hosts-only", "--limit", "1", "--format", format]
+    command = [*COMMAND, "replay", str(path), "--hosts-only", "--limit", "1", "--limit-scope", "all", "--format", format]
     environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
         assert process.stdout is not None

@@ -86,7 +86,7 @@ def test_watch_has_no_limit_unless_told(capture: Path) -> None:
     alerts: list[fastmon.Alert] = []
     list(fastmon.watch(capture, on_alert=alerts.append))
     assert alerts == []
-    list(fastmon.watch(capture, on_alert=alerts.append, limit="250", local=("192.0.2.0/24",)))
+    list(fastmon.watch(capture, on_alert=alerts.append, limit="250", limit_scope="all", local=("192.0.2.0/24",)))
     assert [(alert.host, alert.value, alert.local) for alert in alerts] == [
         ("10.0.0.1", 300, False),
         ("192.0.2.1", 300, True),
@@ -148,7 +148,7 @@ def test_watch_takes_local_networks_as_a_list(capture: Path) -> None:
 @pytest.mark.parametrize(("interval", "limit"), [(60, 250), (60.0, "250"), ("1m", 250)])
 def test_watch_takes_numbers(capture: Path, interval: str | float, limit: str | int) -> None:
     alerts: list[fastmon.Alert] = []
-    *snapshots, _ = fastmon.watch(capture, interval=interval, limit=limit, on_alert=alerts.append)
+    *snapshots, _ = fastmon.watch(capture, interval=interval, limit=limit, limit_scope="all", on_alert=alerts.append)
     assert [snapshot.counters.frames.frames for snapshot in snapshots] == [2, 1]
     assert [alert.value for alert in alerts] == [300, 300]
 

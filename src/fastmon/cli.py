@@ -31,16 +31,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import TextIO
 
-    from fastmon.guard import Guard
     from fastmon.policy.specs import Policy
     from fastmon.run.control import Control
     from fastmon.run.live import LiveMonitor
+    from fastmon.run.plan import RuleSource
     from fastmon.run.replay import ReplayMonitor
     from fastmon.run.subscriber import Problem
     from fastmon.sinks.notices import NoticeSink, ProgressBar
     from fastmon.sinks.output import Writing
 
-    MonitorMaker = Callable[[Subscriber, Guard], "LiveMonitor | ReplayMonitor"]
+    MonitorMaker = Callable[[Subscriber, RuleSource], "LiveMonitor | ReplayMonitor"]
 
 __all__ = ["main"]
 
@@ -207,7 +207,7 @@ def live(
 
         captures = open_captures(interface, run, stack)
 
-        def make(subscriber: Subscriber, guard: Guard) -> LiveMonitor:
+        def make(subscriber: Subscriber, guard: RuleSource) -> LiveMonitor:
             keeps = settings.output.conversations is not None
             return live_monitor(captures, run, subscriber, control, guard, keeps_conversations=keeps)
 
@@ -236,7 +236,7 @@ def replay(
         openers = source_openers(files, run, control)
         names = ["standard input" if path == "-" else path for path in files]
 
-        def make(subscriber: Subscriber, guard: Guard) -> ReplayMonitor:
+        def make(subscriber: Subscriber, guard: RuleSource) -> ReplayMonitor:
             keeps = settings.output.conversations is not None
             return replay_monitor(openers, names, run, subscriber, control, guard, keeps_conversations=keeps)
 

@@ -157,6 +157,15 @@ class Lesson:
             self._learner = Learner(self._apps, names)
         return [self._learner]
 
+    def close(self) -> None:
+        """Do nothing: `to_toml` is asked afterwards."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def to_toml(self) -> str:
         """Return rules for what was learnt."""
         return "" if self._learner is None else self._learner.to_toml()

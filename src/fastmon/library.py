@@ -17,11 +17,11 @@ from fastmon.capture import open_live, open_offline
 from fastmon.capture.live import DEFAULT_BUFFER_BYTES, DEFAULT_SNAPLEN, PAYLOAD_SNAPLEN
 from fastmon.config import make_run_options
 from fastmon.errors import CaptureError, ConfigError, FastmonError
-from fastmon.guard import Guard
 from fastmon.model.addresses import PRIVATE_NETWORKS, interface_networks
 from fastmon.model.conversations import AppTables
 from fastmon.model.names import NameBook
 from fastmon.model.rows import Grouping
+from fastmon.policy.limits import LimitAlone
 from fastmon.policy.specs import Policy
 from fastmon.run.control import Control
 from fastmon.run.live import LiveMonitor
@@ -37,11 +37,11 @@ if TYPE_CHECKING:
     from fastmon.accounting import Accountant
     from fastmon.capture import Capture, LiveCapture
     from fastmon.config import RunOptions
-    from fastmon.guard import Lesson
     from fastmon.model.alerts import Alert
     from fastmon.model.conversations import EndedConversations
     from fastmon.model.snapshot import Snapshot
     from fastmon.run.inspection import Inspector
+    from fastmon.run.plan import RuleSource
     from fastmon.run.shards import SourceOpener
     from fastmon.run.subscriber import Subscriber
     from fastmon.sinks.packet_log import PacketLog
@@ -105,7 +105,7 @@ def watch(
     keeps = on_conversations is not None
     openers = [] if live else [_opener(source, settings, control) for source in sources]
 
-    def make(guard: Guard) -> LiveMonitor | ReplayMonitor:
+    def make(guard: RuleSource) -> LiveMonitor | ReplayMonitor:
         if live:
             return live_monitor(live, settings, queue, control, guard, keeps_conversations=keeps)
         return replay_monitor(openers, _names(sources), settings, queue, control, guard, keeps_conversations=keeps)
@@ -160,8 +160,8 @@ class _WatchQueue(EventQueue):
 
 
 def _snapshots(
-    make: Callable[[Guard], LiveMonitor | ReplayMonitor],
-    make_guard: Callable[[], Guard],
+    make: Callable[[RuleSource], LiveMonitor | ReplayMonitor],
+    make_guard: Callable[[], RuleSource],
     queue: _WatchQueue,
     control: Control,
     callbacks: dict[str, Callable[[Any], None] | None],
@@ -229,7 +229,7 @@ def replay_monitor(
     options: RunOptions,
     subscriber: Subscriber,
     control: Control,
-    guard: Guard | Lesson,
+    guard: RuleSource,
     *,
     keeps_conversations: bool,
 ) -> ReplayMonitor:
@@ -273,7 +273,7 @@ def live_monitor(
     options: RunOptions,
     subscriber: Subscriber,
     control: Control,
-    guard: Guard | Lesson,
+    guard: RuleSource,
     *,
     keeps_conversations: bool,
 ) -> LiveMonitor:
@@ -305,11 +305,15 @@ def make_guard(
     report: Callable[[Problem], None],
     policy: Policy | None = None,
     read_policy: Callable[[], Policy] | None = None,
-) -> Guard:
-    """Return the rules of a run, whose state and actions begin here.
+) -> RuleSource:
+    """Return what gives a run its rules; its state and actions begin here.
 
     policy: what the configuration sets; None: nothing.  read_policy: reads it again.  report: takes what a person should know.
     """
+    if read_policy is None and options.state is None:
+        return LimitAlone(options.limit_scope)
+    from fastmon.guard import Guard
+
     return Guard(
         policy or Policy(),
         read_policy,
@@ -327,7 +331,7 @@ def app_names() -> dict[int, str]:
     return {number: app.name for number, app in enumerate(APPLICATIONS)}
 
 
-def _plan(source: str, options: RunOptions, guard: Guard | Lesson) -> Plan:
+def _plan(source: str, options: RunOptions, guard: RuleSource) -> Plan:
     names = None if options.hosts_only else NameBook()
     return Plan(
         source,

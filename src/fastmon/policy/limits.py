@@ -13,14 +13,38 @@ from fastmon.policy.specs import TotalSpec
 from fastmon.policy.words import fire_alert, format_subject
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+
+    from typing_extensions import Self
 
     from fastmon.model.alerts import Alert
     from fastmon.model.names import NameBook
     from fastmon.model.snapshot import LimitCrossing
     from fastmon.policy.rules import View
 
-__all__ = ["LimitRule"]
+__all__ = ["LimitAlone", "LimitRule"]
+
+
+class LimitAlone:
+    """Gives a run the limit of the command line as its only rule: nothing is kept, and nobody told but the sinks."""
+
+    wants_contacts = False
+
+    def __init__(self, scope: str) -> None:
+        self._scope = scope
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def load(self, names: NameBook | None) -> Sequence[LimitRule]:
+        """Return the rule."""
+        return [LimitRule(self._scope, names)]
+
+    def close(self) -> None:
+        """Do nothing."""
 
 
 class LimitRule:

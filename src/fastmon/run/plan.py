@@ -6,7 +6,7 @@ What it does not do: run.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from fastmon.model.rows import UNGROUPED
 from fastmon.model.runs import make_run_id
@@ -14,13 +14,37 @@ from fastmon.model.runs import make_run_id
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from typing_extensions import Self
+
     from fastmon.accounting import Accountant
     from fastmon.model.names import NameBook
     from fastmon.model.rows import Grouping
     from fastmon.policy.rules import Rule
     from fastmon.run.inspection import Inspector
 
-__all__ = ["Plan", "Team", "Worker"]
+__all__ = ["Plan", "RuleSource", "Team", "Worker"]
+
+
+class RuleSource(Protocol):
+    """What gives a run its rules, and goes on with them after it. A context manager.
+
+    wants_contacts: whether rules look at the contacts of local hosts, or may do so after a reload.
+    """
+
+    @property
+    def wants_contacts(self) -> bool: ...  # noqa: D102
+
+    def load(self, names: NameBook | None) -> Sequence[Rule]:
+        """Return the rules; a later call returns those that come in their place. Raises ConfigError, and changes nothing."""
+        ...
+
+    def close(self) -> None:
+        """End what goes on behind the rules."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
