@@ -61,7 +61,7 @@ def test_message_has_all_parts_of_rfc_5424() -> None:
         "value": "95200000",
         "window": "10",
     }
-    assert found["text"].startswith("ALERT uplink (warning): 10.0.0.1")
+    assert found["text"].startswith("ALERT uplink (warning): sends and receives")
 
 
 @pytest.mark.parametrize(

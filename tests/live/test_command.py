@@ -94,7 +94,7 @@ def test_packet_log_has_every_frame(sender: Sender, command: Start, tmp_path: Pa
 
 
 def test_limit_is_told_of_while_it_runs(sender: Sender, command: Start) -> None:
-    run = command("--limit", "50kB")
+    run = command("--limit", "50kB", "--limit-scope", "all")
     sender.send(Sending().ip_frame("10.0.0.1", "192.0.2.1", 1_000), 60)
     run.wait_until(lambda: '"alert"' in run.output, "an alert")
     result = run.end(signal.SIGINT)
