@@ -5,7 +5,7 @@ What it does not do: decide what is worth an alert.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastmon.model.alerts import CLEARED, FIRING, NETWORK, Alert, alert_id
 from fastmon.model.units import NS_PER_S, format_duration, format_rate, format_size
@@ -55,27 +55,19 @@ def fire_alert(
     evidence: Mapping[str, object] | None = None,
 ) -> Alert:
     """Return the record of an incident that fires. since_ns: if it began before; `item`: what of several things it is about."""
-    since_ns = ts_ns if since_ns is None else since_ns
-    return Alert(
-        id=alert_id(spec.name, subject.host or NETWORK, since_ns, item),
-        rule=spec.name,
-        kind=spec.kind,
-        severity=spec.severity,
-        scope=spec.scope,
+    return _alert(
+        spec,
+        subject,
+        ts_ns if since_ns is None else since_ns,
+        item,
         ts_ns=ts_ns,
-        since_ns=since_ns,
         state=FIRING,
-        host=subject.host,
-        name=subject.name,
-        mac=subject.mac,
-        local=subject.local,
         value=value,
         limit=limit,
         unit=unit,
         window_ns=window_ns,
         reason=reason,
         evidence=evidence or {},
-        actions=spec.actions,
     )
 
 
@@ -96,24 +88,35 @@ def clear_alert(
     """Return the record of an incident that has cleared: it fired at `since_ns`."""
     lasted = format_duration(max(ts_ns - since_ns, 0))
     peak_text = "" if peak is None else f", peak {format_value(peak, unit)}"
-    return Alert(
-        id=alert_id(spec.name, subject.host or NETWORK, since_ns, item),
-        rule=spec.name,
-        kind=spec.kind,
-        severity=spec.severity,
-        scope=spec.scope,
+    return _alert(
+        spec,
+        subject,
+        since_ns,
+        item,
         ts_ns=ts_ns,
-        since_ns=since_ns,
         state=CLEARED,
-        host=subject.host,
-        name=subject.name,
-        mac=subject.mac,
-        local=subject.local,
         value=value,
         limit=limit,
         unit=unit,
         peak=peak,
         window_ns=window_ns,
         reason=f"{format_subject(subject)}: {reason} (after {lasted}{peak_text})",
+    )
+
+
+def _alert(spec: RuleSpec, subject: Subject, since_ns: int, item: str, **others: Any) -> Alert:
+    """Return a record with what is alike in all records of an incident."""
+    return Alert(
+        id=alert_id(spec.name, subject.host or NETWORK, since_ns, item),
+        rule=spec.name,
+        kind=spec.kind,
+        severity=spec.severity,
+        scope=spec.scope,
+        since_ns=since_ns,
+        host=subject.host,
+        name=subject.name,
+        mac=subject.mac,
+        local=subject.local,
         actions=spec.actions,
+        **others,
     )
