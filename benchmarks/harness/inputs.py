@@ -44,7 +44,7 @@ class Capture:
     def make(self, cache: Path) -> Path:
         """Make the capture unless it is there; return its path. It is complete whenever it is there."""
         path = self.path(cache)
-        if not totals_of(path).exists():
+        if not (path.exists() and totals_of(path).exists()):
             print(f"making {path.name}", file=sys.stderr)
             with TemporaryDirectory(dir=cache, prefix="making-") as folder:
                 made = Path(folder) / path.name
