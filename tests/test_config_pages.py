@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from config_files import load, load_file
 
+from fastmon.bounds import SEVERITIES
 from fastmon.cli import main
 from fastmon.config.document import fill_in
 from fastmon.config.example import EXAMPLE
 from fastmon.config.rules import RULES
-from fastmon.model.alerts import SEVERITIES, alert_id
+from fastmon.model.alerts import alert_id
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "rules.md").read_text()

@@ -165,7 +165,7 @@ def test_silenced_alert_is_recorded_but_not_shown() -> None:
     assert record["silenced"] is True
     assert table([silenced, ALERTS[1]]).count("ALERT") == 1
     stream = io.StringIO()
-    NoticeSink(stream, ProgressBar(0), shows_alerts=True).alerts([silenced, ALERTS[1]])
+    NoticeSink(stream, ProgressBar(0)).alerts([silenced, ALERTS[1]])
     assert stream.getvalue().count("ALERT") == 1
 
 
@@ -361,7 +361,7 @@ def test_progress_is_shown_of_a_long_replay_on_a_terminal(
     monkeypatch.setattr("fastmon.sinks.notices.PATIENCE_S", patience_s)
     bar = ProgressBar(total_bytes)
     if bar.is_wanted:
-        sink = ProgressSink(stream, bar, shows_alerts=False)
+        sink = ProgressSink(stream, bar)
         sink.progress(total_bytes // 2)
         sink.close()
     assert ("0.5/1.0 GB" in stream.getvalue()) == is_shown
@@ -440,7 +440,7 @@ def test_log_that_cannot_be_written_raises(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", [None, "/dev/full"], ids=["closed", "full"])
 def test_notices_that_cannot_be_written_are_nobodys_problem(path: str | None) -> None:
     stream = None if path is None else open(path, "w", buffering=1)  # noqa: SIM115, PTH123 - closing it fails too
-    sink = NoticeSink(stream, ProgressBar(0), shows_alerts=True)
+    sink = NoticeSink(stream, ProgressBar(0))
     sink.alerts(ALERTS)
     sink.problem(Problem("x"))
     if stream is not None:
@@ -448,15 +448,14 @@ def test_notices_that_cannot_be_written_are_nobodys_problem(path: str | None) ->
             stream.close()
 
 
-@pytest.mark.parametrize("shows_alerts", [True, False])
-def test_notices_are_lines(shows_alerts: bool) -> None:
+def test_notices_are_lines() -> None:
     stream = io.StringIO()
-    sink = NoticeSink(stream, ProgressBar(0), shows_alerts=shows_alerts)
+    sink = NoticeSink(stream, ProgressBar(0))
     sink.alerts(ALERTS)
     sink.problem(Problem("x.pcap: cut\nin the middle"))
     *alerts, last = stream.getvalue().splitlines()
     assert last == "fastmon: x.pcap: cut\\nin the middle"
-    assert [line.split()[0] for line in alerts] == (["ALERT", "ALERT"] if shows_alerts else [])
+    assert [line.split()[0] for line in alerts] == ["ALERT", "ALERT"]
 
 
 LONG = "2001:db8:1111:2222:3333:4444:5555:6666"

@@ -18,6 +18,7 @@ __all__ = [
     "FANOUT_GROUPS",
     "MAX_CONVERSATIONS",
     "MAX_HOSTS",
+    "SEVERITIES",
     "SNAPLENS",
     "check_choice",
     "check_number",
@@ -36,6 +37,9 @@ MAX_CONVERSATIONS = (0, (1 << 31) - 1)
 
 DIRECTIONS = ("inout", "in", "out")
 """In the order of libpcap's pcap_direction_t."""
+
+SEVERITIES = ("info", "warning", "critical")
+"""Of alerts, the worst last."""
 
 
 def check_range(name: str, value: int | None, least: int, most: int | None = None) -> None:

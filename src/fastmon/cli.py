@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import TextIO
 
-    from fastmon.policy.specs import Policy
+    from fastmon.policy.contents import Policy
     from fastmon.run.control import Control
     from fastmon.run.live import LiveMonitor
     from fastmon.run.plan import RuleSource
@@ -330,14 +330,13 @@ def _run(make: MonitorMaker, settings: _Settings, control: Control, *, is_live: 
 
     output = settings.output
     bar = ProgressBar(total_bytes(files))
-    shows_alerts = output.format == "csv"
     sinks = Sinks(
         output,
         control,
         is_live=is_live,
         stdout=sys.stdout,
         notice_kind=ProgressSink if bar.is_wanted else NoticeSink,
-        open_notices=partial(_open_notices, bar, shows_alerts),
+        open_notices=partial(_open_notices, bar),
         before_results=bar.hide,
     )
     try:
@@ -352,9 +351,9 @@ def _run(make: MonitorMaker, settings: _Settings, control: Control, *, is_live: 
     return sinks.status
 
 
-def _open_notices(bar: ProgressBar, shows_alerts: bool, writing: Writing) -> NoticeSink:
+def _open_notices(bar: ProgressBar, writing: Writing) -> NoticeSink:
     from fastmon.sinks.notices import NoticeSink, ProgressSink
     from fastmon.sinks.output import wrap
 
     stream = None if sys.stderr is None else wrap(sys.stderr, writing)
-    return (ProgressSink if bar.is_wanted else NoticeSink)(stream, bar, shows_alerts=shows_alerts)
+    return (ProgressSink if bar.is_wanted else NoticeSink)(stream, bar)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from fastmon.model.alerts import Alert
     from fastmon.model.memory import Memory
     from fastmon.model.names import NameBook
+    from fastmon.policy.contents import Policy
     from fastmon.policy.rules import Rule, View
-    from fastmon.policy.specs import Policy
     from fastmon.run.subscriber import Problem
     from fastmon.state.keeper import Keeper
 

@@ -21,8 +21,8 @@ from fastmon.model.addresses import PRIVATE_NETWORKS, interface_networks
 from fastmon.model.conversations import AppTables
 from fastmon.model.names import NameBook
 from fastmon.model.rows import Grouping
+from fastmon.policy.contents import Policy
 from fastmon.policy.limits import LimitAlone
-from fastmon.policy.specs import Policy
 from fastmon.run.control import Control
 from fastmon.run.live import LiveMonitor
 from fastmon.run.plan import Plan, Team, Worker

@@ -6,6 +6,7 @@ import ipaddress
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -412,7 +413,7 @@ class TestMemory:
         cases = [contact(host, FAR) for host in (CAMERA, PHONE)]
         assert len(world.tick(old, 1, cases)) == 2
 
-        new = ports(world, replace(kept, severity="critical"), replace(changed, allow=(DNS,)))
+        new = ports(world, msgspec.structs.replace(kept, severity="critical"), msgspec.structs.replace(changed, allow=(DNS,)))
         new.adopt(old)
 
         assert [alert.rule for alert in world.tick(new, 2, cases)] == ["changed"]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -319,7 +319,8 @@ class TestSilent:
         world.tick(old, 0)
         fired = world.tick(old, 61)
 
-        new = self.silent(world, replace(stays, severity="critical"), replace(goes, name="comes", scope="local"))
+        stricter = msgspec.structs.replace(stays, severity="critical")
+        new = self.silent(world, stricter, msgspec.structs.replace(goes, name="comes", scope="local"))
         new.adopt(old)
         (removed,) = old.close(T0 + 62 * S, world.roster)
         assert (removed.rule, removed.state) == ("goes", CLEARED)

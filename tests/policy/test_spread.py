@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -263,7 +264,7 @@ class TestFailed:
         world.tick(old, 0)
         world.tick(old, 1, openings={A: (0, 90)})
 
-        new = failed(world, replace(spec, severity="critical"))
+        new = failed(world, msgspec.structs.replace(spec, severity="critical"))
         new.adopt(old)
         assert list(old.close(T0 + S, world.roster)) == []
         (fired,) = world.tick(new, 2, openings={A: (0, 101)})

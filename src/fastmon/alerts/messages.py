@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from fastmon.alerts.records import AlertRecord, Record, format_value, record_line, subject_text
-from fastmon.model.alerts import CLEARED, SEVERITIES
+from fastmon.bounds import SEVERITIES
+from fastmon.model.alerts import CLEARED
 from fastmon.model.units import NS_PER_S, format_duration
 
 __all__ = ["Message", "make_message"]

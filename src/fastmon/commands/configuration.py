@@ -18,7 +18,6 @@ from fastmon.config import check_together, load_config, make_options
 from fastmon.errors import ConfigError, StateError
 from fastmon.model.texts import printable
 from fastmon.signals import Signals
-from fastmon.state.files import Lock, default_path, shown
 
 if TYPE_CHECKING:
     from fastmon.config import Configuration
@@ -75,6 +74,8 @@ def _show_configuration(file: str, configuration: Configuration) -> None:
 
 def reload(state: StatePath = None) -> int:
     """Let the run that keeps a state read its configuration again; it loses no counter and no open alert."""
+    from fastmon.state.files import Lock, default_path, shown
+
     path = default_path() if state is None else Path(state)
     try:
         process = Lock.holder(path)

@@ -16,10 +16,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastmon.bounds import check_choice
+from fastmon.bounds import SEVERITIES, check_choice
 from fastmon.errors import ConfigError
-from fastmon.model.alerts import SEVERITIES
-from fastmon.model.silences import Silence, Target
 from fastmon.model.units import NS_PER_S, parse_duration
 
 if TYPE_CHECKING:
@@ -119,6 +117,7 @@ def alerts(
     state: StatePath = None,
 ) -> int:
     """List alerts: open ones, then past ones, the newest first."""
+    from fastmon.model.silences import Target
     from fastmon.reports.alerts import alert_grid, alert_record
     from fastmon.state.queries import AlertFilter
 
@@ -139,6 +138,7 @@ def alerts(
 
 def usage(host: Host = None, rule: Rule = None, format_: Format = FORMATS[0], state: StatePath = None) -> int:
     """Show what devices have used of their quotas, and when those begin anew; of others the last day and month (UTC)."""
+    from fastmon.model.silences import Target
     from fastmon.reports.usage import day_grid, day_records, period_grid, period_records
 
     now_ns = time.time_ns()
@@ -176,6 +176,7 @@ def silence(
     state: StatePath = None,
 ) -> int:
     """Tell nobody of a host's or a rule's alerts for a while; a run heeds it within 10 s. Alerts are kept all the same."""
+    from fastmon.model.silences import Silence, Target
     from fastmon.reports.devices import silence_grid
     from fastmon.reports.texts import cell, moment
     from fastmon.sinks.grid import open_page

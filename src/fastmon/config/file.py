@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastmon.config.options import OutputOptions, RunOptions
 from fastmon.errors import ConfigError, ConfigFileError
-from fastmon.policy.specs import Policy
+from fastmon.policy.contents import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

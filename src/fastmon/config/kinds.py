@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta
 
+from fastmon.bounds import SEVERITIES
 from fastmon.config import values as v
 from fastmon.config.options import size_bytes
 from fastmon.errors import ConfigError
-from fastmon.model.alerts import SEVERITIES
 from fastmon.policy.specs import PERIODS
 
 if TYPE_CHECKING:

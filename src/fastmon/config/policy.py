@@ -12,8 +12,8 @@ from fastmon.config.rules import RULES, ActionTable
 from fastmon.config.tables import read_table
 from fastmon.config.values import parse_rule_name
 from fastmon.errors import ConfigError
+from fastmon.policy.contents import Policy
 from fastmon.policy.scopes import parse_scope
-from fastmon.policy.specs import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

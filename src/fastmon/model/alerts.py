@@ -5,16 +5,13 @@ What it does not do: decide what is worth an alert (`policy`), show or send one.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["CLEARED", "FIRING", "NETWORK", "SEVERITIES", "Alert", "alert_id"]
-
-SEVERITIES = ("info", "warning", "critical")
+__all__ = ["CLEARED", "FIRING", "NETWORK", "Alert", "alert_id"]
 
 FIRING = "firing"
 CLEARED = "cleared"
@@ -28,7 +25,7 @@ class Alert:
     """What a rule tells of one subject: that it fires, or that it has cleared.
 
     id: the same in the record that fires and in the one that clears.
-    rule: the rule's name.  kind: the rule's.  state: `FIRING` or `CLEARED`.  severity: one of `SEVERITIES`.  scope: the
+    rule: the rule's name.  kind: the rule's.  state: `FIRING` or `CLEARED`.  severity: one of `bounds.SEVERITIES`.  scope: the
     rule's, as written.
     ts_ns: of this record.  since_ns: when it began to fire. Nanoseconds since the epoch, on the run's clock.
     host: the address; "" for the network.  name, mac: texts; "" where unknown.  local: None for the network.
@@ -70,5 +67,7 @@ class Alert:
 
 def alert_id(rule: str, subject: str, since_ns: int, item: str = "") -> str:
     """Return an alert's id: the same for the same rule, subject, item and time in every run over the same frames."""
+    import hashlib  # loads OpenSSL
+
     text = "\0".join((rule, subject, item, str(since_ns)))
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()

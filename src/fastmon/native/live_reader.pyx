@@ -44,8 +44,8 @@ cdef struct LiveContext:
     bint has_lost  # there was no memory to hold a frame
 
 
-cdef void account_live(LiveContext* context, const uint8_t* data, uint32_t cap_len, uint32_t wire_len,
-                       int64_t ts_ns) noexcept nogil:
+cdef inline void account_live(LiveContext* context, const uint8_t* data, uint32_t cap_len, uint32_t wire_len,
+                              int64_t ts_ns) noexcept nogil:
     push(context.engine, context.link_type, data, cap_len, wire_len, ts_ns)
     context.n_accounted += 1
     if unlikely(context.n_accounted == context.max_frames or is_paused(context.engine)):

@@ -8,10 +8,10 @@ What it does not do: evaluate rules.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
+from msgspec.structs import replace
 
 from fastmon.policy.hosts import CHUNK_ROWS
 from fastmon.policy.scopes import NO_SCOPE, ScopeTable, parse_scope

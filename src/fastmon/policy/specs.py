@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from msgspec import Struct
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -22,7 +24,6 @@ __all__ = [
     "LossSpec",
     "NewSpec",
     "PeersSpec",
-    "Policy",
     "PortRange",
     "PortsSpec",
     "RateSpec",
@@ -56,8 +57,7 @@ class ScheduleSpec(NamedTuple):
     end_minute: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuleSpec:
+class RuleSpec(Struct, frozen=True, kw_only=True):
     """What every rule has.
 
     scope: as written; `policy.scopes.parse_scope` reads it.  zone: IANA's name of the time zone of periods and schedules.
@@ -75,8 +75,7 @@ class RuleSpec:
     cooldown_ns: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TotalSpec(RuleSpec):
+class TotalSpec(RuleSpec, frozen=True, kw_only=True):
     """Bytes in a period. direction: "both", "in" or "out".  per: one of `PERIODS`.  reset_day: of a month, 1 to 31 (the last
     day, in shorter ones); of a week, 0 (Monday) to 6.
 
@@ -93,8 +92,7 @@ class TotalSpec(RuleSpec):
     ports: tuple[PortRange, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RateSpec(RuleSpec):
+class RateSpec(RuleSpec, frozen=True, kw_only=True):
     """A rate over a window. unit: "bit/s", "packets/s" or "conversations/s"; limit and clear are in it."""
 
     limit: float
@@ -106,8 +104,7 @@ class RateSpec(RuleSpec):
     clear_for_ns: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PortsSpec(RuleSpec):
+class PortsSpec(RuleSpec, frozen=True, kw_only=True):
     """Which services a host may use (role "client") or offer ("server"). Exactly one of allow and deny is not None. learn_ns:
     everything seen in this time from the start is allowed, too.
     """
@@ -118,8 +115,7 @@ class PortsSpec(RuleSpec):
     learn_ns: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AppsSpec(RuleSpec):
+class AppsSpec(RuleSpec, frozen=True, kw_only=True):
     """Which applications a host may use or offer; else as `PortsSpec`. role: also "both"."""
 
     role: str = "both"
@@ -128,8 +124,7 @@ class AppsSpec(RuleSpec):
     learn_ns: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PeersSpec(RuleSpec):
+class PeersSpec(RuleSpec, frozen=True, kw_only=True):
     """Which peers a host may talk to: addresses, CIDRs, or patterns of names ("*.example.org"); else as `PortsSpec`."""
 
     role: str = "both"
@@ -138,8 +133,7 @@ class PeersSpec(RuleSpec):
     learn_ns: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpreadSpec(RuleSpec):
+class SpreadSpec(RuleSpec, frozen=True, kw_only=True):
     """More than so many distinct peers or ports in a window; 0: not looked at. It clears when both are below half of their
     limit.
     """
@@ -149,23 +143,20 @@ class SpreadSpec(RuleSpec):
     window_ns: int = 60_000_000_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FailedSpec(RuleSpec):
+class FailedSpec(RuleSpec, frozen=True, kw_only=True):
     """More than `limit` conversations without an answer in a window."""
 
     limit: int
     window_ns: int = 60_000_000_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewSpec(RuleSpec):
+class NewSpec(RuleSpec, frozen=True, kw_only=True):
     """A local device that was never seen before. learn_ns: devices seen in this time from the first start on are known."""
 
     learn_ns: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SilentSpec(RuleSpec):
+class SilentSpec(RuleSpec, frozen=True, kw_only=True):
     """A host from which nothing was heard for `for_ns`. Only hosts that were heard of are watched, and addresses and MACs
     that the scope names.
     """
@@ -173,15 +164,13 @@ class SilentSpec(RuleSpec):
     for_ns: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DuplicateSpec(RuleSpec):
+class DuplicateSpec(RuleSpec, frozen=True, kw_only=True):
     """One address of two MACs, each seen within `window_ns` of the other."""
 
     window_ns: int = 60_000_000_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BaselineSpec(RuleSpec):
+class BaselineSpec(RuleSpec, frozen=True, kw_only=True):
     """Far from the host's own habit, in buckets of the hour of the week.
 
     measure: "bytes-in", "bytes-out" or "bytes", for each window.  score: how many robust standard deviations above the mean.
@@ -195,8 +184,7 @@ class BaselineSpec(RuleSpec):
     least_bytes: int = 1_000_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LossSpec(RuleSpec):
+class LossSpec(RuleSpec, frozen=True, kw_only=True):
     """fastmon's own loss: more than `share` of the frames of a window were lost; or no frame came for `silence_ns` (0: not
     looked at).
     """
@@ -248,12 +236,3 @@ class ActionSpec:
     def way(self) -> str:
         """Which of exec, apprise, syslog and file is set."""
         return next(way for way in ("exec", "apprise", "syslog", "file") if getattr(self, way) is not None)
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What a configuration sets of groups, rules and actions. groups: the members of each, as written, by its name."""
-
-    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    rules: tuple[AnySpec, ...] = ()
-    actions: tuple[ActionSpec, ...] = ()

@@ -26,7 +26,6 @@ class Crew:
     def __init__(self, n_threads: int) -> None:
         self._queues: list[SimpleQueue[Work | None]] = [SimpleQueue() for _ in range(n_threads)]
         self._n_busy = 0
-        self._is_notified = False
         self._error: BaseException | None = None
         self._changed = threading.Condition()
         self._threads = [start_thread(f"fastmon-drain-{index}", self._serve, queue) for index, queue in enumerate(self._queues)]
@@ -38,25 +37,17 @@ class Crew:
             queue.put(work)
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait until all have done their work, one has called `notify`, or for `timeout_s`; tell whether all have.
+        """Wait until all have done their work, or for `timeout_s`; tell whether they have.
 
         Raises what any of them raised.
         """
         with self._changed:
-            self._changed.wait_for(lambda: not self._n_busy or self._is_notified, timeout_s)
-            self._is_notified = False
-            if self._n_busy:
+            if not self._changed.wait_for(lambda: not self._n_busy, timeout_s):
                 return False
             error, self._error = self._error, None
         if error is not None:
             raise error
         return True
-
-    def notify(self) -> None:
-        """Wake up whoever waits: a thread has something to tell while it works."""
-        with self._changed:
-            self._is_notified = True
-            self._changed.notify_all()
 
     def close(self) -> None:
         """End the threads, when they have done their work."""

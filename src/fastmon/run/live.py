@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LiveMonitor"]
 
-POLL_S = 1
-"""How often to look for what nobody tells: the packet log's loss."""
+POLL_S = 0.5
+"""How often to ask the shards for alerts and conversations: each time costs the threads that drain."""
 
 
 class LiveMonitor(Monitor[LiveShard]):

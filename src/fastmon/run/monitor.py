@@ -65,7 +65,7 @@ class Monitor(abc.ABC, Generic[_ShardT]):
     shards: one for each worker.
     has_crew: whether threads of their own drain; else the run's own thread does.
     merges_at_ticks: whether the sums of several workers are added up at each tick.
-    poll_s: how often the run looks after those that drain, if they have nothing to tell.
+    poll_s: how often the run asks those that drain whether they have something to tell.
     packet_log: takes a record of each frame; the shards put them. Completed before the summary.
     """
 
@@ -140,16 +140,15 @@ class Monitor(abc.ABC, Generic[_ShardT]):
             while not self._control.is_pending and self._shards[0].drain_chunk(until_ns):
                 self._reporter.tell()
         else:
-            self._crew.start([partial(self._drain, self._crew, shard, until_ns) for shard in self._shards])
+            self._crew.start([partial(self._drain, shard, until_ns) for shard in self._shards])
             while not self._crew.wait(self._poll_s):
                 self._reporter.tell()
             self._merge()
         self._tell()
 
-    def _drain(self, crew: Crew, shard: _ShardT, until_ns: int | None) -> None:
+    def _drain(self, shard: _ShardT, until_ns: int | None) -> None:
         while not self._control.is_pending and shard.drain_chunk(until_ns):
-            if shard.has_news():
-                crew.notify()
+            pass
 
     def _merge(self) -> None:
         if self._team.merges:

@@ -65,12 +65,13 @@ class Reporter:
 
     def tell(self, crossings: Sequence[LimitCrossing] = ()) -> None:
         """Tell of conversations that ended, of `crossings` and those of the shards, of warnings and problems, and of progress."""
+        found: list[LimitCrossing] = []
         for shard in self._shards:
             while shard.ended:
                 self._subscriber.conversations(shard.ended.popleft())
             while shard.crossings:
-                self._tell_of_crossings(shard.crossings.popleft())
-        self._tell_of_crossings(crossings)
+                found.append(shard.crossings.popleft())
+        self._tell_of_crossings([*found, *crossings])
         for index, shard in enumerate(self._shards):
             while shard.warnings:
                 text = shard.warnings.popleft()

@@ -16,7 +16,7 @@ from fastmon.model.units import NS_PER_S, format_time
 from fastmon.run.clock import StepWatch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
     from contextlib import AbstractContextManager
     from typing import TypeAlias
 
@@ -106,7 +106,7 @@ class _Shard:
     def __init__(self, worker: Worker, packet_log: PacketLog | None) -> None:
         self.max_backstep_ns: int | None = MAX_BACKSTEP_NS
         self.ended: deque[EndedConversations] = deque()
-        self.crossings: deque[Sequence[LimitCrossing]] = deque()
+        self.crossings: deque[LimitCrossing] = deque()
         self.problems: deque[FastmonError] = deque()
         self.warnings: deque[str] = deque()
         self._accountant = worker.accountant
@@ -128,7 +128,7 @@ class _Shard:
 
     def _step_to(self, ts_ns: int | None) -> tuple[int, int] | None:
         """Return the newest timestamp and `ts_ns`, a frame's, if that is older by too much."""
-        newest_ns = self.newest_ts_ns
+        newest_ns = None if ts_ns is None else self.newest_ts_ns
         if ts_ns is None or newest_ns is None or self.max_backstep_ns is None or newest_ns - ts_ns <= self.max_backstep_ns:
             return None
         return newest_ns, ts_ns
@@ -140,13 +140,7 @@ class _Shard:
         finally:
             if self._packet_log is not None:
                 self._packet_log.put(self._accountant.take_packets())
-            crossings = self._accountant.take_limit_crossings()
-            if crossings:
-                self.crossings.append(crossings)
-
-    def has_news(self) -> bool:
-        """Return whether there is something to take out."""
-        return bool(self.ended or self.crossings or self.problems or self.warnings)
+            self.crossings.extend(self._accountant.take_limit_crossings())
 
     def _take_warnings(self, capture: Capture) -> None:
         self.warnings.extend(capture.warnings[self._warned :])
@@ -332,11 +326,11 @@ class LiveShard(_Shard):
         Also when the capture has ended, and when a clock was set. A frame counts in the interval of its own timestamp: what the
         kernel has gathered by `until_ns` is waited for.
         """
-        if self.has_ended or self.step is not None or self._step_watch.step() is not None:
+        held_ns = self._capture.next_ts_ns
+        if self.has_ended or self._step_to(held_ns) is not None or self._step_watch.step() is not None:
             return False
         now_ns = self._clock.now_ns()
         left_ns = LONGEST_WAIT_NS if until_ns is None else until_ns + GRACE_NS - now_ns
-        held_ns = self._capture.next_ts_ns
         if held_ns is not None and held_ns - now_ns > MAX_BACKSTEP_NS:
             until_ns = None  # by another clock than this machine's: its frames count when they come
         is_there = held_ns is not None or self._capture.wait(max(min(left_ns, LONGEST_WAIT_NS), 0) / NS_PER_S)

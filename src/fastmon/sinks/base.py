@@ -15,7 +15,7 @@ from fastmon.run.subscriber import Problem, Subscriber
 from fastmon.run.threads import start_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from fastmon.sinks.output import Writing
 
@@ -38,7 +38,7 @@ class BackgroundSink(EventQueue):
     """A sink in a thread of its own, behind a bounded queue: whatever holds it up holds up nobody else.
 
     what: how messages call it: "the log run.log".
-    kind: the sink's class, which says what events it wants.
+    kind: the sink's class, which says what events it wants.  unwanted: events that it is spared all the same.
     open_sink: opens it, in the thread, when the first event comes.
     writing: what it writes through, which knows whether it is stuck.
     is_patient: asked while the queue is full: whether the run waits for this sink.
@@ -56,13 +56,15 @@ class BackgroundSink(EventQueue):
         open_sink: Callable[[], Sink],
         writing: Writing,
         *,
+        unwanted: Collection[str] = (),
         is_patient: Callable[[], bool],
         report: Callable[[Problem], None],
         on_end: Callable[[], None] = lambda: None,
         before_event: Callable[[], None] | None = None,
         may_reader_leave: Callable[[], bool] = lambda: False,
     ) -> None:
-        super().__init__(is_patient, {name for name in _KINDS if getattr(kind, name) is not getattr(Subscriber, name)})
+        wanted = {name for name in _KINDS if getattr(kind, name) is not getattr(Subscriber, name)}
+        super().__init__(is_patient, wanted.difference(unwanted))
         self.wants_ticks = kind.wants_ticks
         self.what = what
         self.error: BaseException | None = None

@@ -32,11 +32,10 @@ PERIOD_S = 0.1
 
 
 class NoticeSink(Sink):
-    """Writes a line for each problem, and for each alert if that is wanted, as far as the stream can be written."""
+    """Writes a line for each problem and each alert, as far as the stream can be written."""
 
-    def __init__(self, stream: TextIO | None, bar: ProgressBar, *, shows_alerts: bool) -> None:
+    def __init__(self, stream: TextIO | None, bar: ProgressBar) -> None:
         self._stream = stream
-        self._shows_alerts = shows_alerts
         self._bar = bar
 
     def problem(self, problem: Problem) -> None:
@@ -44,11 +43,10 @@ class NoticeSink(Sink):
         self._write([f"fastmon: {printable(problem.text)}"])
 
     def alerts(self, alerts: Sequence[Alert]) -> None:
-        """Write a line for each, beside results that have none."""
+        """Write a line for each."""
         from fastmon.alerts.records import alert_line
 
-        if self._shows_alerts:
-            self._write(alert_line(alert) for alert in alerts if not alert.is_silenced)
+        self._write(alert_line(alert) for alert in alerts if not alert.is_silenced)
 
     def _write(self, lines: Iterable[str]) -> None:
         self._bar.hide()

@@ -14,7 +14,7 @@ from fastmon.sinks.base import BackgroundSink
 from fastmon.sinks.output import Writing, check_writable, open_text, wrap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from fastmon.config import OutputOptions
     from fastmon.model.snapshot import Snapshot
@@ -58,7 +58,10 @@ class Sinks:
         self._control = control
         self._is_patient = (lambda: False) if is_live else (lambda: not control.stop)
         writing = Writing()
-        self._notices = self._background("standard error", notice_kind, partial(open_notices, writing), writing)
+        unwanted = () if options.format == "csv" else ("alerts",)  # the other formats have room for them
+        self._notices = self._background(
+            "standard error", notice_kind, partial(open_notices, writing), writing, unwanted=unwanted
+        )
         self._results = [self._result_sink(options, stdout, before_results)]
         if options.log is not None:
             self._results.append(self._log_sink(options.log))
@@ -79,12 +82,14 @@ class Sinks:
         writing: Writing,
         before_event: Callable[[], None] | None = None,
         may_reader_leave: Callable[[], bool] = lambda: False,
+        unwanted: Sequence[str] = (),
     ) -> BackgroundSink:
         return BackgroundSink(
             what,
             kind,
             open_sink,
             writing,
+            unwanted=unwanted,
             is_patient=self._is_patient,
             report=self._report,
             on_end=self.end_if_useless,

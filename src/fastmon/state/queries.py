@@ -13,8 +13,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from fastmon.bounds import SEVERITIES
 from fastmon.errors import StateError
-from fastmon.model.alerts import NETWORK, SEVERITIES
+from fastmon.model.alerts import NETWORK
 from fastmon.model.memory import DayTotal, KnownDevice, PeriodTotal
 from fastmon.model.silences import Silence, Target
 from fastmon.model.texts import printable
