@@ -220,6 +220,12 @@ def network(snapshot: Snapshot) -> dict[int, tuple[int, int]]:
     return {int(row["app"]): (int(row["frames"]), int(row["bytes"])) for row in snapshot.app_totals}
 
 
+def peers(target: Accountant, keys: NDArray[np.uint8], now_ns: int) -> list[tuple[int, bytes, int, int]]:
+    """Return what hosts moved with their peers: the host's place in `keys`, the peer, bytes in and out; ordered."""
+    found = target.peers(keys, now_ns)
+    return sorted((int(row["host"]), row["peer"].tobytes(), int(row["bytes_in"]), int(row["bytes_out"])) for row in found)
+
+
 def mac(snapshot: Snapshot, address: str) -> bytes:
     """Return a host's Ethernet address, 6 zeros if it is not known."""
     assert snapshot.macs is not None
@@ -310,7 +316,8 @@ class Pair:
         return facts(second)
 
     def totals(self, interval: Interval) -> Facts:
-        """Compare the totals of both; they have no applications."""
+        """Compare the totals of both, and with whom all hosts talk."""
+        self.compare_peers(interval.end_ns)
         first, second = (target.totals(interval) for target in self.both)
         first.check_conservation()
         check_services(first)
@@ -323,6 +330,13 @@ class Pair:
         for name in CONTACT_DTYPE.names or ():
             assert first[name].tolist() == second[name].tolist(), name
         self.same(lambda target: target.contacts_dropped)
+
+    def compare_peers(self, now_ns: int) -> None:
+        """Compare with whom hosts talk."""
+        all_keys = [target.totals(Interval(0, 1)).hosts["key"] for target in self.both]
+        assert sorted(all_keys[0].tolist()) == sorted(all_keys[1].tolist())
+        keys = all_keys[0]
+        self.same(lambda target: peers(target, keys, now_ns))
 
     def compare_openings(self) -> None:
         """Compare what the local hosts of both opened; their rows may stand in another order."""

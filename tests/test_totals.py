@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import builders as b
 import numpy as np
 import pytest
-from conversation_tools import LOCAL_1, LOCAL_2, REMOTE_1, REMOTE_2, TABLES, account_all, tcp, udp
+from conversation_tools import DNS, HTTP, LOCAL_1, LOCAL_2, REMOTE_1, REMOTE_2, TABLES, account_all, tcp, udp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from replays import EVER
@@ -60,7 +60,8 @@ def test_macs_but_no_conversations(accountant: Callable[..., Accountant]) -> Non
     account_all(target, *FRAMES)
     totals = target.totals(TICK)
     assert totals.conversations is None
-    assert len(totals.apps) == len(totals.app_totals) == 0
+    assert totals.app_totals.tolist() == [(HTTP, 2, 2200), (DNS, 1, 100)]
+    assert len(totals.apps) == 4
     assert totals.macs is not None
     macs = dict(zip(map(bytes, totals.hosts["key"].tolist()), totals.macs.tolist(), strict=True))
     assert macs[b.host(LOCAL_1)] == int.from_bytes(b.MAC_A, "big")

@@ -11,16 +11,17 @@ import numpy as np
 
 from cpython.buffer cimport PyBuffer_FillInfo
 from libc.stddef cimport size_t
-from libc.stdint cimport INT64_MAX, INT64_MIN, UINT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MAX, INT64_MIN, UINT16_MAX, UINT64_MAX, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-from fastmon.native.arguments cimport bytes_of, count_of, duration_or, time_or
+from fastmon.native.arguments cimport bytes_of, copy_table, count_of, duration_or, room_in, time_or
 from fastmon.native.decode.headers cimport N_STATUSES
 from fastmon.native.engine.batch cimport account_batch
 from fastmon.native.engine.columns cimport (
-    AppRecord, FanoutRecord, OpeningRecord, add_unsettled, copy_app_totals, copy_apps, copy_fanout, copy_interval, copy_marks,
-    copy_openings, copy_services, copy_statuses, n_active, restore_flags, strip_flags,
+    AppCopy, AppRecord, FanoutRecord, OpeningRecord, PeerRecord, add_unsettled, copy_app_totals, copy_apps, copy_fanout,
+    copy_interval, copy_marks, copy_openings, copy_peers, copy_services, copy_statuses, count_peers, n_active, number_hosts,
+    restore_flags, strip_flags,
 )
 from fastmon.native.engine.contacts cimport Contact, tell_of_running
 from fastmon.native.engine.conversations cimport (
@@ -89,19 +90,6 @@ cdef object copy_rows(const void* rows, size_t n_rows, size_t row_bytes, dtype):
         memcpy(&target[0], rows, n_rows * row_bytes)
     copy.flags.writeable = False
     return copy
-
-
-cdef void* room_in(uint8_t[::1] target) noexcept:
-    """Return where to write into an array, which may be empty."""
-    return &target[0] if target.shape[0] else NULL
-
-
-cdef int copy_table(uint8_t* apps, table, Py_ssize_t length, str name) except -1:
-    cdef const uint8_t[::1] view = bytes_of(table)
-    if view.shape[0] != length:
-        raise ValueError(f"{name} has {view.shape[0]} entries; {length} are needed")
-    memcpy(apps, &view[0], length)
-    return 0
 
 
 cdef class Accountant:
@@ -388,7 +376,27 @@ cdef class Accountant:
         """Frames given to `account` whose records did not fit."""
         return 0 if self.engine.log == NULL else self.engine.log.dropped
 
-    # What local hosts opened.
+    # What hosts are doing.
+
+    def peers_as(self, const uint8_t[:, ::1] keys not None, int64_t now_ns, dtype):
+        """Return what hosts moved in each conversation that is not over at `now_ns`, as an array of `dtype`.
+
+        keys: (k, 16) uint8; `host` of a record is the place in it. Raises ValueError for more than 65,535 hosts.
+        """
+        cdef Conversations* conversations = self.engine.conversations
+        cdef uint16_t[::1] numbers
+        if keys.shape[0] > UINT16_MAX or keys.shape[1] != 16:
+            raise ValueError(f"keys must be at most {UINT16_MAX} of 16 bytes, not {keys.shape[0]} of {keys.shape[1]}")
+        with self.use:
+            self.check_usable()
+            if conversations == NULL:
+                return copy_rows(NULL, 0, sizeof(PeerRecord), dtype)
+            numbers = np.zeros(self.engine.hosts.table.n_rows, np.uint16)
+            number_hosts(&self.engine.hosts.table, keys, numbers)
+            found = np.empty(count_peers(&self.engine.hosts, &conversations.table, numbers, now_ns) * sizeof(PeerRecord),
+                             np.uint8)
+            copy_peers(&self.engine.hosts, &conversations.table, numbers, now_ns, <PeerRecord*>room_in(found))
+        return found.view(dtype)
 
     def fanout_as(self, int64_t now_ns, int64_t window_ns, dtype):
         """Return the local hosts that opened conversations in the window before `now_ns`, with estimates, as an array of `dtype`.
@@ -474,7 +482,7 @@ cdef class Accountant:
         return made
 
     def totals_as(self, make):
-        """Return `make(whole)`: a copy of all rows and services since the start, and of what was credited to applications."""
+        """Return `make(whole)`: a copy of all rows since the start, with what running conversations have moved until now."""
         cdef HostTable* table = &self.engine.hosts.table
         cdef void* copy
         with self.use:
@@ -486,8 +494,7 @@ cdef class Accountant:
                 with nogil:
                     memcpy(copy, table.rows, table.n_rows * sizeof(HostRow))
                     strip_flags(<HostRow*>copy, table.n_rows)
-            whole.update(self.service_columns(False, True))
-            whole["apps"] = self.app_rows(False)
+            whole.update(self.traffic_columns(False, True))
             return make(whole)
 
     cdef int check_tables(self) except -1:
@@ -540,47 +547,41 @@ cdef class Accountant:
                 total.bytes_out - base.bytes_out)
 
     cdef dict conversation_columns(self, bint since_rotation):
-        """Return the columns that are of conversations; all None for hosts only.
+        """Return `traffic_columns`, and conversations: (opened, ended by reason, running, skipped), None for hosts only."""
+        counts = None if self.engine.conversations == NULL else self.conversation_counts(since_rotation)
+        return {"conversations": counts, **self.traffic_columns(since_rotation, False)}
 
-        apps: (k * 40,) uint8, `APP_DTYPE`, ordered by host.  app_totals: (256, 2) uint64, frames and bytes of each application.
-        conversations: (opened, ended by reason, running, skipped).
-        """
-        if self.engine.conversations == NULL:
-            return {"apps": None, "app_totals": None, "conversations": None, "services": None, "services_overflow": 0}
-        app_totals = np.zeros((<int>N_APPS, 2), np.uint64)
-        copy_app_totals(&self.engine.hosts.apps, since_rotation, app_totals)
-        return {"apps": self.app_rows(since_rotation), "app_totals": app_totals,
-                "conversations": self.conversation_counts(since_rotation), **self.service_columns(since_rotation, False)}
+    cdef dict traffic_columns(self, bint since_rotation, bint with_unsettled):
+        """Return the columns of what conversations were credited with; for hosts only all are None.
 
-    cdef object app_rows(self, bint since_rotation):
-        """Return what was credited to applications, as `apps` of `conversation_columns`; None for hosts only."""
-        cdef uint32_t n_copied
-        if self.engine.conversations == NULL:
-            return None
-        apps = np.zeros(self.engine.hosts.apps.n_rows * sizeof(AppRecord), np.uint8)
-        n_copied = copy_apps(&self.engine.hosts, since_rotation, <AppRecord*>room_in(apps))
-        return apps[:n_copied * sizeof(AppRecord)]
+        apps: (k * 40,) uint8, `APP_DTYPE`, in any order.  app_totals: (256, 2) uint64, frames and bytes of each application.
+        services: (k * 64,) uint8, `SERVICE_DTYPE`, in its order.  services_overflow: conversations.
 
-    cdef dict service_columns(self, bint since_rotation, bint with_unsettled):
-        """Return the columns that are of services.
-
-        services: (k * 64,) uint8, `SERVICE_DTYPE`, in its order; None for hosts only.  services_overflow: conversations.
+        with_unsettled: with what running conversations will be settled with. Only for all since the start.
         """
         cdef Conversations* conversations = self.engine.conversations
+        cdef AppCopy copy
         cdef ServiceRow* records
+        cdef size_t n_rows = self.engine.hosts.apps.n_rows
         cdef uint32_t n_copied
         if conversations == NULL:
-            return {"services": None, "services_overflow": 0}
-        found = np.empty(conversations.services.n_rows * sizeof(ServiceRow), np.uint8)
-        records = <ServiceRow*>room_in(found)
-        n_copied = copy_services(&self.engine.hosts.table, &conversations.local_hosts, &conversations.services, since_rotation,
-                                 records)
+            return {"apps": None, "app_totals": None, "services": None, "services_overflow": 0}
         if with_unsettled:
-            add_unsettled(&conversations.table, &conversations.services, records)
-        return {
-            "services": found[:n_copied * sizeof(ServiceRow)],
-            "services_overflow": conversations.services.overflow - conversations.services.overflow_base * since_rotation,
-        }
+            n_rows = min(n_rows + 2 * <size_t>conversations.table.n_running, <size_t>self.engine.hosts.apps.max_rows)
+        apps, places = np.zeros(n_rows * sizeof(AppRecord), np.uint8), np.zeros(n_rows * sizeof(uint32_t), np.uint8)
+        copy.records, copy.n_records = <AppRecord*>room_in(apps), 0
+        copy.places = <uint32_t*>room_in(places) if with_unsettled else NULL
+        copy_apps(&self.engine.hosts, since_rotation, &copy)
+        app_totals = np.zeros((<int>N_APPS, 2), np.uint64)
+        copy_app_totals(&self.engine.hosts.apps, since_rotation, app_totals)
+        services = np.empty(conversations.services.n_rows * sizeof(ServiceRow), np.uint8)
+        records = <ServiceRow*>room_in(services)
+        n_copied = copy_services(&self.engine.hosts.table, conversations, since_rotation, records)
+        if with_unsettled:
+            add_unsettled(&self.engine.hosts, conversations, records, &copy, app_totals)
+        return {"apps": apps[:copy.n_records * sizeof(AppRecord)], "app_totals": app_totals,
+                "services": services[:n_copied * sizeof(ServiceRow)],
+                "services_overflow": conversations.services.overflow - conversations.services.overflow_base * since_rotation}
 
     cdef tuple conversation_counts(self, bint since_rotation):
         cdef Conversations* conversations = self.engine.conversations

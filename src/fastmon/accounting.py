@@ -9,6 +9,8 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 from fastmon import _accounting
 from fastmon.bounds import MAX_CONVERSATIONS, MAX_HOSTS, check_choice, check_number, check_range
 from fastmon.errors import ConfigError
@@ -16,13 +18,12 @@ from fastmon.model.addresses import parse_network
 from fastmon.model.columns import interval_snapshot, whole_snapshot
 from fastmon.model.conversations import CONVERSATION_DTYPE, AppTables, Payload
 from fastmon.model.packets import PACKET_DTYPE
-from fastmon.model.services import CONTACT_DTYPE, FANOUT_DTYPE, OPENING_DTYPE
+from fastmon.model.services import CONTACT_DTYPE, FANOUT_DTYPE, OPENING_DTYPE, PEER_DTYPE
 from fastmon.model.snapshot import LimitCrossing, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
     from typing_extensions import Self
 
@@ -116,8 +117,7 @@ class Accountant(Protocol):
     def totals(self, interval: Interval) -> Snapshot:
         """Return the rows of all hosts since the start, idle ones included, as a summary. Nothing is closed and nothing changes.
 
-        It has services, and of applications what ended conversations, and those of ended intervals, were credited; no numbers of
-        conversations (None).
+        Services and applications have what running conversations have moved until now. It has no numbers of conversations (None).
         """
         ...
 
@@ -183,6 +183,14 @@ class Accountant(Protocol):
         """Return how many conversations local hosts opened since the start, and how many failed, as `services.OPENING_DTYPE`."""
         ...
 
+    def peers(self, keys: NDArray[np.uint8], now_ns: int) -> NDArray[np.void]:
+        """Return what some hosts have moved with their peers, as `services.PEER_DTYPE`, in no order.
+
+        keys: (k, 16) uint8, of at most 65,535 hosts, each once; `host` of a record is the place in it. There is a record for each
+        conversation that is not over at `now_ns`. Raises ValueError for other keys.
+        """
+        ...
+
     @property
     def sketches_evicted(self) -> int:
         """Local hosts that `fanout` forgot, to make room for others."""
@@ -238,6 +246,10 @@ class NativeAccountant(_accounting.Accountant):
     def openings(self) -> NDArray[np.void]:
         """See `Accountant`."""
         return self.openings_as(OPENING_DTYPE)
+
+    def peers(self, keys: NDArray[np.uint8], now_ns: int) -> NDArray[np.void]:
+        """See `Accountant`."""
+        return self.peers_as(np.ascontiguousarray(keys, np.uint8), now_ns, PEER_DTYPE)
 
 
 def _checked(snapshot: Snapshot) -> Snapshot:

@@ -18,6 +18,7 @@ import builders as b
 import numpy as np
 import pcap
 import pytest
+from conversation_tools import peers
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
@@ -229,6 +230,7 @@ CALLS = st.one_of(
     st.tuples(st.just("end_conversations"), INDEX),
     st.tuples(st.just("fanout"), INDEX, TIME, WINDOW),
     st.tuples(st.just("openings"), INDEX),
+    st.tuples(st.just("peers"), INDEX, st.one_of(st.integers(0, len(HOSTS)), ODD), TIME),
     st.tuples(st.just("look"), INDEX, INDEX),
     st.tuples(st.just("read"), INDEX, st.one_of(st.integers(0, 40), ODD), TIME, TIME),
     st.tuples(st.just("close"), INDEX),
@@ -438,6 +440,12 @@ class ApiMachine(RuleBasedStateMachine):
 
     def call_fanout(self, index: int, now_ns: Any, window_ns: Any) -> None:
         self.both(self.target(index), lambda each: with_keys(each, each.fanout(now_ns, window_ns)))
+
+    def call_peers(self, index: int, n_hosts: Any, now_ns: Any) -> None:
+        keys = n_hosts
+        if isinstance(n_hosts, int) and 0 <= n_hosts <= len(HOSTS):
+            keys = np.frombuffer(b"".join(map(b.host, HOSTS[:n_hosts])), np.uint8).reshape(-1, 16)
+        self.both(self.target(index), lambda each: peers(each, keys, now_ns))
 
     def call_openings(self, index: int) -> None:
         self.both(self.target(index), lambda each: with_keys(each, each.openings()))

@@ -48,15 +48,12 @@ def _common(columns: dict[str, Any]) -> dict[str, Any]:
     }
     if columns["services"] is not None:
         fields["services"] = columns["services"].view(SERVICE_DTYPE)
-    if columns.get("apps") is not None:
         fields["apps"] = _app_rows(columns["apps"])
+        fields["app_totals"] = _app_totals(columns["app_totals"])
     if columns.get("conversations") is not None:
         opened, ended, running, n_skipped = columns["conversations"]
         ended_by_reason = dict(zip(ENDED_REASONS, ended, strict=True))
-        fields |= {
-            "app_totals": _app_totals(columns["app_totals"]),
-            "conversations": ConversationCounts(opened, ended_by_reason, running, n_skipped),
-        }
+        fields["conversations"] = ConversationCounts(opened, ended_by_reason, running, n_skipped)
     return fields
 
 

@@ -1,4 +1,4 @@
-"""Services and contacts of local hosts: the layouts that accountants, snapshots and rules share.
+"""Services, contacts and peers of hosts: the layouts that accountants, snapshots and rules share.
 
 A service is what a local host uses or offers: its role, the protocol and the server's port. A contact is one conversation of a
 local host, seen from that host. In a conversation of two local hosts, each has its own.
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["CLIENT", "CONTACT_DTYPE", "FANOUT_DTYPE", "OPENING_DTYPE", "ROLES", "SERVER", "SERVICE_DTYPE"]
+__all__ = ["CLIENT", "CONTACT_DTYPE", "FANOUT_DTYPE", "OPENING_DTYPE", "PEER_DTYPE", "ROLES", "SERVER", "SERVICE_DTYPE"]
 
 ROLES: tuple[str, ...] = ("client", "server")
 """The roles of a local host, by their numbers."""
@@ -60,3 +60,6 @@ FANOUT_DTYPE = np.dtype([("host", "u4"), ("peers", "u4"), ("ports", "u4")])
 
 OPENING_DTYPE = np.dtype([("host", "u4"), ("_", "u4"), ("opened", "u8"), ("failed", "u8")])
 """How many conversations a local host has opened since the start, and how many of those have ended without an answer."""
+
+PEER_DTYPE = np.dtype([("peer", "u1", (16,)), ("bytes_in", "u8"), ("bytes_out", "u8"), ("host", "u4"), ("_", "u4")])
+"""What a host, which `host` numbers, has moved with a peer in one conversation: 40 bytes."""

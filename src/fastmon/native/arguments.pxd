@@ -5,6 +5,7 @@ What it does not do: know what an argument is for.
 
 from cpython.number cimport PyNumber_Index
 from libc.stdint cimport INT64_MAX, INT64_MIN, UINT32_MAX, UINT64_MAX, int64_t, uint8_t, uint64_t
+from libc.string cimport memcpy
 
 
 cdef inline int64_t time_or(value, int64_t default) except? -1:
@@ -39,3 +40,17 @@ cdef inline const uint8_t[::1] bytes_of(data) except *:
     if view.shape[0] > <Py_ssize_t>UINT32_MAX:
         raise ValueError(f"at most {UINT32_MAX} bytes are allowed, not {view.shape[0]}")
     return view
+
+
+cdef inline int copy_table(uint8_t* target, table, Py_ssize_t length, str name) except -1:
+    """Copy a table of so many bytes. Raises TypeError or ValueError for anything else."""
+    cdef const uint8_t[::1] view = bytes_of(table)
+    if view.shape[0] != length:
+        raise ValueError(f"{name} has {view.shape[0]} entries; {length} are needed")
+    memcpy(target, &view[0], length)
+    return 0
+
+
+cdef inline void* room_in(uint8_t[::1] target) noexcept:
+    """Return where to write into an array, which may be empty."""
+    return &target[0] if target.shape[0] else NULL

@@ -17,7 +17,7 @@ from fastmon.decode import decode
 from fastmon.model.conversations import CONVERSATION_DTYPE, AppTables
 from fastmon.model.frames import FrameStatus
 from fastmon.model.packets import MAX_RECORDS, PACKET_DTYPE, packet_record
-from fastmon.model.services import CONTACT_DTYPE, FANOUT_DTYPE, OPENING_DTYPE
+from fastmon.model.services import CONTACT_DTYPE, FANOUT_DTYPE, OPENING_DTYPE, PEER_DTYPE
 from fastmon.model.snapshot import Count
 from fastmon.reference.conversations import Conversations
 from fastmon.reference.hosts import HostTable
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["FRAMES_PER_READ", "ReferenceAccountant"]
 
 FRAMES_PER_READ = 256
+MAX_KEYS = (1 << 16) - 1
 MIN_FREE_RING_SLOTS = 64
 """With `pauses`, `drain` returns early when fewer are free."""
 
@@ -204,8 +205,14 @@ class ReferenceAccountant:
         snapshot = period.snapshot(counters_of(counts, self._hosts.overflow.total), self._hosts.rows)
         if not self._has_conversations:
             return snapshot
-        services = period.service_fields(self._hosts.rows, self._services, self._conversations.unsettled())
-        return replace(snapshot, apps=period.apps(self._hosts.rows), macs=period.macs(self._hosts.rows), **services)
+        unsettled = list(self._conversations.unsettled())
+        return replace(
+            snapshot,
+            apps=period.apps(self._hosts.rows, unsettled),
+            app_totals=period.app_totals(self._conversations.app_totals, unsettled),
+            macs=period.macs(self._hosts.rows),
+            **period.service_fields(self._hosts.rows, self._services, unsettled),
+        )
 
     def end_conversations(self) -> None:
         """End all conversations."""
@@ -267,6 +274,13 @@ class ReferenceAccountant:
         """Return how many conversations each local host opened, and how many failed. See `accounting.Accountant`."""
         self._check_usable()
         return np.array(self._services.openings(), OPENING_DTYPE)
+
+    def peers(self, keys: NDArray[np.uint8], now_ns: int) -> NDArray[np.void]:
+        """Return what some hosts have moved with their peers. See `accounting.Accountant`."""
+        self._check_usable()
+        if np.ndim(keys) != 2 or np.shape(keys)[1] != 16 or len(keys) > MAX_KEYS:
+            raise ValueError(f"keys must be at most {MAX_KEYS} of 16 bytes, not of shape {np.shape(keys)}")
+        return np.array(self._conversations.peers([bytes(key) for key in keys.tolist()], now_ns), PEER_DTYPE)
 
     @property
     def sketches_evicted(self) -> int:

@@ -14,12 +14,12 @@ from fastmon.reference.conversation import Conversation, Endpoint, nothing
 from fastmon.reference.sums import Account, Sums, Traffic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from fastmon.model.conversations import AppTables
     from fastmon.model.frames import Frame, PacketSummary
     from fastmon.reference.hosts import HostTable
-    from fastmon.reference.services import Service, Services
+    from fastmon.reference.services import Services
 
 __all__ = ["RING_SLOTS", "Conversations"]
 
@@ -169,14 +169,23 @@ class Conversations:
         """Keep records of what is new of those that run."""
         self.services.tell_of(self._in_slot_order())
 
-    def unsettled(self) -> Iterable[tuple[Service, Traffic, int, int]]:
-        """Return what settling would credit services with now: service, traffic, first and last time."""
+    def unsettled(self) -> Iterable[tuple[Conversation, int, bytes, Traffic]]:
+        """Return what would be settled now: of each conversation and side, the host's key and traffic."""
         for conversation in self._in_slot_order():
             moved = [each - settled for each, settled in zip(conversation.moved, conversation.settled, strict=True)]
-            for side, _, traffic in conversation.shares(moved):
-                service = conversation.services[side]
-                if service is not None and traffic != Traffic():
-                    yield service, traffic, conversation.first_ns, conversation.last_ns
+            if moved != nothing():
+                for side, key, traffic in conversation.shares(moved):
+                    yield conversation, side, key, traffic
+
+    def peers(self, keys: Sequence[bytes], now_ns: int) -> list[tuple[object, ...]]:
+        """Return what some hosts have moved in each conversation, as rows of `PEER_DTYPE`."""
+        return [
+            (list(conversation.ends[1 - side].host), traffic.bytes_in, traffic.bytes_out, keys.index(key), 0)
+            for conversation in self._in_slot_order()
+            if not conversation.is_over_at(now_ns)
+            for side, key, traffic in conversation.shares(conversation.moved)
+            if key in keys and self._hosts.find(key) is not None
+        ]
 
     def counts(self, *, is_summary: bool) -> ConversationCounts:
         """Return the numbers of conversations, of the interval or of the run."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastmon.model.conversations import APP_DTYPE, APP_TOTAL_DTYPE
+from fastmon.model.conversations import APP_DTYPE, APP_TOTAL_DTYPE, UNKNOWN_APP
 from fastmon.model.counters import Count, Counters, Overflow
 from fastmon.model.frames import UNDECODED, FrameStatus
 from fastmon.model.rows import HOST_DTYPE
@@ -18,16 +18,19 @@ from fastmon.model.snapshot import Snapshot
 from fastmon.reference.sums import Sums, Traffic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from typing import Any
+    from collections.abc import Sequence
+    from typing import Any, TypeAlias
 
     from numpy.typing import NDArray
 
     from fastmon.model.conversations import ConversationCounts
     from fastmon.model.counters import Interval
+    from fastmon.reference.conversation import Conversation
     from fastmon.reference.hosts import Row
-    from fastmon.reference.services import Service, Services
+    from fastmon.reference.services import Services
     from fastmon.reference.sums import Account
+
+    Unsettled: TypeAlias = tuple[Conversation, int, bytes, Traffic]
 
 __all__ = ["Period", "counters_of"]
 
@@ -63,31 +66,40 @@ class Period:
         self, rows: list[Row], app_totals: dict[int, Account[Count]], counts: ConversationCounts
     ) -> dict[str, Any]:
         """Return the fields that a snapshot of the same hosts has where conversations are accounted."""
-        totals = [(app, self._of(account)) for app, account in sorted(app_totals.items())]
         return {
             "apps": self.apps(rows),
-            "app_totals": _read_only([(app, sums.frames, sums.bytes) for app, sums in totals if sums.frames], APP_TOTAL_DTYPE),
+            "app_totals": self.app_totals(app_totals),
             "macs": self.macs(rows),
             "conversations": counts,
         }
 
-    def apps(self, rows: list[Row]) -> NDArray[np.void]:
-        """Return what was credited to the hosts' applications."""
-        apps = [
-            (number, app, traffic.bytes_in, traffic.bytes_out, traffic.packets_in, traffic.packets_out)
-            for number, row in enumerate(rows)
-            for app, traffic in ((app, self._of(account)) for app, account in sorted(row.apps.items()))
-            if traffic != Traffic()
-        ]
-        return _read_only(apps, APP_DTYPE)
+    def app_totals(self, credited: dict[int, Account[Count]], unsettled: Sequence[Unsettled] = ()) -> NDArray[np.void]:
+        """Return what was credited to the network's applications; `unsettled`: what is to be added to it."""
+        found = {app: self._of(account) for app, account in credited.items()}
+        for conversation, _, _, traffic in unsettled:
+            sent = Count(traffic.packets_out, traffic.bytes_out)
+            found[conversation.app] = found.get(conversation.app, Count()) + sent
+        totals = [(app, sums.frames, sums.bytes) for app, sums in sorted(found.items()) if app != UNKNOWN_APP and sums.frames]
+        return _read_only(totals, APP_TOTAL_DTYPE)
 
-    def service_fields(
-        self, rows: list[Row], services: Services, unsettled: Iterable[tuple[Service, Traffic, int, int]] = ()
-    ) -> dict[str, Any]:
+    def apps(self, rows: list[Row], unsettled: Sequence[Unsettled] = ()) -> NDArray[np.void]:
+        """Return what was credited to the hosts' applications; `unsettled`: what is to be added to it."""
+        found = {(row.key, app): self._of(account) for row in rows for app, account in row.apps.items()}
+        for conversation, _, key, traffic in unsettled:
+            found[key, conversation.app] = found.get((key, conversation.app), Traffic()) + traffic
+        numbers_of = {row.key: number for number, row in enumerate(rows)}
+        apps = [
+            (numbers_of[key], app, traffic.bytes_in, traffic.bytes_out, traffic.packets_in, traffic.packets_out)
+            for (key, app), traffic in found.items()
+            if key in numbers_of and app != UNKNOWN_APP and traffic != Traffic()
+        ]
+        return _read_only(sorted(apps), APP_DTYPE)
+
+    def service_fields(self, rows: list[Row], services: Services, unsettled: Sequence[Unsettled] = ()) -> dict[str, Any]:
         """Return the fields of a snapshot that are of services; `unsettled`: what is to be added to them."""
         more: dict[int, list[tuple[Traffic, int, int]]] = {}
-        for service, traffic, first_ns, last_ns in unsettled:
-            more.setdefault(id(service), []).append((traffic, first_ns, last_ns))
+        for conversation, side, _, traffic in unsettled:
+            more.setdefault(id(conversation.services[side]), []).append((traffic, conversation.first_ns, conversation.last_ns))
         numbers_of = {row.key: number for number, row in enumerate(rows)}
         found = []
         for key, service in services.rows.items():

@@ -7,23 +7,43 @@ They give up the GIL: a copy of a million rows takes a while.
 What it does not do: settle conversations, allocate, change what is counted.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastmon.native.decode.headers cimport N_STATUSES
+from fastmon.native.engine.conversations cimport Conversations
+from fastmon.native.engine.credits cimport credited_row
 from fastmon.native.engine.engine cimport Engine
 from fastmon.native.engine.hosts cimport Hosts, is_local
 from fastmon.native.engine.rotation cimport was_idle
-from fastmon.native.tables.applications cimport N_APPS, AppTable, traffic_is_zero, traffic_subtract
-from fastmon.native.tables.conversations cimport RUNNING, Conversation, ConversationRecord, ConversationTable
-from fastmon.native.tables.hosts cimport HostRow, HostTable, Traffic, bytes_in, is_flagged, set_flag
+from fastmon.native.tables.applications cimport (
+    N_APPS, AppRow, AppTable, app_get, traffic_add, traffic_is_zero, traffic_subtract,
+)
+from fastmon.native.tables.conversations cimport RUNNING, Conversation, ConversationRecord, ConversationTable, is_idle
+from fastmon.native.tables.hosts cimport (
+    HostRow, HostTable, Traffic, bytes_in, is_flagged, set_flag, table_find, table_hash,
+)
+from fastmon.native.tables.index cimport NO_ROW
 from fastmon.native.tables.local_hosts cimport LocalHost, LocalHosts, local_host_find
 from fastmon.native.tables.services cimport ServiceRow, ServiceTable, service_credit
 from fastmon.native.tables.sketches cimport Sketch, Sketches, estimate
+from fastmon.native.wire cimport Key, v6_key
 
 cdef struct AppRecord:  # conversations.APP_DTYPE
     uint32_t host
     uint8_t app
     Traffic traffic
+
+cdef struct AppCopy:  # of the applications of all hosts, to which more may be added
+    AppRecord* records
+    uint32_t n_records
+    uint32_t* places  # of each application's row: that of its record + 1; NULL if nothing will be added
+
+cdef struct PeerRecord:  # services.PEER_DTYPE
+    Key peer
+    uint64_t bytes_in
+    uint64_t bytes_out
+    uint32_t host  # its number among those asked for
+    uint32_t unused
 
 cdef struct FanoutRecord:  # services.FANOUT_DTYPE
     uint32_t host
@@ -105,11 +125,12 @@ cdef inline void copy_statuses(const Engine* engine, bint since_rotation, uint64
             counts[status, 1] -= engine.tallies_base[status].bytes
 
 
-cdef inline uint32_t copy_apps(const Hosts* hosts, bint since_rotation, AppRecord* records) noexcept:
-    """Copy the hosts' applications, ordered by host; return their number."""
+cdef inline void copy_apps(const Hosts* hosts, bint since_rotation, AppCopy* copy) noexcept:
+    """Copy the hosts' applications, ordered by host."""
     cdef const AppTable* apps = &hosts.apps
     cdef const Traffic* traffic
-    cdef uint32_t row, link, at = 0, n_copied = 0
+    cdef AppRecord* record
+    cdef uint32_t row, link, at = 0
     with nogil:
         for row in range(hosts.table.n_rows):
             if since_rotation and was_idle(&hosts.table, row):
@@ -118,13 +139,29 @@ cdef inline uint32_t copy_apps(const Hosts* hosts, bint since_rotation, AppRecor
             while link:
                 traffic = &apps.rows[link - 1].interval if since_rotation else &apps.rows[link - 1].total
                 if not traffic_is_zero(traffic):
-                    records[n_copied].host = at
-                    records[n_copied].app = <uint8_t>apps.rows[link - 1].app
-                    records[n_copied].traffic = traffic[0]
-                    n_copied += 1
+                    record = &copy.records[copy.n_records]
+                    copy.n_records += 1
+                    record.host = at
+                    record.app = <uint8_t>apps.rows[link - 1].app
+                    record.traffic = traffic[0]
+                    if copy.places != NULL:
+                        copy.places[link - 1] = copy.n_records
                 link = apps.rows[link - 1].next
             at += 1
-    return n_copied
+
+
+cdef inline void add_app(AppTable* apps, AppCopy* copy, uint32_t host, uint8_t app, const Traffic* traffic) noexcept nogil:
+    """Add what an application of a host will be credited with to a copy of all since the start. A new record is the last one."""
+    cdef const AppRow* row = app_get(apps, host, app)
+    cdef uint32_t* place
+    if row == NULL:
+        return
+    place = &copy.places[row - apps.rows]
+    if place[0] == 0:
+        copy.records[copy.n_records].host, copy.records[copy.n_records].app = host, app
+        copy.n_records += 1
+        place[0] = copy.n_records
+    traffic_add(&copy.records[place[0] - 1].traffic, traffic)
 
 
 cdef inline void copy_app_totals(const AppTable* apps, bint since_rotation, uint64_t[:, ::1] totals) noexcept nogil:
@@ -134,16 +171,17 @@ cdef inline void copy_app_totals(const AppTable* apps, bint since_rotation, uint
         totals[app, 1] = apps.interval[app].bytes if since_rotation else apps.total[app].bytes
 
 
-cdef inline uint32_t copy_services(const HostTable* hosts, const LocalHosts* local_hosts, ServiceTable* services,
-                                   bint since_rotation, ServiceRow* records) noexcept:
+cdef inline uint32_t copy_services(const HostTable* hosts, Conversations* conversations, bint since_rotation,
+                                   ServiceRow* records) noexcept:
     """Copy the services that had traffic, ordered by host, role, protocol and port; return their number."""
+    cdef ServiceTable* services = &conversations.services
     cdef const LocalHost* local_host
     cdef uint32_t row, link, at = 0, n_copied = 0
     with nogil:
         for row in range(hosts.n_rows):
             if since_rotation and was_idle(hosts, row):
                 continue
-            local_host = local_host_find(local_hosts, row)
+            local_host = local_host_find(&conversations.local_hosts, row)
             link = local_host.first_service if local_host != NULL else 0
             while link:
                 records[n_copied] = services.rows[link - 1]
@@ -158,28 +196,90 @@ cdef inline uint32_t copy_services(const HostTable* hosts, const LocalHosts* loc
     return n_copied
 
 
-cdef inline void add_unsettled(const ConversationTable* table, const ServiceTable* services, ServiceRow* records) noexcept:
-    """Add what the running conversations will be settled with to a copy of all services since the start."""
+cdef inline void add_unsettled(Hosts* hosts, const Conversations* conversations, ServiceRow* services, AppCopy* apps,
+                               uint64_t[:, ::1] app_totals) noexcept:
+    """Add what the running conversations will be settled with to copies of all services and applications since the start."""
+    cdef const ConversationTable* table = &conversations.table
     cdef const Conversation* row
     cdef const ConversationRecord* record
     cdef Traffic traffic
-    cdef uint32_t i
+    cdef uint32_t i, host
     cdef int side
     with nogil:
         for i in range(table.n_rows):
             row = &table.rows[i]
             record = &table.records[i]
-            if not row.state & RUNNING or not record.services[0] | record.services[1]:
+            if not row.state & RUNNING:
                 continue
             for side in range(2):
+                traffic.bytes_in = row.bytes[1 - side] - record.settled_bytes[1 - side]
+                traffic.bytes_out = row.bytes[side] - record.settled_bytes[side]
+                traffic.packets_in = row.packets[1 - side] - record.settled_packets[1 - side]
+                traffic.packets_out = row.packets[side] - record.settled_packets[side]
+                if traffic_is_zero(&traffic):
+                    break  # so it is for the other side
                 if record.services[side]:
-                    traffic.bytes_in = row.bytes[1 - side] - record.settled_bytes[1 - side]
-                    traffic.bytes_out = row.bytes[side] - record.settled_bytes[side]
-                    traffic.packets_in = row.packets[1 - side] - record.settled_packets[1 - side]
-                    traffic.packets_out = row.packets[side] - record.settled_packets[side]
-                    if not traffic_is_zero(&traffic):
-                        service_credit(&records[services.bases[record.services[side] - 1].copied_to], &traffic, row.first_ns,
-                                       row.last_ns)
+                    service_credit(&services[conversations.services.bases[record.services[side] - 1].copied_to], &traffic,
+                                   row.first_ns, row.last_ns)
+                if row.app == 0:
+                    continue
+                app_totals[row.app, 0] += traffic.packets_out
+                app_totals[row.app, 1] += traffic.bytes_out
+                host = credited_row(hosts, &record.b if side else &record.a, row.hosts[side])
+                if host != NO_ROW:
+                    add_app(&hosts.apps, apps, host, row.app, &traffic)
+
+
+cdef inline void number_hosts(const HostTable* table, const uint8_t[:, ::1] keys, uint16_t[::1] numbers) noexcept nogil:
+    """Set the number of each of the hosts' rows to its place in `keys` + 1."""
+    cdef Key key
+    cdef uint32_t i, row
+    for i in range(<uint32_t>keys.shape[0]):
+        key = v6_key(&keys[i, 0])
+        row = table_find(table, &key, table_hash(table, &key))
+        if row != NO_ROW:
+            numbers[row] = <uint16_t>(i + 1)
+
+
+cdef inline uint32_t number_of(const Hosts* hosts, const ConversationTable* table, uint32_t row_index, int side,
+                               const uint16_t[::1] numbers, int64_t now_ns) noexcept nogil:
+    """Return the number of the host of a conversation that is not over at `now_ns`; 0 if it has none."""
+    cdef const Conversation* row = &table.rows[row_index]
+    cdef const ConversationRecord* record = &table.records[row_index]
+    cdef uint32_t host = row.hosts[side]
+    if not row.state & RUNNING or host >= hosts.table.n_rows or numbers[host] == 0 or is_idle(row, now_ns):
+        return 0
+    return 0 if credited_row(hosts, &record.b if side else &record.a, host) == NO_ROW else numbers[host]
+
+
+cdef inline size_t count_peers(const Hosts* hosts, const ConversationTable* table, const uint16_t[::1] numbers,
+                               int64_t now_ns) noexcept:
+    """Return how many records `copy_peers` copies."""
+    cdef uint32_t i
+    cdef size_t n_found = 0
+    with nogil:
+        for i in range(table.n_rows):
+            n_found += number_of(hosts, table, i, 0, numbers, now_ns) != 0
+            n_found += number_of(hosts, table, i, 1, numbers, now_ns) != 0
+    return n_found
+
+
+cdef inline void copy_peers(const Hosts* hosts, const ConversationTable* table, const uint16_t[::1] numbers, int64_t now_ns,
+                            PeerRecord* records) noexcept:
+    """Copy what numbered hosts have moved in each conversation that is not over at `now_ns`."""
+    cdef uint32_t i, number
+    cdef size_t n_copied = 0
+    cdef int side
+    with nogil:
+        for i in range(table.n_rows):
+            for side in range(2):
+                number = number_of(hosts, table, i, side, numbers, now_ns)
+                if number:
+                    records[n_copied].peer = table.records[i].a if side else table.records[i].b
+                    records[n_copied].bytes_in = table.rows[i].bytes[1 - side]
+                    records[n_copied].bytes_out = table.rows[i].bytes[side]
+                    records[n_copied].host, records[n_copied].unused = number - 1, 0
+                    n_copied += 1
 
 
 cdef inline uint32_t copy_fanout(const HostTable* hosts, const LocalHosts* local_hosts, const Sketches* sketches,
