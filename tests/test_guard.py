@@ -132,9 +132,11 @@ def test_alerts_are_the_same_however_the_capture_is_cut(
     found = alerts(run("replay", *cut(n_files), "--workers", str(workers), *options))
     assert brief(found) == EXPECTED
     whole = alerts(run("replay", *cut(1), *options))
-    for record in (*found, *whole):  # when what is running is credited to applications is each worker's own
-        record.get("evidence", {}).pop("apps", None)
     assert found == whole
+    quotas = [record["evidence"] for record in found if record["rule"] == "quota"]
+    assert [(evidence["top_peers"], evidence["apps"], evidence["services"]) for evidence in quotas] == [
+        ({SERVER: size}, {"https": size}, {"tcp/443": size}) for size in (80_000, 100_000)
+    ]
     (service,) = [record for record in found if record["rule"] == "services"]
     assert (service["since"], service["time"]) == ("2026-01-01T00:15:00.000000Z", "2026-01-01T00:15:01.000000Z")
     assert "198.51.100.5" in json.dumps(service["evidence"])

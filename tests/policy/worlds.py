@@ -10,7 +10,7 @@ import numpy as np
 from fastmon.model.addresses import key_from_text
 from fastmon.model.conversations import APP_DTYPE
 from fastmon.model.memory import Memory
-from fastmon.model.services import CONTACT_DTYPE, OPENING_DTYPE, SERVICE_DTYPE
+from fastmon.model.services import CONTACT_DTYPE, FANOUT_DTYPE, OPENING_DTYPE, PEER_DTYPE, SERVICE_DTYPE
 from fastmon.model.snapshot import HOST_DTYPE, Count, Counters, Dropped, Interval, Snapshot
 from fastmon.policy.rules import View
 from fastmon.policy.ruleset import RuleSet
@@ -62,6 +62,9 @@ class World:
     def __init__(self) -> None:
         self.hosts: list[Host] = []
         self.contacts: list[tuple[Any, ...]] = []
+        self.fanout: list[tuple[str, int, int]] = []
+        self.talks: list[tuple[str, str, int, int]] = []
+        self.n_looks_at_talks = 0
         self.dropped = Dropped()
         self.frames = 0
         self.start_ns: int | None = None
@@ -126,13 +129,27 @@ class World:
         """Return what a rule sees at a tick."""
         self.ticked_ns = now_ns
         contacts, self.contacts = self.contacts, []
+        addresses, fanout = [host.address for host in self.hosts], self.fanout
         openings = [(index, 0, host.opened, host.failed) for index, host in enumerate(self.hosts) if host.opened]
         return View(
             copy_totals=lambda: self.totals(now_ns),
             take_contacts=lambda: np.array(contacts, CONTACT_DTYPE),
             copy_openings=lambda: np.array(openings, OPENING_DTYPE),
+            copy_fanout=lambda _: np.array([(addresses.index(host), *numbers) for host, *numbers in fanout], FANOUT_DTYPE),
+            copy_peers=self.peers,
             dropped=self.dropped,
         )
+
+    def peers(self, keys: NDArray[np.uint8]) -> NDArray[np.void]:
+        """Return what some hosts moved with their peers: `talks` has host, peer, bytes in and out."""
+        self.n_looks_at_talks += 1
+        wanted = [key.tobytes() for key in keys]
+        found = [
+            (list(key_from_text(peer)), n_in, n_out, wanted.index(key_from_text(host)), 0)
+            for host, peer, n_in, n_out in self.talks
+            if key_from_text(host) in wanted
+        ]
+        return np.array(found, PEER_DTYPE)
 
 
 def rule_set(

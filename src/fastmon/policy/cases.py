@@ -53,7 +53,7 @@ class Wording(Protocol[_SpokenT_contra]):
         ...
 
     def details(self, spec: _SpokenT_contra, value: float, row: int) -> dict[str, object]:
-        """Return what the evidence has besides what the host was doing."""
+        """Return what the evidence has besides what the subject was doing."""
         ...
 
 
@@ -65,7 +65,6 @@ class CaseBook(Generic[SpecT]):
         self.incidents = Incidents(keeps=context.keeps)
         self.is_network = is_network
         self._wording = wording
-        self._context = context
 
     def settle(self, now_ns: int, hosts: Roster, rules: NDArray[np.signedinteger]) -> list[Alert]:
         """Clear the incidents of hosts that are gone, and of those that another rule governs now.
@@ -109,8 +108,6 @@ class CaseBook(Generic[SpecT]):
 
     def _fire(self, entry: np.void, value: float, ts_ns: int, hosts: Roster) -> Alert:
         spec, subject, row = self.specs[entry["rule"]], self.subject(entry, hosts), int(entry["row"])
-        witness = self._context.witness
-        seen = witness.of_network() if self.is_network else witness.of_host(row)
         return fire_alert(
             spec,
             subject,
@@ -118,7 +115,7 @@ class CaseBook(Generic[SpecT]):
             since_ns=int(entry["since_ns"]),
             reason=self._wording.fired(spec, subject, value, row),
             value=value,
-            evidence=self._wording.details(spec, value, row) | seen,
+            evidence=self._wording.details(spec, value, row),
             **self._wording.facts(spec, row),
         )
 

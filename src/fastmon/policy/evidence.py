@@ -1,18 +1,23 @@
-"""Evidence: what a host was doing when an alert was raised.
+"""Evidence: what hosts, and the network, were doing when alerts were raised.
+
+It is gathered once for all alerts of a tick: with one look at the conversations, and only if there are any.
 
 What it does not do: decide what is worth an alert.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastmon.model.addresses import key_to_text
+from fastmon.model.addresses import key_from_text, key_to_text
+from fastmon.model.alerts import FIRING
 from fastmon.model.protocols import service_text
 from fastmon.model.rows import find_smallest
-from fastmon.model.services import CONTACT_DTYPE, ROLES
+from fastmon.model.services import ROLES
+from fastmon.policy.hosts import GONE, mark_words
 from fastmon.policy.measures import services_of
 
 if TYPE_CHECKING:
@@ -20,81 +25,85 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from fastmon.model.alerts import Alert
     from fastmon.model.snapshot import Snapshot
+    from fastmon.policy.hosts import Roster
     from fastmon.policy.rules import View
 
-__all__ = ["Witness"]
+__all__ = ["add_evidence"]
 
 _N_TOP = 5
 
-_MAX_CONTACTS = 1 << 12
-"""Contacts of earlier ticks that are remembered."""
+_MAX_HOSTS = 1 << 8
+"""Hosts of one tick that get evidence; more of them explain each other, and nobody waits for their details."""
 
-_MAX_LOOKED_AT = 1 << 8
-"""Contacts of one host, from the last one on, in which its peers are looked for."""
-
-_MAX_TOLD = 1 << 8
-"""Alerts of one tick that get evidence; more of them explain each other, and nobody waits for their details."""
+_ABOUT_SUMS = frozenset({"total", "rate", "baseline"})
+"""Kinds of rules that can be about the sums of all hosts."""
 
 
-class Witness:
-    """Remembers the last contacts, and describes hosts from these and from the totals of a tick.
+def add_evidence(alerts: Sequence[Alert], view: View, hosts: Roster, apps: Mapping[int, str]) -> list[Alert]:
+    """Return the alerts of a tick; those that fire, with what their subject was doing.
 
-    apps: the applications' names, by their numbers.
+    view: of the tick.  hosts: its roster.  apps: the applications' names, by their numbers.
     """
+    firing = [alert for alert in alerts if alert.state == FIRING]
+    if view.totals is None or not firing:
+        return list(alerts)
+    subjects = list(dict.fromkeys(alert.host for alert in firing if alert.host))[:_MAX_HOSTS]
+    found = _of_hosts(subjects, view, view.totals, hosts, apps)
+    if any(_is_about_sums(alert) for alert in firing):
+        found[""] = _of_network(view.totals, apps)
+    return [_with(alert, found) for alert in alerts]
 
-    def __init__(self, apps: Mapping[int, str] | None = None) -> None:
-        self._apps = apps or {}
-        self._contacts = np.empty(0, CONTACT_DTYPE)
-        self._totals: Snapshot | None = None
-        self._n_told = 0
 
-    def observe(self, view: View) -> None:
-        """Look at a tick."""
-        self._totals = view.totals
-        self._n_told = 0
-        if len(view.contacts):
-            self._contacts = np.concatenate([self._contacts[-_MAX_CONTACTS:], view.contacts])
+def _is_about_sums(alert: Alert) -> bool:
+    return not alert.host and alert.kind in _ABOUT_SUMS
 
-    def release(self) -> None:
-        """Let go of the tick's totals."""
-        self._totals = None
-        self._contacts = self._contacts[-_MAX_CONTACTS:]
 
-    def of_host(self, row: int) -> dict[str, object]:
-        """Return a host's top applications and services with their bytes, in and out, since the start, and its last peers.
+def _with(alert: Alert, found: Mapping[str, dict[str, object]]) -> Alert:
+    if alert.state != FIRING or alert.host not in found or not (alert.host or _is_about_sums(alert)):
+        return alert
+    return replace(alert, evidence={**alert.evidence, **found[alert.host]})
 
-        What is not known is left out.
-        """
-        totals = self._totals
-        if totals is None or self._n_told >= _MAX_TOLD:
-            return {}
-        self._n_told += 1
-        apps, services = _rows_of(totals.apps, row), _rows_of(services_of(totals), row)
-        contacts = self._contacts[(self._contacts["local"] == totals.hosts["key"][row]).all(axis=1)]
-        return _present(
-            total_bytes=int(totals.hosts["bytes_in"][row] + totals.hosts["bytes_out"][row]),
-            apps=self._name_apps(apps["app"], _bytes_of(apps)),
-            services={_name_service(services[at]): n_bytes for at, n_bytes in _top(_bytes_of(services))},
-            recent_peers=_recent_peers(contacts),
-        )
 
-    def of_network(self) -> dict[str, object]:
-        """Return the hosts and applications that moved most since the start."""
-        totals = self._totals
-        if totals is None:
-            return {}
-        top = totals.top(_N_TOP)
-        hosts = dict(zip(top.host_texts(), _bytes_of(top.hosts).tolist(), strict=True))
-        apps = totals.app_totals
-        return _present(
-            total_bytes=totals.counters.ip.bytes,
-            hosts=hosts,
-            apps=self._name_apps(apps["app"], apps["bytes"]),
-        )
+def _of_hosts(
+    subjects: Sequence[str], view: View, totals: Snapshot, hosts: Roster, apps: Mapping[int, str]
+) -> dict[str, dict[str, object]]:
+    """Return what is known of some hosts."""
+    keys = np.frombuffer(b"".join(map(key_from_text, subjects)), np.uint8).reshape(-1, 16)
+    rows = hosts.rows_of(keys)
+    peers = view.peers(keys) if len(keys) else None
+    found = {}
+    for index, (subject, row) in enumerate(zip(subjects, rows.tolist(), strict=True)):
+        if row != GONE:
+            talks = None if peers is None else peers[peers["host"] == index]
+            found[subject] = _of_host(totals, row, talks, apps)
+    return found
 
-    def _name_apps(self, numbers: NDArray[np.uint8], n_bytes: NDArray[np.uint64]) -> dict[str, int]:
-        return {self._apps.get(int(numbers[at]), str(numbers[at])): value for at, value in _top(n_bytes)}
+
+def _of_host(totals: Snapshot, row: int, talks: NDArray[np.void] | None, apps: Mapping[int, str]) -> dict[str, object]:
+    """Return what a host moved since the start, its top applications and services, and top peers of running conversations.
+
+    Bytes are in and out together. What is not known is left out.
+    """
+    of_apps, services = _rows_of(totals.apps, row), _rows_of(services_of(totals), row)
+    return _present(
+        total_bytes=int(totals.hosts["bytes_in"][row] + totals.hosts["bytes_out"][row]),
+        apps=_name_apps(apps, of_apps["app"], _bytes_of(of_apps)),
+        services={_name_service(services[at]): n_bytes for at, n_bytes in _top(_bytes_of(services))},
+        top_peers={} if talks is None else _top_peers(talks),
+    )
+
+
+def _of_network(totals: Snapshot, apps: Mapping[int, str]) -> dict[str, object]:
+    """Return the hosts and applications that moved most since the start."""
+    top = totals.top(_N_TOP)
+    of_apps = totals.app_totals
+    return _present(
+        total_bytes=totals.counters.ip.bytes,
+        hosts=dict(zip(top.host_texts(), _bytes_of(top.hosts).tolist(), strict=True)),
+        apps=_name_apps(apps, of_apps["app"], of_apps["bytes"]),
+    )
 
 
 def _present(**facts: object) -> dict[str, object]:
@@ -112,10 +121,14 @@ def _bytes_of(rows: NDArray[np.void]) -> NDArray[np.uint64]:
     return moved
 
 
-def _top(n_bytes: NDArray[np.uint64]) -> Sequence[tuple[int, int]]:
-    """Return the indices and values of the greatest, greatest first."""
-    best = find_smallest([~n_bytes], _N_TOP)
+def _top(n_bytes: NDArray[np.uint64], *then: NDArray[np.uint64]) -> list[tuple[int, int]]:
+    """Return the indices and values of the greatest, greatest first; of equal ones, those with the least of `then`."""
+    best = find_smallest([~n_bytes, *then], _N_TOP)
     return list(zip(best.tolist(), n_bytes[best].tolist(), strict=True))
+
+
+def _name_apps(names: Mapping[int, str], numbers: NDArray[np.uint8], n_bytes: NDArray[np.uint64]) -> dict[str, int]:
+    return {names.get(int(numbers[at]), str(numbers[at])): value for at, value in _top(n_bytes)}
 
 
 def _name_service(service: np.void) -> str:
@@ -123,7 +136,14 @@ def _name_service(service: np.void) -> str:
     return text if ROLES[service["role"]] == "client" else f"{text} (server)"
 
 
-def _recent_peers(contacts: NDArray[np.void]) -> list[str]:
-    """Return the peers of the last conversations, the last one first. What these have moved since is not known here."""
-    peers = dict.fromkeys(peer.tobytes() for peer in contacts["peer"][: -_MAX_LOOKED_AT - 1 : -1])
-    return [key_to_text(peer) for peer in list(peers)[:_N_TOP]]
+def _top_peers(talks: NDArray[np.void]) -> dict[str, int]:
+    """Return the peers with the most bytes, of a host's `PEER_DTYPE`; of equal ones, the least addresses."""
+    if not len(talks):
+        return {}
+    words = np.ascontiguousarray(talks["peer"]).view(">u8").astype(np.uint64)
+    marks = mark_words(words)
+    order = np.argsort(marks)
+    starts = np.flatnonzero(np.diff(marks[order], prepend=~marks[order[:1]]))
+    moved, peers = np.add.reduceat(_bytes_of(talks)[order], starts), order[starts]
+    best = _top(moved, words[peers, 0], words[peers, 1])
+    return {key_to_text(talks["peer"][peers[at]].tobytes()): n_bytes for at, n_bytes in best}

@@ -183,7 +183,7 @@ class FailedFamily(HostWatch["FailedSpec"]):
             row, rule, value = int(rows[at]), int(rules[at]), float(values[at])
             case = OpenCase(rule, self.id_of(hosts, row), hosts.subject(row), now_ns, now_ns, value)
             if self.cases.fire(case):
-                alerts.append(self._fire(case, value, row))
+                alerts.append(self._fire(case, value))
                 continue
             known = self.cases.find(rule, case.id)
             if known is not None and known.is_firing and value > known.peak:
@@ -191,8 +191,8 @@ class FailedFamily(HostWatch["FailedSpec"]):
                 self.cases.note(known)
         return alerts
 
-    def _fire(self, case: OpenCase, value: float, row: int) -> Alert:
+    def _fire(self, case: OpenCase, value: float) -> Alert:
         limit = float(self._limits[case.rule])
         window = format_duration(self._steps.window_ns)
         reason = f"{format_subject(case.subject)}: {value:.0f} conversations got no answer in {window} (limit {limit:.0f})"
-        return self.fire(case, row, reason, {}, value=value, limit=limit, unit=_UNIT)
+        return self.fire(case, reason, {}, value=value, limit=limit, unit=_UNIT)

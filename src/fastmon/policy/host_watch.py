@@ -47,7 +47,6 @@ class HostWatch(Generic[SpecT]):
         self.key = key
         self.specs = specs
         self.cases = OpenCases(specs, keeps=context.keeps)
-        self._witness = context.witness
         self._table = ScopeTable([parse_scope(spec.scope, context.groups) for spec in specs])
         self._schedules = Schedules(specs)
         self._local_hosts = LocalHosts(context.names)
@@ -79,7 +78,7 @@ class HostWatch(Generic[SpecT]):
         keys = np.frombuffer(b"".join(key_from_text(case.id) for case in cases), np.uint8).reshape(-1, 16)
         return list(map(int, self._local_hosts.rows_of(keys)))
 
-    def fire(self, case: OpenCase, row: int, reason: str, evidence: Mapping[str, object], **facts: Any) -> Alert:
+    def fire(self, case: OpenCase, reason: str, evidence: Mapping[str, object], **facts: Any) -> Alert:
         """Return the alert of an incident that fires. facts: as `fire_alert` takes them."""
         window_ns: int = getattr(self.specs[case.rule], "window_ns", 0)
         return fire_alert(
@@ -87,7 +86,7 @@ class HostWatch(Generic[SpecT]):
             case.subject,
             ts_ns=case.since_ns,
             reason=reason,
-            evidence={**evidence, **self._witness.of_host(row)},
+            evidence=evidence,
             window_ns=window_ns,
             **facts,
         )

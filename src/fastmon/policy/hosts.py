@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fastmon.model.names import NameBook
     from fastmon.model.snapshot import Snapshot
 
-__all__ = ["CHUNK_ROWS", "GONE", "Column", "Follower", "Roster", "Subject", "as_words", "match_words"]
+__all__ = ["CHUNK_ROWS", "GONE", "Column", "Follower", "Roster", "Subject", "as_words", "mark_words", "match_words"]
 
 GONE = -1
 """The row of a host that was evicted; in `Roster.moved`, of one that is new."""
@@ -250,15 +250,21 @@ def as_words(hosts: NDArray[np.void]) -> NDArray[np.uint64]:
     return np.ascontiguousarray(hosts).view(np.uint64).reshape(-1, hosts.itemsize // 8)[:, :2]
 
 
+def mark_words(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Return a number for each key in the form of `as_words`; some two in 2**64 have the same."""
+    marks: NDArray[np.uint64] = words[:, 0] * _MARK_FACTOR + words[:, 1]
+    return marks
+
+
 def match_words(wanted: NDArray[np.uint64], words: NDArray[np.uint64]) -> NDArray[np.intp]:
     """Return where each of the `wanted` keys stands in `words`; `GONE` where it does not. Both in the form of `as_words`."""
     if not len(words) or not len(wanted):
         return np.full(len(wanted), GONE)
-    marks, wanted_marks = (each[:, 0] * _MARK_FACTOR + each[:, 1] for each in (words, wanted))
+    marks, wanted_marks = mark_words(words), mark_words(wanted)
     order, wanted_order = np.argsort(marks), np.argsort(wanted_marks)
     at = np.empty(len(wanted), np.intp)
     # Sorted marks are looked up in one sweep through the memory.
     places = np.searchsorted(marks[order], wanted_marks[wanted_order])
     at[wanted_order] = order[np.minimum(places, len(order) - 1)]
-    # Two keys of the same mark, one in some 2**64: one of them is then taken for a new host.
+    # Of two keys with the same mark one is then taken for a new host.
     return np.where((words[at] == wanted).all(axis=1), at, GONE)

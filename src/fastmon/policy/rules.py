@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from fastmon.model.counters import Dropped
-from fastmon.model.services import CONTACT_DTYPE, FANOUT_DTYPE, OPENING_DTYPE
-from fastmon.policy.evidence import Witness
+from fastmon.model.services import CONTACT_DTYPE, FANOUT_DTYPE, OPENING_DTYPE, PEER_DTYPE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -50,6 +49,7 @@ class View:
         take_contacts: Callable[[], NDArray[np.void]] | None = None,
         copy_fanout: Callable[[int], NDArray[np.void]] | None = None,
         copy_openings: Callable[[], NDArray[np.void]] | None = None,
+        copy_peers: Callable[[NDArray[np.uint8]], NDArray[np.void]] | None = None,
         dropped: Dropped = NOTHING_DROPPED,
     ) -> None:
         self.crossings = crossings
@@ -58,6 +58,7 @@ class View:
         self._take_contacts = take_contacts
         self._copy_fanout = copy_fanout
         self._copy_openings = copy_openings
+        self._copy_peers = copy_peers
         self._fanouts: dict[int, NDArray[np.void]] = {}
 
     @cached_property
@@ -81,6 +82,10 @@ class View:
     def openings(self) -> NDArray[np.void]:
         """How many conversations each local host has opened since the start, and how many failed, as `OPENING_DTYPE`."""
         return np.empty(0, OPENING_DTYPE) if self._copy_openings is None else self._copy_openings()
+
+    def peers(self, keys: NDArray[np.uint8]) -> NDArray[np.void]:
+        """Return what hosts, (k, 16) keys, have moved in each conversation that is running, as `PEER_DTYPE`: for few of them."""
+        return np.empty(0, PEER_DTYPE) if self._copy_peers is None else self._copy_peers(keys)
 
 
 class Rule(Protocol):
@@ -106,14 +111,12 @@ class Context:
     groups: the members of each group, by its name.  apps: applications' names, by their numbers.
     names: the book of hosts' names; None where names are not learnt.
     keeps: whether `take_changes` will be called. Families need not note changes otherwise.
-    witness: describes hosts, for the evidence of alerts.
     """
 
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
     apps: Mapping[int, str] = field(default_factory=dict)
     names: NameBook | None = None
     keeps: bool = False
-    witness: Witness = field(default_factory=Witness)
 
 
 class Family(Protocol):

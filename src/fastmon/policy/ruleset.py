@@ -15,7 +15,7 @@ from fastmon.policy.baseline import make_baselines
 from fastmon.policy.contacts import make_apps, make_peers, make_ports
 from fastmon.policy.days import DayBook
 from fastmon.policy.duplicates import make_duplicate
-from fastmon.policy.evidence import Witness
+from fastmon.policy.evidence import add_evidence
 from fastmon.policy.failed import make_failed
 from fastmon.policy.hosts import Roster
 from fastmon.policy.loss import make_losses
@@ -82,7 +82,7 @@ class RuleSet:
         previous: RuleSet | None = None,
     ) -> None:
         if previous is None:
-            self._context = Context(groups, apps, names, restored is not None, Witness(apps))
+            self._context = Context(groups, apps, names, restored is not None)
         else:
             self._context = previous.make_context(groups, apps, names)
         by_kind: dict[str, list[AnySpec]] = {}
@@ -116,7 +116,6 @@ class RuleSet:
             return []
         hosts = self._hosts
         hosts.update(view.totals)
-        self._context.witness.observe(view)
         alerts = [_clear_orphan(incident, now_ns) for incident in self._orphans]
         self._orphans = []
         for family in self._closing:
@@ -128,7 +127,8 @@ class RuleSet:
             alerts += family.evaluate(view, now_ns, hosts)
         if self._days is not None:
             self._days.evaluate(view, now_ns, hosts)
-        self._context.witness.release()
+        alerts = add_evidence(alerts, view, hosts, self._context.apps)
+        _ = view.contacts  # takes them, whether or not a rule did: what piles up would be dropped
         hosts.release()
         return sorted(alerts, key=lambda alert: alert.ts_ns)  # a tick after a silence may have alerts of several moments
 

@@ -69,7 +69,7 @@ class SpreadFamily(HostWatch["SpreadSpec"]):
             row, rule = int(rows[candidates[at]]), int(rules[at])
             case = OpenCase(rule, self.id_of(hosts, row), hosts.subject(row), now_ns, now_ns, float(shares[at]))
             if self.cases.fire(case):
-                alerts.append(self._fire(case, values[candidates[at]], row))
+                alerts.append(self._fire(case, values[candidates[at]]))
         return alerts + self._look_at_open(rows, values, now_ns, hosts)
 
     def _look_at_open(self, rows: NDArray[np.intp], values: NDArray[np.float64], now_ns: int, hosts: Roster) -> list[Alert]:
@@ -90,12 +90,12 @@ class SpreadFamily(HostWatch["SpreadSpec"]):
                 alerts.append(self._clear(case))
         return alerts
 
-    def _fire(self, case: OpenCase, values: NDArray[np.float64], row: int) -> Alert:
+    def _fire(self, case: OpenCase, values: NDArray[np.float64]) -> Alert:
         limits = self._limits[case.rule]
         worst = int((values / limits).argmax())
         reason = _reason(case.subject, values, limits, self._window_ns)
         evidence = {f"distinct_{unit}": int(value) for unit, value in zip(_UNITS, values, strict=True)}
-        return self.fire(case, row, reason, evidence, value=float(values[worst]), limit=float(limits[worst]), unit=_UNITS[worst])
+        return self.fire(case, reason, evidence, value=float(values[worst]), limit=float(limits[worst]), unit=_UNITS[worst])
 
     def _clear(self, case: OpenCase) -> Alert:
         ts_ns = case.last_ns + self._window_ns
