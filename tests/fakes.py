@@ -139,6 +139,8 @@ class FakeCapture:
 class FakeAccountant:
     """Adds up `FakeFrame`s per host, in dicts."""
 
+    contacts_dropped = 0
+
     def __init__(self, limit_bytes: int = 0) -> None:
         self.limit_bytes = limit_bytes
         self.first_ts_ns: int | None = None

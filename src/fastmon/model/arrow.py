@@ -89,6 +89,7 @@ def _head(snapshot: Snapshot, app_name: Callable[[int], str]) -> dict[str, objec
         "undecoded": {reason: asdict(count) for reason, count in counters.undecoded.items()},
         "dropped": asdict(snapshot.dropped),
         "packet_log_dropped": snapshot.packet_log_dropped,
+        "contacts_dropped": snapshot.contacts_dropped,
         "overflow": asdict(counters.overflow),
     }
     if snapshot.conversations is not None:

@@ -94,6 +94,7 @@ class Snapshot:
     total_bytes_in, total_bytes_out: (n,) uint64, since the start, in the order of `hosts`.
     local, flagged: (n,) bool, in the order of `hosts`: in a local network; over its limit.
     packet_log_dropped: frames whose records the packet log lacks.
+    contacts_dropped: conversations of local hosts, one for each local side, that ended before rules could look at them.
 
     Where conversations are accounted:
     apps: `conversations.APP_DTYPE`, ordered by host and application: traffic of conversations of a known application, in the
@@ -143,6 +144,7 @@ class Snapshot:
     addresses: NDArray[np.void] = field(default_factory=lambda: np.empty(0, ADDRESS_DTYPE))
     grouping: Grouping = UNGROUPED
     packet_log_dropped: int = 0
+    contacts_dropped: int = 0
     run: str = ""
     sequence: int = 0
     n_intervals: int = 1

@@ -95,6 +95,8 @@ class Monitor(abc.ABC, Generic[_ShardT]):
         self._crew = Crew(len(shards)) if has_crew else None
         self._dropped_before = Dropped()
         self._log_dropped_before = 0
+        self._contacts_dropped_unasked = self._contacts_dropped_before = 0
+        self._has_told_of_contacts = False
         self._n_intervals = 0
         self._n_steps = 0
         self._last_tick_ns: int | None = None
@@ -246,12 +248,15 @@ class Monitor(abc.ABC, Generic[_ShardT]):
             self._rotate(self._covered_until_ns())
 
     def _reload(self) -> None:
+        took_contacts = self._reporter.has_rules_at_ticks
         try:
             self._reporter.rules = self._plan.load_rules()
         except ConfigError as error:
             self._subscriber.problem(Problem(f"{error}; the rules stay as they were"))
         else:
             self._schedule.set_tick(self._tick_ns(), self._covered_until_ns())
+            if not took_contacts:
+                self._contacts_dropped_unasked += self._contacts_dropped()
 
     def _tick_ns(self) -> int:
         """Return how long a tick is; 0 if nobody wants any."""
@@ -265,14 +270,29 @@ class Monitor(abc.ABC, Generic[_ShardT]):
             take_contacts=self._take_contacts,
             copy_fanout=lambda window_ns: collector.fanout(now_ns, window_ns),
             copy_openings=lambda: collector.openings(),  # noqa: PLW0108 - not every accountant has them
+            copy_peers=partial(self._copy_peers, now_ns),
             dropped=self._dropped(),
         )
         self._reporter.tick(now_ns, view)
+        if self._contacts_dropped() and not self._has_told_of_contacts:
+            self._has_told_of_contacts = True
+            text = "rules do not see all conversations: more of them begin and end within a second than are kept for rules"
+            self._subscriber.problem(Problem(f"{self._plan.source}: {text}"))
+
+    def _contacts_dropped(self) -> int:
+        """Return the records of contacts that were dropped since there have been rules that look at them."""
+        if not self._reporter.has_rules_at_ticks:
+            return 0
+        return sum(worker.accountant.contacts_dropped for worker in self._team.workers) - self._contacts_dropped_unasked
 
     def _take_contacts(self) -> NDArray[np.void]:
         """Return the contacts that came up since the last tick, by the time of their first frames."""
         contacts = np.concatenate([worker.accountant.take_contacts() for worker in self._team.workers])
         return contacts[np.argsort(contacts["first_ns"], kind="stable")]
+
+    def _copy_peers(self, now_ns: int, keys: NDArray[np.uint8]) -> NDArray[np.void]:
+        """Return what hosts have moved in the conversations of all workers."""
+        return np.concatenate([worker.accountant.peers(keys, now_ns) for worker in self._team.workers])
 
     def _copy_totals(self, now_ns: int) -> Snapshot:
         start_ns = self._collector.first_ts_ns
@@ -294,7 +314,9 @@ class Monitor(abc.ABC, Generic[_ShardT]):
         self._n_intervals += 1
         before, self._dropped_before = self._dropped_before, self._dropped()
         log_before, self._log_dropped_before = self._log_dropped_before, self._reporter.log_dropped
-        snapshot = replace(snapshot, sequence=self._n_intervals)
+        contacts_before, self._contacts_dropped_before = self._contacts_dropped_before, self._contacts_dropped()
+        contacts_dropped = self._contacts_dropped_before - contacts_before
+        snapshot = replace(snapshot, sequence=self._n_intervals, contacts_dropped=contacts_dropped)
         return self._describe(snapshot, self._dropped_before - before, self._log_dropped_before - log_before)
 
     def _describe(self, snapshot: Snapshot, dropped: Dropped, log_dropped: int) -> Snapshot:
@@ -318,6 +340,7 @@ class Monitor(abc.ABC, Generic[_ShardT]):
         end_ns = self._covered_until_ns()
         if self._reporter.wants_ticks and end_ns != self._last_tick_ns:
             self._tick(end_ns)  # what has come since the last one
+        self._end_conversations()
         last_snapshot, summary = self._collector.finish(last or whole, whole)
         for shard in self._shards:
             shard.take_ended()
@@ -325,13 +348,22 @@ class Monitor(abc.ABC, Generic[_ShardT]):
         if last is not None and self._plan.interval_ns:
             self._subscriber.snapshot(self._complete(last_snapshot))
         del last_snapshot
-        summary = replace(summary, is_summary=True, duration_ns=self._schedule.covered_ns)
+        summary = replace(
+            summary,
+            is_summary=True,
+            duration_ns=self._schedule.covered_ns,
+            contacts_dropped=self._contacts_dropped(),
+        )
         self._subscriber.snapshot(self._describe(summary, self._dropped(), self._reporter.log_dropped))
 
     def _collect(self) -> None:
-        """Let everything be looked at; end the conversations of several workers, and add up what they accounted last."""
+        """Let everything be looked at, and add up what the workers accounted last."""
         for shard in self._shards:
             shard.finish_inspection()
+        self._merge()
+
+    def _end_conversations(self) -> None:
+        """End the conversations of several workers, which the collector cannot end itself."""
         if self._team.merges:
             for worker in self._team.workers:
                 worker.accountant.end_conversations()

@@ -103,7 +103,12 @@ class Reporter:
     @property
     def wants_ticks(self) -> bool:
         """Whether a rule or the subscriber wants ticks."""
-        return self._subscriber.wants_ticks or any(rule.wants_ticks for rule in self.rules)
+        return self._subscriber.wants_ticks or self.has_rules_at_ticks
+
+    @property
+    def has_rules_at_ticks(self) -> bool:
+        """Whether a rule wants ticks."""
+        return any(rule.wants_ticks for rule in self.rules)
 
     def tick(self, now_ns: int, view: View) -> None:
         """Show all hosts to the rules and the subscriber, if they want ticks."""

@@ -214,6 +214,8 @@ def _notes(snapshot: Snapshot) -> Iterator[str]:
         yield f"LOST frames: {', '.join(losses)}"
     if snapshot.packet_log_dropped:
         yield f"LOST records of the packet log: {snapshot.packet_log_dropped:,}"
+    if snapshot.contacts_dropped:
+        yield f"LOST conversations that rules did not see: {snapshot.contacts_dropped:,}"
 
 
 def _count(frames: int, size: int) -> str:
