@@ -162,7 +162,7 @@ def test_page_shows_a_rule_of_each_kind_and_the_alert_that_it_gives(kind: str) -
 
 def test_other_configurations_of_the_page_can_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PHONE_URL", "ntfy://topic")
-    monkeypatch.setattr("fastmon.config.secrets.read_secret", lambda _text: "json://x")
+    monkeypatch.setattr("fastmon.alerts.secrets.read_secret", lambda _text: "json://x")
     before, _, after = PAGE.partition("\n## total\n")
     texts = re.findall(r"^```toml\n(.*?)^```$", before + after.partition("\n## Actions\n")[2], re.MULTILINE | re.DOTALL)
     assert len(texts) == 3

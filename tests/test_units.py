@@ -15,6 +15,7 @@ from fastmon.model.units import (
     format_rate,
     format_size,
     format_time,
+    format_value,
     parse_duration,
     parse_rate,
     parse_size,
@@ -162,3 +163,20 @@ def test_rate(text: str, rate: Rate) -> None:
 def test_no_rate(text: str) -> None:
     with pytest.raises(ConfigError, match="invalid rate"):
         parse_rate(text)
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (5.1e9, "bytes", "5.1 GB"),
+        (8e7, "bit/s", "80.0 Mbit/s"),
+        (1234, "packets/s", "1,234 packets/s"),
+        (6.25, "", "6.25"),
+        (3, "ports", "3 ports"),
+        (1234.5, "", "1,234.5"),
+        (0.024, "share", "2.40%"),
+        (float("inf"), "bytes", "inf bytes"),
+    ],
+)
+def test_values_for_people(value: float, unit: str, text: str) -> None:
+    assert format_value(value, unit) == text

@@ -11,7 +11,7 @@ from fakes import T0, S
 
 from alerts.making import make_alert
 from fastmon.alerts.messages import MAX_LINE, MAX_SUBJECT, make_message
-from fastmon.alerts.records import MoreRecord, alert_line, alert_record, decode_record, encode_record, format_value, record_line
+from fastmon.alerts.records import MoreRecord, alert_line, alert_record, decode_record, encode_record, record_line
 from fastmon.model.texts import clean_text
 
 ESCAPE = "\x1b[31m\n<@everyone>\u202e"
@@ -102,20 +102,6 @@ def test_record_can_be_read_back() -> None:
 )
 def test_line_of_a_number_of_alerts(record: MoreRecord, line: str) -> None:
     assert record_line(record) == line
-
-
-@pytest.mark.parametrize(
-    ("value", "unit", "text"),
-    [
-        (5.1e9, "bytes", "5.1 GB"),
-        (8e7, "bit/s", "80.0 Mbit/s"),
-        (1234, "packets/s", "1,234 packets/s"),
-        (6.25, "", "6.25"),
-        (3, "ports", "3 ports"),
-    ],
-)
-def test_values_for_people(value: float, unit: str, text: str) -> None:
-    assert format_value(value, unit) == text
 
 
 def test_message_of_one_alert_says_everything() -> None:

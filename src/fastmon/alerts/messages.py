@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from fastmon.alerts.records import AlertRecord, Record, format_value, record_line, subject_text
+from fastmon.alerts.records import AlertRecord, Record, record_line, subject_text
 from fastmon.bounds import SEVERITIES
 from fastmon.model.alerts import CLEARED
-from fastmon.model.units import NS_PER_S, format_duration
+from fastmon.model.units import NS_PER_S, format_duration, format_value
 
 __all__ = ["Message", "make_message"]
 

@@ -15,7 +15,7 @@ import msgspec
 
 from fastmon.model.alerts import CLEARED
 from fastmon.model.texts import clean_text
-from fastmon.model.units import NS_PER_S, format_duration, format_rate, format_size, format_time
+from fastmon.model.units import NS_PER_S, format_duration, format_time, format_value
 
 if TYPE_CHECKING:
     from fastmon.model.alerts import Alert
@@ -28,7 +28,6 @@ __all__ = [
     "alert_record",
     "decode_record",
     "encode_record",
-    "format_value",
     "record_line",
 ]
 
@@ -155,16 +154,6 @@ def subject_text(record: AlertRecord) -> str:
     sides = {True: "local", False: "remote", None: ""}
     known = ", ".join(text for text in (record.name, sides[record.local]) if text)
     return f"{record.host} ({known})" if known else record.host
-
-
-def format_value(value: float, unit: str) -> str:
-    """Return a number with its unit for people: "5.1 GB", "80.0 Mbit/s", "312 ports"."""
-    if unit == "bytes":
-        return format_size(round(value))
-    if unit == "bit/s":
-        return format_rate(round(value), 8 * NS_PER_S)  # so many bytes in 8 s
-    text = f"{value:,.0f}" if value == round(value) else f"{value:,.3g}"
-    return f"{text} {unit}".rstrip()
 
 
 def _outcome(record: AlertRecord) -> str:

@@ -6,6 +6,7 @@ What it does not do: keep, log or show one. Its errors name where a secret is to
 from __future__ import annotations
 
 import os
+import re
 import stat
 
 from fastmon.errors import ConfigError
@@ -13,6 +14,8 @@ from fastmon.errors import ConfigError
 __all__ = ["read_secret"]
 
 MAX_BYTES = 1 << 16
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def read_secret(text: str) -> str:
@@ -23,6 +26,8 @@ def read_secret(text: str) -> str:
     """
     source, separator, name = text.partition(":")
     if separator and source == "env":
+        if _VARIABLE.fullmatch(name) is None:
+            raise ConfigError("env: must be followed by the name of an environment variable, like env:PHONE_URL")
         secret = os.environ.get(name, "").strip()
         if not secret:
             raise ConfigError(f"the environment variable {name} is not set")

@@ -118,7 +118,7 @@ def alerts(
 ) -> int:
     """List alerts: open ones, then past ones, the newest first."""
     from fastmon.model.silences import Target
-    from fastmon.reports.alerts import alert_grid, alert_record
+    from fastmon.reports.alerts import alert_grid, kept_record
     from fastmon.state.queries import AlertFilter
 
     check_choice("severity", severity, SEVERITIES)
@@ -129,7 +129,7 @@ def alerts(
         _show(
             format_,
             lambda: [("", alert_grid(desk.alerts(ids[:top])))],
-            lambda: map(alert_record, desk.alerts(ids)),
+            lambda: map(kept_record, desk.alerts(ids)),
         )
     if format_ == FORMATS[0] and len(ids) > top:
         _remark(f"{len(ids) - top:,} more: see --top and --since")

@@ -85,7 +85,7 @@ def _positive(value: str | int) -> int:
 
 
 def _secret(text: str) -> str:
-    from fastmon.config.secrets import read_secret
+    from fastmon.alerts.secrets import read_secret
 
     if "://" not in read_secret(text):
         raise ConfigError("it must be a URL of Apprise's, like mailto://..., or env:NAME or file:PATH for a secret one")
@@ -93,7 +93,7 @@ def _secret(text: str) -> str:
 
 
 def _environment(variables: dict[str, str]) -> dict[str, str]:
-    from fastmon.config.secrets import read_secret
+    from fastmon.alerts.secrets import read_secret
 
     for name, text in variables.items():
         if not name or "=" in name or "\0" in name + read_secret(text):

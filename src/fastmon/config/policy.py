@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["read_policy"]
 
-KINDS_OF_HOSTS = ("spread", "new", "silent", "duplicate")
+KINDS_OF_HOSTS = ("spread", "failed", "new", "silent", "duplicate")
 """Kinds of rules that cannot be about the network as a whole."""
 
 RESERVED = "limit"

@@ -5,6 +5,7 @@ What it does not do: know which option a size or duration is for; the caller add
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -20,6 +21,7 @@ __all__ = [
     "format_rate",
     "format_size",
     "format_time",
+    "format_value",
     "parse_duration",
     "parse_rate",
     "parse_size",
@@ -143,6 +145,17 @@ def _format_prefixed(number: int, unit: str) -> str:
     while number >= 999.95 * 1000**power and power < len(_PREFIXES):  # above, one decimal would round it to 1000.0
         power += 1
     return f"{number / 1000**power:.1f} {_PREFIXES[power - 1]}{unit}"
+
+
+def format_value(value: float, unit: str) -> str:
+    """Return a number with its unit for people: "5.1 GB", "80.0 Mbit/s", "2.40%", "1,200 packets/s"."""
+    if unit == "bytes" and math.isfinite(value):
+        return format_size(round(value))
+    if unit == "bit/s" and math.isfinite(value):
+        return format_rate(round(value), 8 * NS_PER_S)  # so many bytes in 8 s
+    if unit == "share":
+        return f"{value:.2%}"
+    return f"{value:,.2f}".rstrip("0").removesuffix(".") + f" {unit}" * bool(unit)
 
 
 def format_duration(duration_ns: int) -> str:

@@ -19,7 +19,7 @@ from fastmon.errors import ConfigError
 from fastmon.model.addresses import key_from_text, key_to_text
 from fastmon.model.alerts import NETWORK
 from fastmon.model.memory import Baseline
-from fastmon.model.units import NS_PER_S, format_duration
+from fastmon.model.units import NS_PER_S, format_duration, format_value
 from fastmon.policy.cases import CaseBook
 from fastmon.policy.families import Governing, group_specs, match_specs, split_specs
 from fastmon.policy.habits import MAX_SUBJECTS, Habits, deviation, learn
@@ -27,7 +27,7 @@ from fastmon.policy.hosts import GONE
 from fastmon.policy.incidents import Lives
 from fastmon.policy.measures import Traffic
 from fastmon.policy.periods import WEEK_HOURS, Schedules, hour_of_week
-from fastmon.policy.words import VERBS, format_subject, format_value
+from fastmon.policy.words import VERBS, format_subject
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence

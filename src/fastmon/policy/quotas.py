@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastmon.model.units import NS_PER_S, format_time
+from fastmon.model.units import NS_PER_S, format_time, format_value
 from fastmon.policy.cases import CaseBook
 from fastmon.policy.hosts import CHUNK_ROWS, GONE, Column
 from fastmon.policy.incidents import FIRING, NEVER_NS, Turns
 from fastmon.policy.ledger import Ledger
 from fastmon.policy.periods import ENDLESS_NS, Calendar, Schedules
-from fastmon.policy.words import VERBS, format_subject, format_value
+from fastmon.policy.words import VERBS, format_subject
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

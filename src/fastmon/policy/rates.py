@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fastmon.model.units import NS_PER_S, format_duration
+from fastmon.model.units import NS_PER_S, format_duration, format_value
 from fastmon.policy.cases import CaseBook
 from fastmon.policy.families import Governing, group_specs, match_specs, split_specs
 from fastmon.policy.hosts import CHUNK_ROWS, Column
 from fastmon.policy.incidents import Lives
 from fastmon.policy.measures import Openings, Traffic
 from fastmon.policy.periods import Schedules
-from fastmon.policy.words import VERBS, format_subject, format_value
+from fastmon.policy.words import VERBS, format_subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence

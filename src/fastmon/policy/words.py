@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fastmon.model.alerts import CLEARED, FIRING, NETWORK, Alert, alert_id
-from fastmon.model.units import NS_PER_S, format_duration, format_rate, format_size
+from fastmon.model.units import format_duration, format_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fastmon.policy.hosts import Subject
     from fastmon.policy.specs import RuleSpec
 
-__all__ = ["VERBS", "clear_alert", "fire_alert", "format_subject", "format_value"]
+__all__ = ["VERBS", "clear_alert", "fire_alert", "format_subject"]
 
 VERBS = {"both": "moved", "in": "received", "out": "sent"}
 """What a subject did with bytes, by the rule's direction."""
@@ -27,17 +27,6 @@ def format_subject(subject: Subject) -> str:
     if not subject.host:
         return "the network"
     return f"{subject.host} ({subject.name})" if subject.name else subject.host
-
-
-def format_value(value: float, unit: str) -> str:
-    """Return a value in its unit for people: "5.1 GB", "1.5 Mbit/s", "1,200 packets/s"."""
-    if unit == "bytes":
-        return format_size(round(value))
-    if unit == "bit/s":
-        return format_rate(round(value), 8 * NS_PER_S)
-    if unit == "share":
-        return f"{value:.2%}"
-    return f"{value:,.1f}".removesuffix(".0") + f" {unit}"
 
 
 def fire_alert(

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from fastmon.alerts.records import alert_record
 from fastmon.model.alerts import CLEARED
-from fastmon.model.units import NS_PER_S, format_rate, format_size
-from fastmon.reports.texts import cell, moment, span, time_text
+from fastmon.model.units import format_value
+from fastmon.reports.texts import cell, moment, span
 from fastmon.sinks.grid import Grid
 
 if TYPE_CHECKING:
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
 
     from fastmon.state.rows import KeptAlert
 
-__all__ = ["alert_grid", "alert_record"]
+__all__ = ["alert_grid", "kept_record"]
 
 _STYLES = {"critical": "bold red", "warning": "yellow"}
 
@@ -43,8 +46,8 @@ def alert_grid(alerts: Iterable[KeptAlert]) -> Grid:
                 cell(alert.name),
                 moment(alert.since_ns),
                 span(alert.ts_ns - alert.since_ns) if alert.state == CLEARED else "",
-                _number(alert.value, alert.unit),
-                _number(alert.limit, alert.unit),
+                _value(alert.value, alert.unit),
+                _value(alert.limit, alert.unit),
                 cell(alert.reason),
             )
         )
@@ -57,51 +60,12 @@ def _state(kept: KeptAlert) -> str:
     return "open" if kept.is_open else "told"
 
 
-def _number(value: float | None, unit: str) -> str:
-    if value is None:
-        return ""
-    if unit == "bytes":
-        return format_size(round(value))
-    if unit == "bit/s":
-        return format_rate(round(value), 8 * NS_PER_S)  # so many bytes in 8 s
-    return f"{value:,.{0 if value == int(value) else 2}f} {cell(unit)}".rstrip()
+def _value(value: float | None, unit: str) -> str:
+    return "" if value is None else cell(format_value(value, unit))
 
 
-def alert_record(kept: KeptAlert) -> dict[str, object]:
+def kept_record(kept: KeptAlert) -> dict[str, object]:
     """Return an alert's record: that of its end, if it has cleared, with why it had fired."""
-    alert = kept.alert
-    record: dict[str, object] = {
-        "type": "alert",
-        "id": alert.id,
-        "rule": alert.rule,
-        "kind": alert.kind,
-        "state": alert.state,
-        "open": kept.is_open,
-        "severity": alert.severity,
-        "scope": alert.scope,
-        "time": time_text(alert.ts_ns),
-        "since": time_text(alert.since_ns),
-        "host": alert.host,
-        "name": alert.name,
-        "mac": alert.mac,
-        "local": alert.local,
-        "value": _whole(alert.value),
-        "limit": _whole(alert.limit),
-        "unit": alert.unit,
-        "window": _whole(alert.window_ns / NS_PER_S),
-        "peak": _whole(alert.peak),
-        "reason": alert.reason,
-        "cleared_reason": kept.cleared_reason,
-        "evidence": alert.evidence,
-        "silenced": alert.is_silenced,
-    }
-    if alert.kind == "total" and alert.host and alert.unit == "bytes":
-        record["total_bytes"] = record["value"]
-        record["limit_bytes"] = record["limit"]
-    if alert.state == CLEARED:
-        record["duration_seconds"] = _whole((alert.ts_ns - alert.since_ns) / NS_PER_S)
-    return {name: value for name, value in record.items() if value not in (None, "", {}) or name == "evidence"}
-
-
-def _whole(value: float | None) -> float | None:
-    return int(value) if value is not None and value == int(value) else value
+    always: dict[str, object] = {"open": kept.is_open, "window": 0, "evidence": {}, "silenced": False}
+    record: dict[str, object] = {**always, **msgspec.to_builtins(alert_record(kept.alert))}
+    return record | {"cleared_reason": kept.cleared_reason} if kept.cleared_reason else record
