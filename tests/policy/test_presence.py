@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fastmon.errors import ConfigError
 from fastmon.model.alerts import CLEARED, FIRING, Alert
-from fastmon.model.memory import KnownDevice, Told
+from fastmon.model.memory import KnownDevice, Memory, Told
 from fastmon.policy import new_devices
 from fastmon.policy.duplicates import DuplicateFamily
 from fastmon.policy.new_devices import MAX_AT_ONCE, NewFamily
@@ -20,7 +20,7 @@ from fastmon.policy.rules import Context
 from fastmon.policy.specs import DuplicateSpec, NewSpec, ScheduleSpec, SilentSpec
 from policy.world import T0, Host, S, World, survive
 
-CAMERA, PHONE, FAR = "192.168.1.40", "192.168.1.41", "203.0.113.9"
+CAMERA, PHONE, ROUTER, FAR = "192.168.1.40", "192.168.1.41", "192.168.1.1", "203.0.113.9"
 MAC_1, MAC_2 = 0xAC_BC_32_00_00_01, 0x02_00_5E_10_00_14
 TEXT_1, TEXT_2 = "ac:bc:32:00:00:01", "02:00:5e:10:00:14"
 
@@ -165,6 +165,10 @@ class TestNew:
         assert list(old.close(T0, world.roster)) == []
         world.hosts.append(Host(PHONE))
         assert [(alert.host, alert.severity) for alert in world.tick(new, 1)] == [(PHONE, "critical")]
+
+    def test_the_network_as_a_whole_is_refused(self) -> None:
+        with pytest.raises(ConfigError, match="kind new is about hosts"):
+            self.new(World([]), scope="network")
 
     def test_without_rules_the_book_is_kept_where_anything_is(self) -> None:
         world = World([Host(CAMERA)])
@@ -311,6 +315,64 @@ class TestSilent:
         assert [alert.id for alert in cleared] == [alert.id for alert in fired]
         assert {alert.state for alert in cleared} == {CLEARED}
 
+    def known(self, *devices: tuple[str, str, float], name: str = "") -> Memory:
+        """Return what a state has of devices: id, address, and when each was seen last."""
+        return Memory(
+            devices=tuple(
+                KnownDevice(id_, id_ if id_ != address else "", (address,), name, "", T0, T0 + int(seen * S))
+                for id_, address, seen in devices
+            )
+        )
+
+    def test_devices_that_never_came_back_after_a_restart_are_told(self) -> None:
+        world = World([Host(FAR, local=False)])
+        family = self.silent(world)
+        family.restore(self.known((TEXT_1, CAMERA, -100), (PHONE, PHONE, -90), (TEXT_2, "192.168.1.9", -80), name="cam"))
+        assert world.tick(family, 0) == []
+        world.hosts += [Host(PHONE, last=20), Host("192.168.1.77", mac=MAC_2, last=30)]
+        assert world.tick(family, 31) == []
+
+        (alert,) = world.tick(family, 60)
+        assert (alert.host, alert.mac, alert.name, alert.local) == (CAMERA, TEXT_1, "cam", True)
+        assert alert.reason == (
+            f"nothing was heard from {CAMERA} (cam) for 1m since the start, and last at 2025-12-31T23:58:20.000000Z"
+        )
+        world.hosts.append(Host("192.168.1.50", mac=MAC_1, last=65))
+        world.hosts[1].send(65)
+        world.hosts[2].send(65)
+        (cleared,) = world.tick(family, 66)
+        assert (cleared.id, cleared.state) == (alert.id, CLEARED)
+        assert [each.host for each in world.tick(family, 125)] == [PHONE, "192.168.1.77", "192.168.1.50"]
+
+    def test_devices_that_were_silent_before_the_restart_are_not_waited_for(self) -> None:
+        world = World([])
+        family = self.silent(world, scope="192.168.1.0/24")
+        away = ("02:00:5e:10:00:77", "192.168.1.77", -1000)
+        family.restore(self.known(away, (TEXT_1, CAMERA, -10), ("10.0.0.1", "10.0.0.1", -10), ("no device", CAMERA, -10)))
+        world.tick(family, 0)
+        assert [alert.host for alert in world.tick(family, 60)] == [CAMERA]
+
+    def test_devices_that_were_told_or_are_named_are_told_once(self) -> None:
+        world = World([Host(PHONE, mac=MAC_2)], groups={"all": [CAMERA, "192.168.1.0/24"]})
+        first = self.silent(world, scope="group:all")
+        world.tick(first, 0)
+        assert [alert.host for alert in world.tick(first, 60)] == [PHONE, CAMERA]
+
+        world = World([], groups=world.groups)
+        second = self.silent(world, scope="group:all")
+        devices = self.known((TEXT_2, PHONE, 0), (TEXT_1, CAMERA, 0)).devices
+        second.restore(replace(survive(first), devices=devices))
+        assert [world.tick(second, at) for at in (100, 200, 300)] == [[], [], []]
+
+    def test_a_reload_goes_on_waiting_for_devices(self) -> None:
+        world = World([])
+        old = self.silent(world)
+        old.restore(self.known((TEXT_1, CAMERA, -100)))
+        world.tick(old, 0)
+        new = self.silent(world)
+        new.adopt(old)
+        assert [alert.mac for alert in world.tick(new, 60)] == [TEXT_1]
+
     def test_a_reload_keeps_the_rules_that_stay_and_clears_the_others(self) -> None:
         world = World([Host(CAMERA), Host(PHONE)])
         stays = SilentSpec(kind="silent", name="stays", scope=CAMERA, for_ns=60 * S)
@@ -416,6 +478,29 @@ class TestDuplicate:
         assert world.tick(family, 2) == []
         world.hosts[0].mac = MAC_2
         assert [alert.host for alert in world.tick(family, 3)] == [CAMERA]
+
+    @pytest.mark.parametrize(
+        "mac",
+        [0x00005E000117, 0x00005E0002FF, 0x00000C07AC01, 0x00000C9FF123, 0x000573A00FFF, 0x0007B4000102],
+        ids=["vrrp", "vrrp6", "hsrp", "hsrp2", "hsrp6", "glbp"],
+    )
+    def test_virtual_routers_may_serve_an_address_in_turn(self, mac: int) -> None:
+        world = World([Host(ROUTER, mac=MAC_1, last=1)])
+        family = self.duplicate(world)
+        world.tick(family, 1)
+        for at, mac_now in ((2, mac), (3, MAC_1), (4, mac), (5, MAC_1)):
+            world.hosts[0].mac, world.hosts[0].last = mac_now, at
+            assert world.tick(family, at) == []
+        world.hosts[0].mac, world.hosts[0].last = MAC_2, 6
+        assert [alert.host for alert in world.tick(family, 6)] == [ROUTER]
+
+    @pytest.mark.parametrize("address", ["0.0.0.0", "255.255.255.255", "224.0.0.251", "169.254.7.7", "::", "ff02::1", "fe80::1"])
+    def test_addresses_that_are_no_single_hosts_are_left_out(self, address: str) -> None:
+        world = World([Host(address, mac=MAC_1, last=1)])
+        family = self.duplicate(world)
+        world.tick(family, 1)
+        world.hosts[0].mac = MAC_2
+        assert world.tick(family, 2) == []
 
     def test_only_hosts_in_the_scope_are_told(self) -> None:
         world = World([Host(CAMERA, mac=MAC_1), Host(PHONE, mac=MAC_1)])

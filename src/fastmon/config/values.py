@@ -134,16 +134,19 @@ def parse_peer(text: str) -> str:
 
 def parse_zone(text: str) -> str:
     """Return the name of a time zone that this system knows. UTC is always known."""
-    from zoneinfo import ZoneInfo
+    from zoneinfo import ZoneInfo, available_timezones
 
     if text == "UTC":
         return text
     try:
         ZoneInfo(text)
     except (ValueError, OSError, KeyError):  # no name; a folder of the list; not in it
-        raise ConfigError(
-            f"unknown time zone {text!r}: use UTC, or a name of the system's list (the package tzdata), like Europe/Berlin"
-        ) from None
+        if not available_timezones():
+            raise ConfigError(
+                f"time zone {text!r} cannot be used: this system has no list of time zones; install the package tzdata, "
+                "the system's or Python's, or use UTC"
+            ) from None
+        raise ConfigError(f"unknown time zone {text!r}: use UTC, or a name of the system's list, like Europe/Berlin") from None
     return text
 
 

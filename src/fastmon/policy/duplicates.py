@@ -1,6 +1,8 @@
 """Rules of kind `duplicate`: one address of two Ethernet addresses, each seen within a short time of the other.
 
-Addresses behind a router are left out: two routers may serve them in turn.
+Left out are addresses behind a router, which two routers may serve in turn; the Ethernet addresses that routers share
+(VRRP, CARP, HSRP, GLBP); and addresses that are no single host's: unspecified, multicast, broadcast, and link-local ones, which
+each network has anew. Probes of an address (ARP, duplicate address detection) are not sent from it, and count nowhere.
 
 What it does not do: see more than one change of an address between two ticks.
 """
@@ -11,12 +13,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastmon.model.addresses import parse_network
 from fastmon.model.units import format_duration
 from fastmon.model.vendors import format_mac, vendor_of
 from fastmon.policy.host_watch import HostWatch, refuse_network
 from fastmon.policy.hosts import GONE
 from fastmon.policy.open_cases import OpenCase
-from fastmon.policy.scopes import NO_SCOPE
+from fastmon.policy.scopes import NO_SCOPE, Prefixes
 from fastmon.policy.watched_rows import WatchedRows
 from fastmon.policy.words import format_subject
 
@@ -32,6 +35,23 @@ if TYPE_CHECKING:
     from fastmon.policy.specs import DuplicateSpec
 
 __all__ = ["DuplicateFamily", "make_duplicate"]
+
+_SHARED = (
+    (0x00005E0001, 8),  # VRRP for IPv4, CARP
+    (0x00005E0002, 8),  # VRRP for IPv6
+    (0x00000C07AC, 8),  # HSRP
+    (0x00000C9FF, 12),  # HSRP, version 2
+    (0x000573A00, 12),  # HSRP for IPv6
+    (0x0007B400, 16),  # GLBP
+)
+"""The Ethernet addresses of virtual routers: their first bits, and how many follow."""
+
+_NOT_ONE_HOST = Prefixes(
+    [
+        parse_network(text)
+        for text in ("0.0.0.0", "224.0.0.0/4", "255.255.255.255", "169.254.0.0/16", "::", "ff00::/8", "fe80::/10")
+    ]
+)
 
 _WATCHED_DTYPE = np.dtype([("mac", "u8"), ("seen_ns", "i8")])
 
@@ -61,6 +81,7 @@ class DuplicateFamily(HostWatch["DuplicateSpec"]):
         changed = changed[changed != GONE]
         alerts = self._compare(watched.rows[changed], watched.values[changed], now_ns, hosts)
         rows = np.flatnonzero(hosts.local & (hosts.macs != 0))
+        rows = rows[~_are_shared(hosts.macs[rows])]
         if not np.array_equal(rows, watched.rows):
             watched.keep(np.isin(watched.rows, rows))
             new = np.setdiff1d(rows, watched.rows)
@@ -88,6 +109,7 @@ class DuplicateFamily(HostWatch["DuplicateSpec"]):
         """Let incidents fire of hosts whose Ethernet address is another one now. before: what it was, and when it was seen."""
         macs, routers = hosts.macs[rows], self.routers
         is_other = (macs != before["mac"]) & (macs != 0) & ~np.isin(macs, routers) & ~np.isin(before["mac"], routers)
+        is_other &= ~_are_shared(macs) & ~_NOT_ONE_HOST.contain(hosts.keys[rows])
         rows, before = rows[is_other], before[is_other]
         rules = self.find_rules(hosts, rows, now_ns)
         elapsed_ns = now_ns - before["seen_ns"]
@@ -96,7 +118,7 @@ class DuplicateFamily(HostWatch["DuplicateSpec"]):
             row, rule = int(rows[at]), int(rules[at])
             case = OpenCase(rule, self.id_of(hosts, row), hosts.subject(row), now_ns, now_ns)
             if self.cases.fire(case):
-                alerts.append(self._fire(case, int(before["mac"][at]), int(hosts.macs[row]), row))
+                alerts.append(self._fire(case, int(before["mac"][at]), int(hosts.macs[row])))
                 continue
             known = self.cases.find(rule, case.id)
             if known is not None and known.is_firing:
@@ -104,13 +126,13 @@ class DuplicateFamily(HostWatch["DuplicateSpec"]):
                 self.cases.note(known)
         return alerts
 
-    def _fire(self, case: OpenCase, old_mac: int, new_mac: int, row: int) -> Alert:
+    def _fire(self, case: OpenCase, old_mac: int, new_mac: int) -> Alert:
         macs = [format_mac(mac) for mac in (old_mac, new_mac)]
         makers = [vendor_of(mac) or "unknown vendor" for mac in (old_mac, new_mac)]
         both = " and ".join(f"{mac} ({maker})" for mac, maker in zip(macs, makers, strict=True))
         within = format_duration(self.specs[case.rule].window_ns)
         reason = f"{format_subject(case.subject)} is the address of two devices within {within}: {both}"
-        return self.fire(case, row, reason, {"macs": macs, "vendors": makers})
+        return self.fire(case, reason, {"macs": macs, "vendors": makers})
 
     def _clear_old(self, now_ns: int) -> list[Alert]:
         """Clear incidents a window after their last change."""
@@ -121,3 +143,11 @@ class DuplicateFamily(HostWatch["DuplicateSpec"]):
                 reason = "one Ethernet address has it again"
                 alerts.append(self.cases.clear(case, case.last_ns + window_ns, reason, window_ns=window_ns))
         return alerts
+
+
+def _are_shared(macs: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Return which Ethernet addresses are those of virtual routers."""
+    are = np.zeros(len(macs), np.bool_)
+    for prefix, n_bits in _SHARED:
+        are |= macs >> np.uint64(n_bits) == prefix
+    return are

@@ -23,6 +23,7 @@ from fastmon.model.units import NS_PER_S, format_time
 from fastmon.model.vendors import is_locally_administered, vendor_of
 from fastmon.policy.devices import LocalHosts, device_text, parse_device
 from fastmon.policy.families import match_specs
+from fastmon.policy.host_watch import refuse_network
 from fastmon.policy.periods import Schedules
 from fastmon.policy.scopes import NO_SCOPE, ScopeTable, parse_scope
 from fastmon.policy.words import fire_alert, format_subject
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from fastmon.policy.rules import Context, View
     from fastmon.policy.specs import NewSpec
 
-__all__ = ["MAX_AT_ONCE", "MAX_DEVICES", "NewFamily", "make_new"]
+__all__ = ["MAX_AT_ONCE", "MAX_DEVICES", "SEEN_STEP_NS", "NewFamily", "make_new"]
 
 MAX_DEVICES = 1 << 16
 """Devices that are known. One that does not fit is told, and told again in the next run."""
@@ -52,13 +53,21 @@ _MAX_LOOKED_UP = 1 << 12
 
 _LOOK_NS = 60 * NS_PER_S
 _SAVE_NS = 300 * NS_PER_S
+
+SEEN_STEP_NS = _LOOK_NS + _SAVE_NS
+"""How much later than it is kept a device may have been seen."""
+
 _DEVICE_BYTES = 512
 _UNKNOWN, _NOT_KEPT = -1, -2
 _LEARNING = "learning"
 
 
 def make_new(specs: Sequence[NewSpec], context: Context) -> list[NewFamily]:
-    """Return the family of rules of kind `new`; without rules, one that only keeps the book, where anything is kept."""
+    """Return the family of rules of kind `new`; without rules, one that only keeps the book, where anything is kept.
+
+    Raises ConfigError for a rule on the network as a whole.
+    """
+    refuse_network(specs, context)
     return [NewFamily(specs, context)] if specs or context.keeps else []
 
 

@@ -1,5 +1,7 @@
 """Rules of kind `silent`: devices from which nothing is heard any more, or that were never heard of though a scope names them.
 
+After a restart the devices are waited for that were there when the earlier run ended.
+
 A device is heard of when it sends. What it is sent does not count, so one that others still ask for is silent. Of a device with
 several addresses one is enough.
 
@@ -8,12 +10,14 @@ What it does not do: ask a device for an answer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastmon.model.addresses import key_to_text
+from fastmon.errors import ConfigError
+from fastmon.model.addresses import key_from_text, key_to_text
 from fastmon.model.units import format_duration, format_time
 from fastmon.model.vendors import format_mac
 from fastmon.policy.devices import LocalHosts, device_text, parse_device
@@ -21,10 +25,10 @@ from fastmon.policy.duplicates import make_duplicate
 from fastmon.policy.families import match_specs
 from fastmon.policy.host_watch import refuse_network
 from fastmon.policy.hosts import GONE, Subject
-from fastmon.policy.new_devices import make_new
+from fastmon.policy.new_devices import SEEN_STEP_NS, make_new
 from fastmon.policy.open_cases import OpenCase, OpenCases
 from fastmon.policy.periods import Schedules
-from fastmon.policy.scopes import NO_SCOPE, ScopeTable, parse_scope
+from fastmon.policy.scopes import NO_SCOPE, ScopeTable, parse_mac, parse_scope
 from fastmon.policy.watched_rows import WatchedRows
 from fastmon.policy.words import fire_alert, format_subject
 
@@ -35,7 +39,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from fastmon.model.alerts import Alert
-    from fastmon.model.memory import Changes, Memory
+    from fastmon.model.memory import Changes, KnownDevice, Memory
     from fastmon.policy.hosts import Roster
     from fastmon.policy.rules import Context, View
     from fastmon.policy.scopes import Scope
@@ -58,11 +62,16 @@ def make_silent(specs: Sequence[SilentSpec], context: Context) -> list[SilentFam
 
 @dataclass(frozen=True, slots=True)
 class _Named:
-    """A host that a scope names, and that was not heard of yet. key: 16 bytes, or b"" for one that is named by its MAC."""
+    """A host that a scope names, or a device of an earlier run, that was not heard of yet.
+
+    key: 16 bytes, or b"" for one that is named by its MAC.  subject, seen_ns: of an earlier run.
+    """
 
     rule: int
     key: bytes
     mac: int
+    subject: Subject | None = None
+    seen_ns: int = _NEVER_NS
 
     @property
     def id(self) -> str:
@@ -114,6 +123,7 @@ class SilentFamily:
         open_cases = {(case.rule, text) for case in self._cases.firing() for text in (case.subject.host, case.subject.mac)}
         are_own = {(case.rule, case.id) for case in self._cases.firing()}
         self._named = [each for each in self._named if (each.rule, each.id) not in open_cases - are_own]
+        self._named += self._find_missed(memory.devices, {(each.rule, each.id) for each in self._named} | open_cases | are_own)
 
     def adopt(self, old: Self) -> None:
         """See `Family`."""
@@ -122,6 +132,8 @@ class SilentFamily:
         unheard = {(int(new_rules[named.rule]), named.id) for named in old._named}
         kept = set(new_rules.tolist())
         self._named = [each for each in self._named if each.rule not in kept or (each.rule, each.id) in unheard]
+        missed = (replace(each, rule=int(new_rules[each.rule])) for each in old._named if each.subject is not None)
+        self._named += [each for each in missed if each.rule >= 0]
         self._began_ns, self._before_ns = old._began_ns, old._before_ns
         self._watched, old._watched = old._watched, None
 
@@ -214,17 +226,40 @@ class SilentFamily:
             )
         ]
 
+    def _find_missed(self, devices: Sequence[KnownDevice], but_for: set[tuple[int, str]]) -> list[_Named]:
+        """Return the devices that were there when the earlier run ended: none that was silent by then, or has left for good."""
+        found = []
+        devices = [device for device in devices if _makes_sense(device)]
+        newest_ns = max((device.last_seen_ns for device in devices), default=0)
+        facts = _DeviceFacts(devices)
+        rules = self._table.assign(facts, np.arange(len(facts.keys))).tolist()
+        for device, at in zip(devices, facts.starts, strict=True):
+            texts = (device.id, device.mac, *device.addresses)
+            rule = next((rule for rule in rules[at : at + len(device.addresses)] if rule != NO_SCOPE), NO_SCOPE)
+            is_recent = newest_ns - device.last_seen_ns <= int(self._for_ns[rule]) + SEEN_STEP_NS
+            if rule != NO_SCOPE and is_recent and not any((rule, text) in but_for for text in texts):
+                mac = parse_mac(device.id) or 0
+                key = b"" if mac else key_from_text(device.id)
+                subject = Subject(device.addresses[-1], device.given_name or device.name, device.mac, local=True)
+                found.append(_Named(rule, key, mac, subject, device.last_seen_ns))
+        return found
+
     def _find_unheard(self, now_ns: int) -> list[Alert]:
         """Let incidents fire of hosts that were never heard of."""
         alerts = []
         for named in self._named:
-            subject = Subject(named.id, mac="" if named.key else named.id)
+            subject = named.subject or Subject(named.id, mac="" if named.key else named.id)
             if now_ns >= self._began_ns + int(self._for_ns[named.rule]):
-                alerts += self._fire(named.rule, named.id, subject, _NEVER_NS, now_ns)
+                alerts += self._fire(named.rule, named.id, subject, _NEVER_NS, now_ns, named.seen_ns)
         return alerts
 
-    def _fire(self, rule: int, case_id: str, subject: Subject, heard_ns: int, now_ns: int) -> list[Alert]:
-        """Let an incident fire, if its rule holds. It does so when the time is over, whenever the tick comes."""
+    def _fire(
+        self, rule: int, case_id: str, subject: Subject, heard_ns: int, now_ns: int, seen_ns: int = _NEVER_NS
+    ) -> list[Alert]:
+        """Let an incident fire, if its rule holds. It does so when the time is over, whenever the tick comes.
+
+        seen_ns: when an earlier run saw it last.
+        """
         was_heard = heard_ns != _NEVER_NS
         since_ns = heard_ns if was_heard else self._began_ns
         due_ns = since_ns + int(self._for_ns[rule])
@@ -237,13 +272,46 @@ class SilentFamily:
         evidence: dict[str, object] = {"silent_since": format_time(since_ns)}
         long = format_duration(spec.for_ns)
         reason = f"nothing was heard from {format_subject(subject)} for {long}, since {format_time(since_ns)}"
-        if not was_heard:
+        if seen_ns != _NEVER_NS:
+            evidence["last_seen"] = format_time(seen_ns)
+            reason = (
+                f"nothing was heard from {format_subject(subject)} for {long} since the start, and last at {format_time(seen_ns)}"
+            )
+        elif not was_heard:
             reason = f"{format_subject(subject)} was never heard of, for {long} since {format_time(since_ns)}"
         return [fire_alert(spec, subject, ts_ns=ts_ns, reason=reason, window_ns=spec.for_ns, evidence=evidence)]
 
     def _clear(self, case: OpenCase, heard_ns: int) -> Alert:
         ts_ns = max(heard_ns, case.since_ns)
         return self._cases.clear(case, ts_ns, "it is heard from again", window_ns=self._specs[case.rule].for_ns)
+
+
+class _DeviceFacts:
+    """Known devices as scopes see hosts: a row for each address. starts: each device's first row."""
+
+    def __init__(self, devices: Sequence[KnownDevice]) -> None:
+        owners = [device for device in devices for _ in device.addresses]
+        addresses = b"".join(key_from_text(text) for device in devices for text in device.addresses)
+        self.keys = np.frombuffer(addresses, np.uint8).reshape(-1, 16)
+        self.local = np.ones(len(owners), np.bool_)
+        self.macs = np.array([parse_mac(device.mac) or 0 for device in owners], np.uint64)
+        self.starts = [0, *accumulate(len(device.addresses) for device in devices)][:-1]
+        self._owners = owners
+
+    def name(self, row: int) -> str:
+        """Return a device's name; "" where none is known."""
+        return self._owners[row].name
+
+
+def _makes_sense(device: KnownDevice) -> bool:
+    """Return whether what was kept of a device can be one."""
+    try:
+        for text in device.addresses:
+            key_from_text(text)
+        parse_device(device.id)
+    except ConfigError:
+        return False
+    return bool(device.addresses)
 
 
 def _named_hosts(scopes: Sequence[Scope]) -> list[_Named]:
