@@ -9,7 +9,7 @@ import pytest
 from config_files import load, problems, rule, rule_problems
 
 from fastmon.config.rules import RULES
-from fastmon.config.values import parse_ports, parse_schedule
+from fastmon.config.values import parse_ports, parse_schedule, parse_zone
 from fastmon.errors import ConfigError
 from fastmon.policy.specs import (
     ActionSpec,
@@ -440,3 +440,11 @@ def test_secret_that_is_no_file(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "missing", Path("/dev/zero"), "a\\u0000b"):
         (found,) = problems(f'[[action]]\nname = "a"\napprise = "file:{path}"')
         assert "the secret in" in found
+
+
+def test_system_without_time_zones_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zoneinfo.available_timezones", set)
+    monkeypatch.setattr("zoneinfo.ZoneInfo", {}.__getitem__)
+    assert parse_zone("UTC") == "UTC"
+    with pytest.raises(ConfigError, match="'Europe/Berlin' cannot be used: .* install the package tzdata"):
+        parse_zone("Europe/Berlin")

@@ -539,6 +539,24 @@ def test_silence_has_its_first_and_its_last_tick() -> None:
     assert [a.ts_ns - T0 for a in alerts_of(events)] == [1 * S, 3600 * S, 3600.5 * S + 1]
 
 
+@pytest.mark.parametrize(("rules", "expected"), [([], [0, 0, 0]), (None, [3, 4, 7])], ids=["nobody looks", "a rule looks"])
+def test_contacts_that_rules_did_not_see_are_told_once_and_counted(
+    rules: list[Rule] | None, expected: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dropped(accountant: FakeAccountant) -> int:
+        return min(len(accountant.seen), 7)
+
+    monkeypatch.setattr(FakeAccountant, "contacts_dropped", property(dropped))
+    events = replay(FakeCapture(at(0, 1, 2, 5, 6, 7, 8, 9)), interval_s=4, rules=[Beat()] if rules is None else rules)
+    counted = [snapshot.contacts_dropped for snapshot in snapshots(events)]
+    assert [counted[0], sum(counted[1:-1]), counted[-1]] == expected
+    assert problems(events) == (
+        ["run: rules do not see all conversations: more of them begin and end within a second than are kept for rules"]
+        if rules is None
+        else []
+    )
+
+
 def test_no_totals_are_copied_where_nobody_wants_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError

@@ -491,6 +491,26 @@ def test_terminal_shows_hosts_whole_and_as_many_columns_as_fit(
     assert max(map(len, lines)) <= width
 
 
+@pytest.mark.parametrize(("width", "titles"), [(120, ["rule", "host", "reason"]), (45, ["rule", "reason"])])
+def test_terminal_wraps_sentences_before_it_leaves_columns_out(
+    width: int, titles: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TERM", "xterm")
+    stream = Terminal()
+    grid = Grid(
+        ("rule", "host", "reason"),
+        rows=[("quota", "192.168.100.200", "it moved much " * 12)],
+        optional=(frozenset({1}),),
+        prose=frozenset({2}),
+    )
+    open_page(stream).grid(grid)
+    head, *rows = re.sub(r"\x1b\[[0-9;]*m", "", stream.getvalue()).splitlines()
+    assert head.split() == titles
+    assert " ".join(rows).split().count("moved") == 12
+    assert max(map(len, rows)) <= width
+
+
 @pytest.mark.parametrize("width", [30, 80])
 def test_terminal_folds_what_is_too_wide(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", str(width))

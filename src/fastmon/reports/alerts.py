@@ -30,8 +30,9 @@ def alert_grid(alerts: Iterable[KeptAlert]) -> Grid:
     grid = Grid(
         ("state", "severity", "rule", "host", "name", "since", "lasted", "value", "limit", "reason"),
         numbers=frozenset({6, 7, 8}),
-        optional=(frozenset({7, 8}), frozenset({6}), frozenset({4})),
-        folded=frozenset({9}),
+        # The reason names the host, and a colour shows the severity.
+        optional=tuple(frozenset(columns) for columns in ({7, 8}, {6}, {4}, {1}, {3}, {5})),
+        prose=frozenset({9}),
     )
     for kept in alerts:
         alert = kept.alert

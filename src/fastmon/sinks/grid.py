@@ -17,13 +17,17 @@ GAP = 2
 """Characters between columns."""
 
 
+PROSE_WIDTH = 30
+"""A column of sentences has at least so many characters, as long as others can be left out."""
+
+
 @dataclass(slots=True)
 class Grid:
     """A table: titles, and rows of as many cells.
 
     numbers: the columns, counted from 0, that are aligned to the right.  styles: rich's style of a row, by its number.
     optional: sets of columns that a terminal too narrow for all does without, the first to go first.
-    folded: columns that are wrapped if that is not enough.
+    folded: columns that are wrapped if that is not enough.  prose: columns of sentences, which are wrapped before.
     """
 
     titles: Sequence[str]
@@ -32,6 +36,7 @@ class Grid:
     styles: dict[int, str] = field(default_factory=dict)
     optional: Sequence[frozenset[int]] = ()
     folded: frozenset[int] = frozenset()
+    prose: frozenset[int] = frozenset()
 
 
 class Page(Protocol):
@@ -83,7 +88,7 @@ class _RichPage:
         shown = _fitting_columns(grid, self._console.width)
         table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="bold")
         for column in shown:
-            is_folded = column in grid.folded
+            is_folded = column in grid.folded | grid.prose
             table.add_column(
                 grid.titles[column],
                 justify="right" if column in grid.numbers else "left",
@@ -100,6 +105,8 @@ def _fitting_columns(grid: Grid, width: int) -> list[int]:
     from rich.cells import cell_len
 
     widths = [max(map(cell_len, cells)) for cells in zip(grid.titles, *grid.rows, strict=True)]
+    for column in grid.prose:
+        widths[column] = min(widths[column], PROSE_WIDTH)
     shown = list(range(len(widths)))
     for columns in grid.optional:
         if sum(widths[left] + GAP for left in shown) - GAP <= width:
