@@ -446,5 +446,5 @@ def test_system_without_time_zones_is_told_what_to_install(monkeypatch: pytest.M
     monkeypatch.setattr("zoneinfo.available_timezones", set)
     monkeypatch.setattr("zoneinfo.ZoneInfo", {}.__getitem__)
     assert parse_zone("UTC") == "UTC"
-    with pytest.raises(ConfigError, match="'Europe/Berlin' cannot be used: .* install the package tzdata"):
+    with pytest.raises(ConfigError, match=r"'Europe/Berlin' cannot be used: .* install the package tzdata"):
         parse_zone("Europe/Berlin")
