@@ -98,6 +98,7 @@ def snapshots_of(intervals: list[list[Packet]], number: int, run: str | None = N
                 sequence=sequence,
                 dropped=Dropped(sequence, 0, 1),
                 packet_log_dropped=sequence,
+                contacts_dropped=sequence,
                 names=book,
             )
         )

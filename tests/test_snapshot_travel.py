@@ -298,7 +298,14 @@ def test_arrow_metadata_has_the_rest(kinds: dict[str, Snapshot], kind: str) -> N
     pytest.importorskip("pyarrow")
     counts = kinds[kind].conversations
     counts = None if counts is None else replace(counts, n_skipped=5)
-    snapshot = replace(kinds[kind], dropped=Dropped(1, 2, 3), packet_log_dropped=4, source="a\udcff.pcap", conversations=counts)
+    snapshot = replace(
+        kinds[kind],
+        dropped=Dropped(1, 2, 3),
+        packet_log_dropped=4,
+        contacts_dropped=5,
+        source="a\udcff.pcap",
+        conversations=counts,
+    )
     head = json.loads(snapshot.to_arrow(lambda app: APPLICATIONS[app].name).schema.metadata[b"fastmon"])
     counters = snapshot.counters
     conversations = counts and {
@@ -327,6 +334,7 @@ def test_arrow_metadata_has_the_rest(kinds: dict[str, Snapshot], kind: str) -> N
         "undecoded": {reason: asdict(count) for reason, count in counters.undecoded.items()},
         "dropped": {"kernel": 1, "interface": 2, "backlog": 3},
         "packet_log_dropped": 4,
+        "contacts_dropped": 5,
         "overflow": asdict(counters.overflow),
     }
 
