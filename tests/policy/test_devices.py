@@ -14,8 +14,8 @@ from fastmon.errors import ConfigError
 from fastmon.model.addresses import key_from_text
 from fastmon.model.protocols import service_text
 from fastmon.policy import contact_memory, contacts
-from fastmon.policy.devices import LocalHosts, device_ids, device_text, find_router_macs, parse_device
-from fastmon.policy.hosts import GONE
+from fastmon.policy.devices import LocalHosts, device_ids, device_text, parse_device
+from fastmon.policy.hosts import GONE, find_router_macs
 from fastmon.policy.services import merge_ranges, parse_service, range_text
 from fastmon.policy.specs import AppsSpec, PortRange, PortsSpec
 from fastmon.policy.told import ToldTable

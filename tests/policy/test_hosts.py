@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,8 +11,9 @@ from hypothesis import strategies as st
 
 from fastmon.model.addresses import key_from_text
 from fastmon.model.names import NameBook, NameFact
-from fastmon.policy.hosts import GONE, Column, Roster, match_words
+from fastmon.policy.hosts import GONE, Column, Roster
 from fastmon.policy.incidents import FIRING, INCIDENT_DTYPE, Incidents
+from fastmon.policy.key_index import KeyIndex, match_words
 from policy.worlds import T0, World
 
 
@@ -105,8 +108,6 @@ def test_column_grows_by_little() -> None:
 
 
 def test_totals_without_macs() -> None:
-    from dataclasses import replace
-
     roster = Roster()
     roster.update(replace(world_of([1]).totals(T0), macs=None))
     assert roster.macs.tolist() == [0]
@@ -131,3 +132,51 @@ def test_renamed_hosts_are_noted_from_the_first_question_on() -> None:
     assert book.take_renamed() == (keys[1],)
     book.record([NameFact(key, "d", "dhcp") for key in keys], 4)
     assert len(book.take_renamed()) == 4
+
+
+WORDS = st.tuples(st.integers(0, 3), st.integers(0, (1 << 64) - 1) | st.integers(0, 3))
+
+
+@given(st.lists(WORDS, unique=True, max_size=60), st.lists(WORDS, max_size=20), st.integers(0, 60))
+def test_an_index_finds_keys_as_a_dict_does(keys: list[tuple[int, int]], others: list[tuple[int, int]], n_first: int) -> None:
+    words, wanted = (np.array(each, np.uint64).reshape(-1, 2) for each in (keys, others + keys))
+    index = KeyIndex()
+    index.add(words[:n_first])
+    index.add(words)
+
+    rows = {key: row for row, key in enumerate(keys)}
+    assert index.find(wanted, words).tolist() == [rows.get(key, GONE) for key in others + keys]
+
+
+def test_an_index_of_many_keys_stays_small() -> None:
+    words = np.stack([np.zeros(200_000, np.uint64), np.arange(200_000, dtype=np.uint64) << np.uint64(40)], axis=1)
+    index = KeyIndex()
+    for n_keys in range(0, 200_001, 10_000):
+        index.add(words[:n_keys])
+
+    assert index.find(words, words).tolist() == list(range(200_000))
+    assert index.n_bytes() <= 12 * 200_000
+
+
+def test_what_a_changed_host_was_is_told() -> None:
+    roster, world = Roster(), world_of([1, 3, 5, 7])
+    totals = world.totals(T0)
+    before = np.array([10, 11, 12, 13], np.uint64)
+    roster.update(replace(totals, macs=before, local=np.array([True, True, False, True])))
+    assert (len(roster.changed), len(roster.macs_before)) == (0, 0)
+
+    now = np.array([10, 21, 22, 13], np.uint64)
+    roster.update(replace(totals, macs=now, local=np.array([False, True, True, True])))
+    assert (roster.changed.tolist(), roster.macs_before.tolist()) == ([0, 1, 2], [10, 11, 0])
+    roster.update(replace(totals, macs=now, local=np.array([False, True, True, True])))
+    assert (len(roster.changed), len(roster.macs_before)) == (0, 0)
+
+
+def test_only_local_hosts_are_found_as_such_also_after_a_tick() -> None:
+    roster, world = Roster(), world_of([1, 3, 5])
+    roster.update(replace(world.totals(T0), local=np.array([True, False, True])))
+    keys = np.frombuffer(b"".join(key_from_text(f"10.0.0.{number}") for number in (5, 3, 9, 1)), np.uint8).reshape(-1, 16)
+    roster.release()
+
+    assert roster.rows_of(keys).tolist() == [2, 1, GONE, 0]
+    assert roster.local_rows_of(keys).tolist() == [2, GONE, GONE, 0]

@@ -219,6 +219,35 @@ def test_a_key_in_several_networks_gets_the_least_number() -> None:
     assert Prefixes([]).contain(keys).tolist() == [False] * 4
 
 
+NETWORKS = st.builds(
+    lambda version, number, cut: ipaddress.ip_network(
+        (number << 28 if version == 4 else number << 124 | number << 62, (32 if version == 4 else 128) - cut), strict=False
+    ),
+    st.sampled_from([4, 6]),
+    st.integers(0, 15),
+    st.integers(0, 4) | st.integers(26, 32),
+)
+
+
+@given(st.lists(NETWORKS, max_size=12), st.data())
+def test_keys_are_found_in_networks_as_a_simple_model_does(
+    networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network], data: st.DataObject
+) -> None:
+    edges = [network[at] for network in networks for at in (0, -1)]
+    near = [edge + step for edge in edges for step in (-1, 0, 1) if 0 <= int(edge) + step < 1 << edge.max_prefixlen]
+    asked = [*near, ipaddress.ip_address("0.0.0.0"), ipaddress.ip_address("::"), ipaddress.ip_address("ff::1")]
+    numbers = data.draw(st.lists(st.integers(0, 20), min_size=len(networks), max_size=len(networks)))
+    keys = np.frombuffer(b"".join(key_from_text(str(address)) for address in asked), np.uint8).reshape(-1, 16)
+
+    found = Prefixes([parse_network(str(network)) for network in networks], numbers).find(keys)
+
+    expected = [
+        min((number for network, number in zip(networks, numbers, strict=True) if address in network), default=NO_SCOPE)
+        for address in asked
+    ]
+    assert found.tolist() == expected
+
+
 def test_no_pattern_matches_no_name() -> None:
     assert not NamePatterns([])
     assert not NamePatterns([]).match("x")

@@ -21,7 +21,7 @@ from fastmon.model.alerts import NETWORK
 from fastmon.model.memory import Baseline
 from fastmon.model.units import NS_PER_S, format_duration, format_value
 from fastmon.policy.cases import CaseBook
-from fastmon.policy.families import Governing, group_specs, match_specs, split_specs
+from fastmon.policy.families import Governing, group_specs, make_table, match_specs, split_specs
 from fastmon.policy.habits import MAX_SUBJECTS, Habits, deviation, learn
 from fastmon.policy.hosts import GONE
 from fastmon.policy.incidents import Lives
@@ -67,10 +67,10 @@ class BaselineFamily:
 
     def __init__(self, specs: Sequence[BaselineSpec], context: Context) -> None:
         self.key: Hashable = _family_key(specs[0])
-        self._context = context
         self._window_ns = max(-(-specs[0].window_ns // NS_PER_S), 1) * NS_PER_S
         self._measure = Traffic("bytes", _DIRECTIONS[specs[0].measure])
         of_hosts, of_network = split_specs(specs, context.groups)
+        self._table = make_table(of_hosts, context.groups)
         self._hosts = _Part(of_hosts, self._window_ns, context, is_network=False)
         self._network = _Part(of_network, self._window_ns, context, is_network=True)
         self._governing: Governing[BaselineSpec] | None = None
@@ -100,7 +100,7 @@ class BaselineFamily:
         return alerts
 
     def _attach(self, hosts: Roster) -> Governing[BaselineSpec]:
-        self._governing = Governing(self._hosts.book.specs, self._context.groups, hosts)
+        self._governing = Governing(self._hosts.book.specs, self._table, hosts)
         hosts.add_follower(self._hosts.book.incidents)
         hosts.drop(self._hosts.habits)
         hosts.add_follower(self._hosts.habits)

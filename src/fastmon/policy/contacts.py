@@ -139,7 +139,7 @@ class ContactFamily:
 
     def n_bytes(self) -> int:
         """See `Family`."""
-        return self._memory.n_bytes() + self._waiting.n_bytes() + self._local_hosts.n_bytes()
+        return self._memory.n_bytes() + self._waiting.n_bytes()
 
     def _find_cases(self, contacts: NDArray[np.void], now_ns: int, hosts: Roster) -> Cases:
         """Return the cases of rules that hold now."""

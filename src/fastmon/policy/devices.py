@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastmon.model.addresses import key_from_text, key_to_text
-from fastmon.model.rows import are_v4, key_words
 from fastmon.model.vendors import format_mac
 from fastmon.policy.hosts import GONE
 from fastmon.policy.scopes import parse_mac
@@ -24,20 +23,10 @@ if TYPE_CHECKING:
     from fastmon.model.names import NameBook
     from fastmon.policy.hosts import Roster
 
-__all__ = ["MAX_DEVICE_ADDRESSES", "LocalHosts", "device_ids", "device_text", "find_router_macs", "parse_device"]
-
-MAX_DEVICE_ADDRESSES = 8
-"""IPv4 addresses of one device. An Ethernet address that more hosts have is a router's."""
+__all__ = ["LocalHosts", "device_ids", "device_text", "parse_device"]
 
 _MAC_PREFIX = b"\x01mac" + bytes(6)
 """The first bytes of the id of a device that has an Ethernet address; no host's key begins so (0100::/8 is reserved)."""
-
-
-def find_router_macs(keys: NDArray[np.uint8], macs: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Return the Ethernet addresses that more than `MAX_DEVICE_ADDRESSES` IPv4 hosts have, in order."""
-    unique, counts = np.unique(macs[are_v4(key_words(keys)) & (macs != 0)], return_counts=True)
-    routers: NDArray[np.uint64] = unique[counts > MAX_DEVICE_ADDRESSES]
-    return routers
 
 
 def device_ids(keys: NDArray[np.uint8], macs: NDArray[np.uint64], routers: NDArray[np.uint64]) -> NDArray[np.uint8]:
@@ -63,53 +52,29 @@ def parse_device(text: str) -> bytes:
 
 
 class LocalHosts:
-    """Where the local hosts stand in the roster, and which Ethernet addresses are routers'. To be updated at every tick.
+    """The local hosts of the roster, by their addresses. To be updated at every tick.
 
     names: the book of hosts' names.
     """
 
     def __init__(self, names: NameBook | None = None) -> None:
         self._names = names
-        self._rows = np.empty(0, np.intp)
-        self._keys = np.empty(0, "S16")
-        self._is_built = False
-        self.routers = np.empty(0, np.uint64)
+        self._hosts: Roster | None = None
 
     def update(self, hosts: Roster) -> None:
-        """Look at the hosts of this tick again, if any of the local ones has changed."""
-        is_same = self._is_built and hosts.moved is None and not hosts.local[hosts.new].any() and not len(hosts.changed)
-        if is_same:
-            return
-        rows = np.flatnonzero(hosts.local)
-        keys = _as_texts(hosts.keys[rows])
-        order = np.argsort(keys)
-        self._rows, self._keys = rows[order], keys[order]
-        self.routers = find_router_macs(hosts.keys[rows], hosts.macs[rows])
-        self._is_built = True
+        """Look at the hosts of this tick."""
+        self._hosts = hosts
 
     def rows_of(self, keys: NDArray[np.uint8]) -> NDArray[np.intp]:
         """Return the row of each of (n, 16) keys; `GONE` for hosts that are not local."""
-        if not len(self._keys):
-            return np.full(len(keys), GONE)
-        wanted = _as_texts(keys)
-        at = np.minimum(np.searchsorted(self._keys, wanted), len(self._keys) - 1)
-        return np.where(self._keys[at] == wanted, self._rows[at], GONE)
+        return np.full(len(keys), GONE) if self._hosts is None else self._hosts.local_rows_of(keys)
 
     def ids_of(self, hosts: Roster, rows: NDArray[np.intp]) -> NDArray[np.uint8]:
         """Return the ids of the devices of some hosts."""
-        return device_ids(hosts.keys[rows], hosts.macs[rows], self.routers)
+        return device_ids(hosts.keys[rows], hosts.macs[rows], hosts.routers)
 
     def names_of(self, keys: NDArray[np.uint8]) -> list[str]:
         """Return the best name of each of (n, 16) keys, of hosts anywhere; "" where none is known."""
         if self._names is None:
             return [""] * len(keys)
         return ["" if found is None else found[0] for found in self._names.names_of(keys, self.rows_of(keys) != GONE)]
-
-    def n_bytes(self) -> int:
-        """Return how much memory it takes."""
-        return self._rows.nbytes + self._keys.nbytes
-
-
-def _as_texts(keys: NDArray[np.uint8]) -> NDArray[np.bytes_]:
-    """Return (n, 16) keys as (n,), in their order of bytes."""
-    return np.ascontiguousarray(keys).view("S16").ravel()

@@ -17,10 +17,8 @@ from fastmon.model.addresses import parse_network
 from fastmon.model.units import format_duration
 from fastmon.model.vendors import format_mac, vendor_of
 from fastmon.policy.host_watch import HostWatch, refuse_network
-from fastmon.policy.hosts import GONE
 from fastmon.policy.open_cases import OpenCase
 from fastmon.policy.scopes import NO_SCOPE, Prefixes
-from fastmon.policy.watched_rows import WatchedRows
 from fastmon.policy.words import format_subject
 
 if TYPE_CHECKING:
@@ -30,7 +28,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from fastmon.model.alerts import Alert
-    from fastmon.policy.hosts import Roster
+    from fastmon.policy.hosts import Column, Roster
     from fastmon.policy.rules import Context, View
     from fastmon.policy.specs import DuplicateSpec
 
@@ -53,8 +51,6 @@ _NOT_ONE_HOST = Prefixes(
     ]
 )
 
-_WATCHED_DTYPE = np.dtype([("mac", "u8"), ("seen_ns", "i8")])
-
 
 def make_duplicate(specs: Sequence[DuplicateSpec], context: Context) -> list[DuplicateFamily]:
     """Return the family of rules of kind `duplicate`. Raises ConfigError for a rule on the network as a whole."""
@@ -63,62 +59,53 @@ def make_duplicate(specs: Sequence[DuplicateSpec], context: Context) -> list[Dup
 
 
 class DuplicateFamily(HostWatch["DuplicateSpec"]):
-    """All rules of the kind. It watches the local hosts whose Ethernet address is known: 24 bytes each."""
+    """All rules of the kind. A host has 8 bytes: when it was seen last, as of the tick before."""
 
     def __init__(self, specs: Sequence[DuplicateSpec], context: Context) -> None:
         super().__init__("duplicate", specs, context)
         self._window_ns = np.array([spec.window_ns for spec in specs], np.int64)
-        self._watched: WatchedRows | None = None
+        self._seen_ns: Column | None = None
 
     def evaluate(self, view: View, now_ns: int, hosts: Roster) -> Iterable[Alert]:  # noqa: ARG002 - it is all in the hosts
         """See `Family`."""
         self.begin(now_ns, hosts)
-        watched = self._watched
-        if watched is None:
-            watched = self._watched = WatchedRows(_WATCHED_DTYPE)
-            hosts.add_follower(watched)
-        changed = watched.find(hosts.changed)
-        changed = changed[changed != GONE]
-        alerts = self._compare(watched.rows[changed], watched.values[changed], now_ns, hosts)
-        rows = np.flatnonzero(hosts.local & (hosts.macs != 0))
-        rows = rows[~_are_shared(hosts.macs[rows])]
-        if not np.array_equal(rows, watched.rows):
-            watched.keep(np.isin(watched.rows, rows))
-            new = np.setdiff1d(rows, watched.rows)
-            watched.add(new, np.zeros(len(new), _WATCHED_DTYPE))
-        watched.values["mac"] = hosts.macs[rows]
-        watched.values["seen_ns"] = hosts.hosts["last_seen_ns"][rows]
+        alerts = []
+        if self._seen_ns is None:
+            self._seen_ns = hosts.add_column("i8")
+        else:
+            alerts = self._compare(self._seen_ns.values[hosts.changed], now_ns, hosts)
+        self._seen_ns.values[:] = hosts.hosts["last_seen_ns"]
         return alerts + self._clear_old(now_ns)
 
     def adopt(self, old: Self) -> None:
         """See `Family`."""
         super().adopt(old)
-        self._watched, old._watched = old._watched, None
+        self._seen_ns, old._seen_ns = old._seen_ns, None
 
     def close(self, now_ns: int, hosts: Roster) -> Iterable[Alert]:
         """See `Family`."""
-        if self._watched is not None:
-            hosts.drop(self._watched)
+        if self._seen_ns is not None:
+            hosts.drop(self._seen_ns)
         return super().close(now_ns, hosts)
 
-    def n_bytes(self) -> int:
-        """See `Family`."""
-        return super().n_bytes() + (0 if self._watched is None else self._watched.n_bytes())
-
-    def _compare(self, rows: NDArray[np.intp], before: NDArray[np.void], now_ns: int, hosts: Roster) -> list[Alert]:
-        """Let incidents fire of hosts whose Ethernet address is another one now. before: what it was, and when it was seen."""
-        macs, routers = hosts.macs[rows], self.routers
-        is_other = (macs != before["mac"]) & (macs != 0) & ~np.isin(macs, routers) & ~np.isin(before["mac"], routers)
-        is_other &= ~_are_shared(macs) & ~_NOT_ONE_HOST.contain(hosts.keys[rows])
-        rows, before = rows[is_other], before[is_other]
+    def _compare(self, seen_ns: NDArray[np.int64], now_ns: int, hosts: Roster) -> list[Alert]:
+        """Let incidents fire of hosts whose Ethernet address is another one now. seen_ns: when those of `changed` were seen."""
+        rows, before = hosts.changed, hosts.macs_before
+        macs = hosts.macs[rows]
+        is_other = hosts.local[rows] & (before != 0) & (macs != before) & (macs != 0)
+        if not is_other.any():
+            return []
+        is_other &= ~np.isin(macs, hosts.routers) & ~np.isin(before, hosts.routers)
+        is_other &= ~_are_shared(macs) & ~_are_shared(before) & ~_NOT_ONE_HOST.contain(hosts.keys[rows])
+        rows, before, seen_ns = rows[is_other], before[is_other], seen_ns[is_other]
         rules = self.find_rules(hosts, rows, now_ns)
-        elapsed_ns = now_ns - before["seen_ns"]
+        elapsed_ns = now_ns - seen_ns
         alerts = []
         for at in np.flatnonzero((rules != NO_SCOPE) & (elapsed_ns <= self._window_ns[rules])).tolist():
             row, rule = int(rows[at]), int(rules[at])
             case = OpenCase(rule, self.id_of(hosts, row), hosts.subject(row), now_ns, now_ns)
             if self.cases.fire(case):
-                alerts.append(self._fire(case, int(before["mac"][at]), int(hosts.macs[row])))
+                alerts.append(self._fire(case, int(before[at]), int(hosts.macs[row])))
                 continue
             known = self.cases.find(rule, case.id)
             if known is not None and known.is_firing:

@@ -17,7 +17,7 @@ from fastmon.model.alerts import FIRING
 from fastmon.model.protocols import service_text
 from fastmon.model.rows import find_smallest
 from fastmon.model.services import ROLES
-from fastmon.policy.hosts import GONE, mark_words
+from fastmon.policy.hosts import GONE
 from fastmon.policy.measures import services_of
 
 if TYPE_CHECKING:
@@ -106,6 +106,22 @@ def _of_network(totals: Snapshot, apps: Mapping[int, str]) -> dict[str, object]:
     )
 
 
+class _ContactsByHost:
+    """Contacts, in the order of their hosts; those of one host in the order in which they came."""
+
+    def __init__(self, parts: Sequence[NDArray[np.void]]) -> None:
+        self._contacts = np.concatenate([np.empty(0, CONTACT_DTYPE), *parts])
+        keys = np.ascontiguousarray(self._contacts["local"]).view("S16").ravel()
+        self._order = np.argsort(keys, kind="stable")
+        self._keys = keys[self._order]
+
+    def of(self, key: NDArray[np.uint8]) -> NDArray[np.void]:
+        """Return the contacts of a host."""
+        start, end = (np.searchsorted(self._keys, key.tobytes(), side) for side in ("left", "right"))
+        contacts: NDArray[np.void] = self._contacts[self._order[start:end]]
+        return contacts
+
+
 def _present(**facts: object) -> dict[str, object]:
     return {name: value for name, value in facts.items() if value}
 
@@ -140,10 +156,8 @@ def _top_peers(talks: NDArray[np.void]) -> dict[str, int]:
     """Return the peers with the most bytes, of a host's `PEER_DTYPE`; of equal ones, the least addresses."""
     if not len(talks):
         return {}
-    words = np.ascontiguousarray(talks["peer"]).view(">u8").astype(np.uint64)
-    marks = mark_words(words)
-    order = np.argsort(marks)
-    starts = np.flatnonzero(np.diff(marks[order], prepend=~marks[order[:1]]))
-    moved, peers = np.add.reduceat(_bytes_of(talks)[order], starts), order[starts]
-    best = _top(moved, words[peers, 0], words[peers, 1])
-    return {key_to_text(talks["peer"][peers[at]].tobytes()): n_bytes for at, n_bytes in best}
+    _, firsts, places = np.unique(np.ascontiguousarray(talks["peer"]).view("S16").ravel(), return_index=True, return_inverse=True)
+    moved = np.zeros(len(firsts), np.uint64)
+    np.add.at(moved, places, _bytes_of(talks))
+    best = _top(moved, np.arange(len(firsts), dtype=np.uint64))
+    return {key_to_text(talks["peer"][firsts[at]].tobytes()): n_bytes for at, n_bytes in best}

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from fastmon.policy.hosts import Roster
 
-__all__ = ["Governing", "SpecT", "group_specs", "match_specs", "split_specs"]
+__all__ = ["Governing", "SpecT", "group_specs", "make_table", "match_specs", "split_specs"]
 
 SpecT = TypeVar("SpecT", bound=RuleSpec)
 
@@ -34,12 +34,14 @@ _ROWS_AT_ONCE = 4 * CHUNK_ROWS
 class Governing(Generic[SpecT]):
     """The rule of each host, as its index in `specs`; `NO_SCOPE` where none governs it.
 
+    table: of the rules' scopes.
+
     It is worked out for new hosts, and again for those of which something has changed.
     """
 
-    def __init__(self, specs: Sequence[SpecT], groups: Mapping[str, Sequence[str]], hosts: Roster) -> None:
+    def __init__(self, specs: Sequence[SpecT], table: ScopeTable, hosts: Roster) -> None:
         self.specs = specs
-        self._table = ScopeTable([parse_scope(spec.scope, groups) for spec in specs])
+        self._table = table
         self._column = hosts.add_column("i2" if len(specs) < 1 << 15 else "i4", NO_SCOPE)
         self._has_begun = False
 
@@ -71,6 +73,11 @@ class Governing(Generic[SpecT]):
     def drop(self, hosts: Roster) -> None:
         """Give the column back."""
         hosts.drop(self._column)
+
+
+def make_table(specs: Sequence[SpecT], groups: Mapping[str, Sequence[str]]) -> ScopeTable:
+    """Return the table of rules' scopes, which takes a while to make: not to be done at a tick."""
+    return ScopeTable([parse_scope(spec.scope, groups) for spec in specs])
 
 
 def group_specs(specs: Sequence[SpecT], key: Callable[[SpecT], Hashable]) -> dict[Hashable, list[SpecT]]:

@@ -58,11 +58,6 @@ class HostWatch(Generic[SpecT]):
         for case in self.cases.firing():
             case.last_ns = min(case.last_ns, now_ns)  # after a step of the clock back
 
-    @property
-    def routers(self) -> NDArray[np.uint64]:
-        """The Ethernet addresses of routers."""
-        return self._local_hosts.routers
-
     def find_rules(self, hosts: Roster, rows: NDArray[np.intp], now_ns: int) -> NDArray[np.int64]:
         """Return the rule that governs each host, if it holds now; else `NO_SCOPE`."""
         rules = self._table.assign(hosts, rows)
@@ -109,4 +104,4 @@ class HostWatch(Generic[SpecT]):
 
     def n_bytes(self) -> int:
         """See `Family`."""
-        return self.cases.n_bytes() + self._local_hosts.n_bytes()
+        return self.cases.n_bytes()

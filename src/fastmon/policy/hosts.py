@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from fastmon.model.addresses import key_to_text
-from fastmon.model.rows import HOST_DTYPE
+from fastmon.model.rows import HOST_DTYPE, are_v4, key_words
 from fastmon.model.vendors import format_mac
+from fastmon.policy.key_index import GONE, KeyIndex, are_equal, match_words
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
@@ -22,20 +23,22 @@ if TYPE_CHECKING:
     from fastmon.model.names import NameBook
     from fastmon.model.snapshot import Snapshot
 
-__all__ = ["CHUNK_ROWS", "GONE", "Column", "Follower", "Roster", "Subject", "as_words", "mark_words", "match_words"]
-
-GONE = -1
-"""The row of a host that was evicted; in `Roster.moved`, of one that is new."""
+__all__ = ["CHUNK_ROWS", "GONE", "Column", "Follower", "Roster", "Subject", "as_words", "find_router_macs"]
 
 CHUNK_ROWS = 1 << 14
 """Rows that are looked at together: a megabyte, so that several looks at them find them in the processor's cache."""
 
+MAX_DEVICE_ADDRESSES = 8
+"""IPv4 addresses of one device. An Ethernet address that more hosts have is a router's."""
+
 _SLACK = 32
 """A column grows by one part in so many."""
 
-_MARK_FACTOR = np.uint64(0x9E3779B97F4A7C15)
-
 _NO_ROWS = np.empty(0, np.intp)
+_NO_MACS = np.empty(0, np.uint64)
+
+_LOCAL = np.uint64(1)
+"""The bit of a host's facts that tells whether it is local; the others are its Ethernet address."""
 
 
 class Subject(NamedTuple):
@@ -81,10 +84,11 @@ class Column:
         if moved is None and n_rows <= len(self._array):
             self._array[self._n_rows : n_rows] = self._fill
         else:
-            array = np.empty((n_rows + n_rows // _SLACK, *self._shape), self._array.dtype)
+            array = np.zeros((n_rows + n_rows // _SLACK, *self._shape), self._array.dtype)
             if moved is None or not self._n_rows:
                 array[: self._n_rows] = self.values
-                array[self._n_rows : n_rows] = self._fill
+                if self._fill:
+                    array[self._n_rows : n_rows] = self._fill
             else:
                 array[:n_rows] = self.values[moved]
                 array[:n_rows][moved == GONE] = self._fill
@@ -102,6 +106,7 @@ class Roster:
     moved: as `Follower.follow` has it.
     new: the rows of hosts that were not there at the last tick.
     changed: the rows of others whose name, MAC or `local` has changed since.
+    macs_before: which MACs these had, 0 where it was unknown or they were not local.
     is_first: whether there was no tick before.
     """
 
@@ -111,12 +116,15 @@ class Roster:
         self.macs = np.empty(0, np.uint64)
         self.moved: NDArray[np.intp] | None = None
         self.new = self.changed = _NO_ROWS
+        self.macs_before = _NO_MACS
         self.is_first = True
         self.watches_names = watches_names
         self._has_begun = False
         self._names = names
         self._words = Column("u8", width=2)
         self._facts = Column("u8")
+        self._index: KeyIndex | None = None
+        self._routers: NDArray[np.uint64] | None = None
         self._followers: list[Follower] = [self._words, self._facts]
 
     def __len__(self) -> int:
@@ -164,8 +172,9 @@ class Roster:
             self._followers.remove(follower)
 
     def n_bytes(self) -> int:
-        """Return how much memory its columns take."""
-        return sum(column.n_bytes() for column in self._followers if isinstance(column, Column))
+        """Return how much memory its columns and its index take."""
+        of_index = 0 if self._index is None else self._index.n_bytes()
+        return of_index + sum(column.n_bytes() for column in self._followers if isinstance(column, Column))
 
     def update(self, totals: Snapshot) -> None:
         """Look at the hosts of a tick, and move the columns along."""
@@ -183,23 +192,39 @@ class Roster:
         else:
             self.new = np.flatnonzero(self.moved == GONE)
             self._words.values[:] = words
-        self.changed = self._find_changed()
+            self._index = None
+        self._find_changed()
+        if self.moved is not None or len(self.changed) or self.local[self.new].any():
+            self._routers = None
 
     def release(self) -> None:
         """Let go of the totals."""
         self.hosts, self.local, self.macs = np.empty(0, HOST_DTYPE), np.empty(0, np.bool_), np.empty(0, np.uint64)
-        self.moved, self.new, self.changed = None, _NO_ROWS, _NO_ROWS
+        self.moved, self.new, self.changed, self.macs_before = None, _NO_ROWS, _NO_ROWS, _NO_MACS
 
     def rows_of(self, keys: NDArray[np.uint8]) -> NDArray[np.intp]:
         """Return the row of each of (m, 16) keys; `GONE` for hosts that are not there."""
-        wanted = np.ascontiguousarray(keys).view(np.uint64)
-        found = np.full(len(wanted), GONE)
-        words = self._words.values
-        for start in range(0, len(words) if len(wanted) else 0, CHUNK_ROWS):
-            at = match_words(words[start : start + CHUNK_ROWS], wanted)  # few are wanted: it is them that are sorted
-            rows = np.flatnonzero(at != GONE)
-            found[at[rows]] = rows + start
-        return found
+        if self._index is None:
+            self._index = KeyIndex()
+        self._index.add(self._words.values)
+        return self._index.find(np.ascontiguousarray(keys).view(np.uint64), self._words.values)
+
+    def local_rows_of(self, keys: NDArray[np.uint8]) -> NDArray[np.intp]:
+        """Return the row of each of (m, 16) keys; `GONE` for hosts that are not local."""
+        rows = self.rows_of(keys)
+        here = np.flatnonzero(rows != GONE)
+        rows[here[self._facts.values[rows[here]] & _LOCAL == 0]] = GONE
+        return rows
+
+    @property
+    def routers(self) -> NDArray[np.uint64]:
+        """The Ethernet addresses of routers between the local hosts and the capture, in order."""
+        if self._routers is None:
+            facts = self._facts.values
+            rows = np.flatnonzero((facts & _LOCAL != 0) & (facts > _LOCAL))
+            keys = self._words.values[rows].view(np.uint8)
+            self._routers = find_router_macs(keys, facts[rows] >> _LOCAL)
+        return self._routers
 
     def without_new(self, rows: NDArray[np.intp]) -> NDArray[np.intp]:
         """Return some rows in ascending order, each once, but for those of new hosts."""
@@ -213,7 +238,7 @@ class Roster:
         before = self._words.values
         n_common = min(len(words), len(before))
         differing = [
-            start + np.flatnonzero((words[start:end] != before[start:end]).any(axis=1))
+            start + np.flatnonzero(~are_equal(words[start:end], before[start:end]))
             for start in range(0, n_common, CHUNK_ROWS)
             for end in (min(start + CHUNK_ROWS, n_common),)
             if not np.array_equal(words[start:end], before[start:end])
@@ -228,21 +253,31 @@ class Roster:
         moved[of_new] = np.where(found == GONE, GONE, np.append(of_old, GONE)[found])
         return moved
 
-    def _find_changed(self) -> NDArray[np.intp]:
+    def _find_changed(self) -> None:
         """Compare what is known of the hosts with the last tick, and keep it for the next one."""
         facts = self._facts.values
-        found = []
+        found, before = [_NO_ROWS], [_NO_MACS]
         for start in range(0, len(self), CHUNK_ROWS):
             chunk = slice(start, start + CHUNK_ROWS)
-            now = self.macs[chunk] << np.uint64(1) | self.local[chunk]
+            now = self.macs[chunk] << _LOCAL | self.local[chunk]
             if not np.array_equal(now, facts[chunk]):
-                found.append(start + np.flatnonzero(now != facts[chunk]))
+                differing = np.flatnonzero(now != facts[chunk])
+                found.append(start + differing)
+                before.append(facts[chunk][differing])
                 facts[chunk] = now
+        rows = np.concatenate(found)
+        renamed = _NO_ROWS
         if self.watches_names and self._names is not None:
             keys = self._names.take_renamed()
-            rows = self.rows_of(np.frombuffer(b"".join(keys), np.uint8).reshape(-1, 16))
-            found.append(rows[rows != GONE])
-        return self.without_new(np.concatenate(found)) if found else _NO_ROWS
+            renamed = self.rows_of(np.frombuffer(b"".join(keys), np.uint8).reshape(-1, 16))
+            renamed = renamed[renamed != GONE]
+        self.changed, self.macs_before = _NO_ROWS, _NO_MACS
+        if len(rows) or len(renamed):
+            self.changed = self.without_new(np.concatenate([rows, renamed]))
+            of_changed = facts[self.changed]
+            is_old = np.isin(rows, self.changed, assume_unique=True)
+            of_changed[np.searchsorted(self.changed, rows[is_old])] = np.concatenate(before)[is_old]
+            self.macs_before = (of_changed >> _LOCAL) * (of_changed & _LOCAL)
 
 
 def as_words(hosts: NDArray[np.void]) -> NDArray[np.uint64]:
@@ -250,21 +285,8 @@ def as_words(hosts: NDArray[np.void]) -> NDArray[np.uint64]:
     return np.ascontiguousarray(hosts).view(np.uint64).reshape(-1, hosts.itemsize // 8)[:, :2]
 
 
-def mark_words(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Return a number for each key in the form of `as_words`; some two in 2**64 have the same."""
-    marks: NDArray[np.uint64] = words[:, 0] * _MARK_FACTOR + words[:, 1]
-    return marks
-
-
-def match_words(wanted: NDArray[np.uint64], words: NDArray[np.uint64]) -> NDArray[np.intp]:
-    """Return where each of the `wanted` keys stands in `words`; `GONE` where it does not. Both in the form of `as_words`."""
-    if not len(words) or not len(wanted):
-        return np.full(len(wanted), GONE)
-    marks, wanted_marks = mark_words(words), mark_words(wanted)
-    order, wanted_order = np.argsort(marks), np.argsort(wanted_marks)
-    at = np.empty(len(wanted), np.intp)
-    # Sorted marks are looked up in one sweep through the memory.
-    places = np.searchsorted(marks[order], wanted_marks[wanted_order])
-    at[wanted_order] = order[np.minimum(places, len(order) - 1)]
-    # Of two keys with the same mark one is then taken for a new host.
-    return np.where((words[at] == wanted).all(axis=1), at, GONE)
+def find_router_macs(keys: NDArray[np.uint8], macs: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Return the Ethernet addresses that more than `MAX_DEVICE_ADDRESSES` IPv4 hosts have, in order."""
+    unique, counts = np.unique(macs[are_v4(key_words(keys)) & (macs != 0)], return_counts=True)
+    routers: NDArray[np.uint64] = unique[counts > MAX_DEVICE_ADDRESSES]
+    return routers

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fastmon.policy.hosts import GONE, as_words, match_words
+from fastmon.policy.hosts import GONE, as_words
+from fastmon.policy.key_index import match_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

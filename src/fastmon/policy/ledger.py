@@ -14,7 +14,7 @@ from fastmon.model.addresses import key_from_text, key_to_text
 from fastmon.model.alerts import NETWORK
 from fastmon.model.memory import PeriodTotal
 from fastmon.model.units import NS_PER_S
-from fastmon.policy.hosts import GONE, match_words
+from fastmon.policy.key_index import GONE, match_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -98,10 +98,13 @@ class Ledger:
         self._restored = {key: kept for key, kept in restored.items() if kept}
         self._words = np.frombuffer(b"".join(self._restored), np.uint64).reshape(-1, 2)
 
+    @property
+    def has_restored(self) -> bool:
+        """Whether `find` may find anything."""
+        return bool(self._restored)
+
     def find(self, words: NDArray[np.uint64]) -> list[tuple[int, list[Kept]]]:
         """Return the index in `words` of each key of which something was kept, and what that is. words: as of `as_words`."""
-        if not self._restored:
-            return []
         at = match_words(words, self._words)
         return [(index, self._restored[words[index].tobytes()]) for index in np.flatnonzero(at != GONE).tolist()]
 

@@ -78,8 +78,7 @@ class _TrafficReadings:
         self._totals, self._what, self._names = totals, what, names
 
     def of(self, rows: slice | NDArray[np.intp]) -> NDArray[np.uint64]:
-        hosts = self._totals.hosts[rows]
-        first, *rest = (hosts[name] for name in self._names)
+        first, *rest = (self._totals.hosts[name][rows] for name in self._names)
         return first + rest[0] if rest else first
 
     def network(self) -> int:

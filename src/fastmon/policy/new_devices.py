@@ -167,7 +167,7 @@ class NewFamily:
 
     def n_bytes(self) -> int:
         """See `Family`."""
-        return len(self._devices) * _DEVICE_BYTES + self._local_hosts.n_bytes()
+        return len(self._devices) * _DEVICE_BYTES
 
     def _begin(self, now_ns: int) -> None:
         """Let rules learn from now on that have not begun to."""

@@ -66,6 +66,11 @@ class OpenCases(Generic[SpecT]):
         """Return how many there are, cooling ones included."""
         return len(self._cases)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no room for another one."""
+        return len(self._cases) >= self._max_cases
+
     def firing(self) -> list[OpenCase]:
         """Return those that fire."""
         return [case for case in self._cases.values() if case.is_firing]
@@ -77,7 +82,7 @@ class OpenCases(Generic[SpecT]):
     def fire(self, case: OpenCase) -> bool:
         """Let an incident fire; return whether it may: not while one of its id is open, nor where there is no room."""
         at = (case.rule, case.id)
-        if at in self._cases or len(self._cases) >= self._max_cases:
+        if at in self._cases or self.is_full:
             return False
         self._cases[at] = case
         self.note(case)

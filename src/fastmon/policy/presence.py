@@ -20,11 +20,12 @@ from fastmon.errors import ConfigError
 from fastmon.model.addresses import key_from_text, key_to_text
 from fastmon.model.units import format_duration, format_time
 from fastmon.model.vendors import format_mac
-from fastmon.policy.devices import LocalHosts, device_text, parse_device
+from fastmon.policy.devices import device_ids, device_text
 from fastmon.policy.duplicates import make_duplicate
 from fastmon.policy.families import match_specs
 from fastmon.policy.host_watch import refuse_network
 from fastmon.policy.hosts import GONE, Subject
+from fastmon.policy.key_index import match_words
 from fastmon.policy.new_devices import SEEN_STEP_NS, make_new
 from fastmon.policy.open_cases import OpenCase, OpenCases
 from fastmon.policy.periods import Schedules
@@ -51,7 +52,9 @@ _NEVER_NS = -(1 << 62)
 """When a host was heard of that has not sent anything yet."""
 
 _WATCHED_DTYPE = np.dtype([("rule", "i4"), ("packets_out", "u8"), ("heard_ns", "i8")])
-_GROUP_DTYPE = np.dtype([("rule", ">u2"), ("device", "u1", (16,))])
+
+_ALONE = np.uint64(1 << 32)
+"""Added to the rule in the group of a host that is the only one of its device."""
 
 
 def make_silent(specs: Sequence[SilentSpec], context: Context) -> list[SilentFamily]:
@@ -88,7 +91,6 @@ class SilentFamily:
         scopes = [parse_scope(spec.scope, context.groups) for spec in specs]
         self._table = ScopeTable(scopes)
         self._schedules = Schedules(specs)
-        self._local_hosts = LocalHosts(context.names)
         self._cases = OpenCases(specs, keeps=context.keeps)
         self._for_ns = np.array([spec.for_ns for spec in specs], np.int64)
         self._named = _named_hosts(scopes)
@@ -99,7 +101,6 @@ class SilentFamily:
 
     def evaluate(self, view: View, now_ns: int, hosts: Roster) -> Iterable[Alert]:  # noqa: ARG002 - it is all in the hosts
         """See `Family`."""
-        self._local_hosts.update(hosts)
         self._cases.cool(now_ns)
         if self._began_ns == _NEVER_NS or now_ns < self._before_ns:
             self._began_ns = self._before_ns = now_ns
@@ -150,7 +151,7 @@ class SilentFamily:
     def n_bytes(self) -> int:
         """See `Family`."""
         n_watched = 0 if self._watched is None else self._watched.n_bytes()
-        return n_watched + self._cases.n_bytes() + self._local_hosts.n_bytes()
+        return n_watched + self._cases.n_bytes()
 
     def _govern(self, watched: WatchedRows, rows: NDArray[np.intp], hosts: Roster) -> None:
         """Find the rules of some hosts, and watch those that have one."""
@@ -175,56 +176,62 @@ class SilentFamily:
 
     def _meet_named(self, watched: WatchedRows, rows: NDArray[np.intp], hosts: Roster) -> list[Alert]:
         """Forget those of the named hosts that have been heard of, and clear their incidents. rows: new and changed ones."""
+        keys = np.frombuffer(b"".join(named.key or bytes(16) for named in self._named), np.uint8).reshape(-1, 16)
+        heard_ns = np.append(watched.values["heard_ns"], _NEVER_NS)
+        by_key = heard_ns[watched.find(hosts.rows_of(keys))].tolist()
         at = watched.find(np.union1d(rows, self._heard_rows))
         at = at[at != GONE]
-        at = at[watched.values["heard_ns"][at] != _NEVER_NS]
-        heard = watched.rows[at]
-        times = watched.values["heard_ns"][at].tolist()
-        by_key = dict(zip(map(np.ndarray.tobytes, hosts.keys[heard]), times, strict=True))
-        by_mac = dict(zip(hosts.macs[heard].tolist(), times, strict=True))
-        alerts = []
-        for named in self._named:
-            heard_ns = by_key.get(named.key, by_mac.get(named.mac) if named.mac else None)
-            if heard_ns is None:
+        at = at[heard_ns[at] != _NEVER_NS]
+        macs = hosts.macs[watched.rows[at]]
+        is_named = np.isin(macs, np.array([named.mac for named in self._named if named.mac], np.uint64))
+        by_mac = dict(zip(macs[is_named].tolist(), heard_ns[at[is_named]].tolist(), strict=True))
+        alerts, left = [], []
+        for named, of_key in zip(self._named, by_key, strict=True):
+            last_ns = by_mac.get(named.mac, _NEVER_NS) if named.mac else of_key
+            if last_ns == _NEVER_NS:
+                left.append(named)
                 continue
-            self._named = [each for each in self._named if each is not named]
             case = self._cases.find(named.rule, named.id)
             if case is not None and case.is_firing:
-                alerts.append(self._clear(case, heard_ns))
+                alerts.append(self._clear(case, last_ns))
+        self._named = left
         return alerts
 
     def _find_silent(self, watched: WatchedRows, now_ns: int, hosts: Roster) -> list[Alert]:
         """Let incidents fire of devices none of whose hosts was heard of in time; clear those of others."""
-        watched_of = watched.values
-        due_ns = watched_of["heard_ns"] + self._for_ns[watched_of["rule"]]
-        was_heard = watched_of["heard_ns"] != _NEVER_NS
+        rules, heard_ns = watched.values["rule"], watched.values["heard_ns"]
+        due_ns = heard_ns + self._for_ns[rules]
+        was_heard = heard_ns != _NEVER_NS
         is_silent = was_heard & (due_ns <= now_ns)
         open_cases = self._cases.firing()
-        if not is_silent.any() and not open_cases:
+        if not open_cases and not is_silent.any():
             return []
-        ids = self._local_hosts.ids_of(hosts, watched.rows)
-        groups = _groups(watched_of["rule"], ids)
-        active = groups[was_heard & ~is_silent]
-        keys = np.frombuffer(b"".join(parse_device(case.id) for case in open_cases), np.uint8).reshape(-1, 16)
-        open_groups = _groups(np.array([case.rule for case in open_cases], np.int64), keys)
-        alerts = []
-        for index in np.flatnonzero(np.isin(open_groups, active)).tolist():
-            of_device = watched_of["heard_ns"][groups == open_groups[index]]
-            alerts.append(self._clear(open_cases[index], int(of_device.max())))
-        fires = np.flatnonzero(is_silent & ~np.isin(groups, np.concatenate((active, open_groups))))
-        fires = fires[np.argsort(-due_ns[fires], kind="stable")]
-        fires = np.sort(fires[np.unique(groups[fires], return_index=True)[1]])
-        return alerts + [
-            alert
-            for at in fires.tolist()
-            for alert in self._fire(
-                int(watched_of["rule"][at]),
-                device_text(ids[at].tobytes()),
-                hosts.subject(int(watched.rows[at])),
-                int(watched_of["heard_ns"][at]),
-                now_ns,
-            )
-        ]
+        groups = _group_rows(watched.rows, rules, hosts)
+        of_open = _groups_of(open_cases, hosts)
+        active = np.flatnonzero(was_heard & ~is_silent)
+        alerts = self._clear_active(open_cases, match_words(groups[active], of_open), heard_ns[active])
+        fires = np.flatnonzero(is_silent)
+        fires = fires[self._schedules.holding(now_ns)[rules[fires]]]
+        fires = fires[match_words(groups[fires], of_open) == GONE]
+        if len(fires):
+            fires = fires[match_words(groups[fires], groups[active]) == GONE]
+            fires = fires[np.argsort(-due_ns[fires], kind="stable")]
+            fires = np.sort(fires[np.unique(groups[fires], axis=0, return_index=True)[1]])
+        for at in fires.tolist():
+            if self._cases.is_full:
+                break
+            row = int(watched.rows[at])
+            (device,) = device_ids(hosts.keys[row : row + 1], hosts.macs[row : row + 1], hosts.routers)
+            text = device_text(device.tobytes())
+            alerts += self._fire(int(rules[at]), text, hosts.subject(row), int(heard_ns[at]), now_ns)
+        return alerts
+
+    def _clear_active(self, cases: Sequence[OpenCase], of_cases: NDArray[np.intp], heard_ns: NDArray[np.int64]) -> list[Alert]:
+        """Clear the incidents of devices that are heard of again. of_cases: the case of each host that is, or `GONE`."""
+        last_ns = np.full(len(cases), _NEVER_NS)
+        is_of_case = of_cases != GONE
+        np.maximum.at(last_ns, of_cases[is_of_case], heard_ns[is_of_case])
+        return [self._clear(cases[index], int(last_ns[index])) for index in np.flatnonzero(last_ns != _NEVER_NS).tolist()]
 
     def _find_missed(self, devices: Sequence[KnownDevice], but_for: set[tuple[int, str]]) -> list[_Named]:
         """Return the devices that were there when the earlier run ended: none that was silent by then, or has left for good."""
@@ -323,8 +330,21 @@ def _named_hosts(scopes: Sequence[Scope]) -> list[_Named]:
     return list(found.values())
 
 
-def _groups(rules: NDArray[np.signedinteger], devices: NDArray[np.uint8]) -> NDArray[np.bytes_]:
-    """Return rule and device as one key each."""
-    groups = np.zeros(len(rules), _GROUP_DTYPE)
-    groups["rule"], groups["device"] = rules, devices
-    return groups.view(f"S{_GROUP_DTYPE.itemsize}")
+def _group_rows(rows: NDArray[np.intp], rules: NDArray[np.int32], hosts: Roster) -> NDArray[np.uint64]:
+    """Return what is the same for hosts of one device and rule: the rule with the Ethernet address, or with the only row."""
+    groups = np.empty((len(rows), 2), np.uint64)
+    macs = hosts.macs[rows]
+    is_alone = (macs == 0) | np.isin(macs, hosts.routers)
+    groups[:, 0] = np.where(is_alone, rows.view(np.uint64), macs)
+    groups[:, 1] = rules.astype(np.uint64) + is_alone * _ALONE
+    return groups
+
+
+def _groups_of(cases: Sequence[OpenCase], hosts: Roster) -> NDArray[np.uint64]:
+    """Return the same for incidents, by the devices that they are of."""
+    groups = np.array([(parse_mac(case.id) or 0, case.rule) for case in cases], np.uint64).reshape(-1, 2)
+    alone = np.flatnonzero(groups[:, 0] == 0)
+    keys = np.frombuffer(b"".join(key_from_text(cases[at].id) for at in alone.tolist()), np.uint8).reshape(-1, 16)
+    groups[alone, 0] = hosts.rows_of(keys).view(np.uint64)
+    groups[alone, 1] += _ALONE
+    return groups

@@ -149,6 +149,8 @@ class Quotas:
     def starts_of(self, rules: NDArray[np.signedinteger]) -> NDArray[np.int64]:
         """Return when the running period of each of some rules began."""
         starts = np.array([start for start, _ in self._periods] or [-ENDLESS_NS], np.int64)
+        if len(starts) == 1:
+            return np.broadcast_to(starts, len(rules))
         of_rules: NDArray[np.int64] = starts[self._calendar_of[rules]]
         return of_rules
 
@@ -161,11 +163,14 @@ class Quotas:
         is_whole = sight.first_seen(lost) >= starts[is_lost]
         self._base.values[lost] = np.where(is_whole, 0, sight.counters(lost))
         self._told.values[rows] = 0
-        for index, kept in self._ledger.find(sight.words(rows)):
-            self._told.values[rows[index]] = self._n_told(kept, rules[index])
+        if self._ledger.has_restored:
+            for index, kept in self._ledger.find(sight.words(rows)):
+                self._told.values[rows[index]] = self._n_told(kept, rules[index])
 
     def rejoin(self, sight: Sight, new: NDArray[np.intp]) -> None:
         """Let the totals of new hosts go on that an earlier run has kept."""
+        if not self._ledger.has_restored:
+            return
         for index, kept in self._ledger.find(sight.words(new)):
             self._go_on(int(new[index]), int(sight.rules[new[index]]), kept)
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from fastmon.model.units import NS_PER_S, format_duration, format_value
 from fastmon.policy.cases import CaseBook
-from fastmon.policy.families import Governing, group_specs, match_specs, split_specs
+from fastmon.policy.families import Governing, group_specs, make_table, match_specs, split_specs
 from fastmon.policy.hosts import CHUNK_ROWS, Column
 from fastmon.policy.incidents import Lives
 from fastmon.policy.measures import Openings, Traffic
@@ -129,9 +129,9 @@ class RateFamily:
         first = specs[0]
         self.key: Hashable = _family_key(first)
         self._steps = Steps(first.window_ns)
-        self._context = context
         self._measure: Measure = Openings() if first.unit == "conversations/s" else Traffic(_WHAT[first.unit], first.direction)
         of_hosts, of_network = split_specs(specs, context.groups)
+        self._table = make_table(of_hosts, context.groups)
         self._hosts = _RateCases(of_hosts, self._steps, context, is_network=False)
         self._network = _RateCases(of_network, self._steps, context, is_network=True)
         self._governing: Governing[RateSpec] | None = None
@@ -157,7 +157,7 @@ class RateFamily:
         return alerts
 
     def _attach(self, hosts: Roster) -> Governing[RateSpec]:
-        self._governing = Governing(self._hosts.book.specs, self._context.groups, hosts)
+        self._governing = Governing(self._hosts.book.specs, self._table, hosts)
         if self._rings is None:
             self._rings = _Ring(self._steps.n_steps, hosts.add_column), _Ring(self._steps.n_steps, _make_single)
         hosts.add_follower(self._hosts.book.incidents)

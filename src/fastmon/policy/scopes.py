@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fnmatch import translate
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastmon.errors import ConfigError
 from fastmon.model.addresses import Network, parse_network
-from fastmon.model.rows import key_words
+from fastmon.model.rows import are_v4, key_words
 from fastmon.model.vendors import format_mac, vendor_of
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ NO_SCOPE = -1
 _LEVELS = {"all": 0, "local": 100, "vendor": 200, "glob": 300, "group": 400, "cidr": 500, "name": 700, "mac": 800, "address": 900}
 """The specificity of each kind of scope; that of a CIDR has its length (0 to 128) added."""
 
-_MARK_FACTOR = np.uint64(0x9E3779B97F4A7C15)
+_MOST = (1 << 63) - 1
+_WORD_BITS = 64
 _KEY_BITS = 128
 _V4_BITS = 96
 _V4_PREFIX = bytes(10) + b"\xff\xff"
@@ -78,26 +80,22 @@ class Prefixes:
     """
 
     def __init__(self, networks: Sequence[Network], numbers: Sequence[int] | None = None) -> None:
-        by_length: dict[int, dict[bytes, int]] = {}
-        for network, number in zip(networks, range(len(networks)) if numbers is None else numbers, strict=True):
-            table = by_length.setdefault(network.length, {})
-            table[network.prefix] = min(number, table.get(network.prefix, number))
-        self._tables = [_make_table(length, table) for length, table in by_length.items()]
+        numbered = list(zip(networks, range(len(networks)) if numbers is None else numbers, strict=True))
+        self._v4 = _Ranges((network, number) for network, number in numbered if _is_v4(network))
+        self._v6 = _Ranges((network, number) for network, number in numbered if not _is_v4(network))
 
     def find(self, keys: NDArray[np.uint8], missing: int = NO_SCOPE) -> NDArray[np.int64]:
         """Return the number of each of (n, 16) keys; `missing` for those that lie in no network."""
-        most = np.iinfo(np.int64).max
-        found = np.full(len(keys), most, np.int64)
-        if self._tables:
-            words, are_v4 = key_words(keys), _are_v4_keys(keys)
-        for length, prefixes, numbers in self._tables:
-            masked = words & key_words(_mask(length)[np.newaxis])
-            at = np.minimum(np.searchsorted(_marks(prefixes), _marks(masked)), len(prefixes) - 1)
-            is_in = (prefixes[at] == masked).all(axis=1)
-            if length < _V4_BITS:
-                is_in &= ~are_v4
-            np.minimum(found, numbers[at], out=found, where=is_in)
-        found[found == most] = missing
+        found = np.full(len(keys), _MOST, np.int64)
+        if self._v4 or self._v6:
+            words = key_words(keys)
+            is_v4 = are_v4(words)
+            if is_v4.all():
+                found = self._v4.find(words)
+            else:
+                for ranges, rows in ((self._v4, np.flatnonzero(is_v4)), (self._v6, np.flatnonzero(~is_v4))):
+                    found[rows] = ranges.find(words[rows])
+        found[found == _MOST] = missing
         return found
 
     def contain(self, keys: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -106,30 +104,47 @@ class Prefixes:
         return are_in
 
 
-def _make_table(length: int, table: Mapping[bytes, int]) -> tuple[int, NDArray[np.uint64], NDArray[np.int64]]:
-    """Return prefixes as `key_words`, ordered by their marks, and their numbers."""
-    words = key_words(np.frombuffer(b"".join(table), np.uint8).reshape(-1, 16))
-    order = np.argsort(_marks(words))
-    return length, words[order], np.array(list(table.values()), np.int64)[order]
+class _Ranges:
+    """Ranges of keys, each with the least number of the networks that hold it; as many networks cost little more than one."""
+
+    def __init__(self, networks: Iterable[tuple[Network, int]]) -> None:
+        starts = _find_ranges(networks)
+        words = [(start >> _WORD_BITS, start & (1 << _WORD_BITS) - 1) for start in starts]
+        self._high, self._low = np.array(words, np.uint64).reshape(-1, 2).T.copy()
+        self._numbers = np.array([_MOST, *starts.values()], np.int64)
+
+    def __bool__(self) -> bool:
+        return len(self._high) > 0
+
+    def find(self, words: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """Return the number of each key, given as `key_words`; `_MOST` for those in no network."""
+        high, low = words[:, 0], words[:, 1]
+        if not self._high.any() and not high.any():  # as of IPv4
+            return self._numbers[np.searchsorted(self._low, low, "right")]
+        first, last = (np.searchsorted(self._high, high, side) for side in ("left", "right"))
+        while (is_open := first < last).any():  # a search among the starts with the same high word
+            middle = (first + last) // 2
+            is_below = is_open & (self._low[np.minimum(middle, len(self._low) - 1)] <= low)
+            first, last = np.where(is_below, middle + 1, first), np.where(is_open & ~is_below, middle, last)
+        return self._numbers[first]
 
 
-def _marks(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Return one number for each key: the search for a number is many times as fast as that for a key.
+def _find_ranges(networks: Iterable[tuple[Network, int]]) -> dict[int, int]:
+    """Return where each range begins, in order, and its number; `_MOST` where it lies in no network."""
+    starts: dict[int, int] = {}
+    around: list[tuple[int, int]] = []  # the networks that hold the current key: the end of each, and the least number so far
+    bounds = [(int.from_bytes(network.prefix, "big"), network.length, number) for network, number in networks]
+    for start, length, number in [*sorted(bounds), (1 << _KEY_BITS, 0, 0)]:
+        while around and around[-1][0] <= start:
+            end, _ = around.pop()
+            starts[end] = around[-1][1] if around else _MOST
+        around.append((start + (1 << _KEY_BITS - length), min(number, around[-1][1] if around else _MOST)))
+        starts[start] = around[-1][1]
+    return {start: number for start, number in starts.items() if start < 1 << _KEY_BITS}
 
-    Prefixes of the same mark would hide each other. Of those that people write, none have the same.
-    """
-    marks: NDArray[np.uint64] = words[:, 0] * _MARK_FACTOR + words[:, 1]
-    return marks
 
-
-def _mask(length: int) -> NDArray[np.uint8]:
-    bits = (1 << _KEY_BITS) - (1 << _KEY_BITS - length)
-    return np.frombuffer(bits.to_bytes(16, "big"), np.uint8)
-
-
-def _are_v4_keys(keys: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    are: NDArray[np.bool_] = (keys[:, :12] == np.frombuffer(_V4_PREFIX, np.uint8)).all(axis=1)
-    return are
+def _is_v4(network: Network) -> bool:
+    return network.length >= _V4_BITS and network.prefix.startswith(_V4_PREFIX)
 
 
 class NamePatterns:
@@ -217,6 +232,7 @@ def _parse_group(text: str, name: str, groups: Mapping[str, Sequence[str]]) -> S
     )
 
 
+@lru_cache(maxsize=1 << 12)  # each rule's scope is asked for several times, and at each reload again
 def _parse_hosts(text: str, ways: str) -> Scope:
     kind, _, pattern = text.partition(":")
     if kind == "name" and pattern:
@@ -244,24 +260,39 @@ class ScopeTable:
     """
 
     def __init__(self, scopes: Sequence[Scope]) -> None:
-        levels: dict[int, list[tuple[int, Scope]]] = {}
-        for index, scope in enumerate(scopes):
-            if not scope.is_network:
-                levels.setdefault(scope.specificity, []).append((index, scope))
-        self._levels = [_Level(levels[specificity]) for specificity in sorted(levels, reverse=True)]
+        indices = [index for index, scope in enumerate(scopes) if not scope.is_network]
+        indices.sort(key=lambda index: -scopes[index].specificity)
+        ranked = [scopes[index] for index in indices]
+        # All that follows goes by ranks: the least of those that match wins. The last one is of no scope.
+        self._indices = np.array([*indices, NO_SCOPE], np.int64)
+        networks = [(network, rank) for rank, scope in enumerate(ranked) for network in scope.networks]
+        self._prefixes = Prefixes([network for network, _ in networks], [rank for _, rank in networks])
+        self._bases = {scope.base: rank for rank, scope in _last_to_first(ranked)}
+        self._macs = {mac: rank for rank, scope in _last_to_first(ranked) for mac in scope.macs}
+        self._vendors = [(rank, NamePatterns(scope.vendors)) for rank, scope in enumerate(ranked) if scope.vendors]
+        self._names = [(rank, NamePatterns(scope.names)) for rank, scope in enumerate(ranked) if scope.names]
 
     def assign(self, hosts: HostFacts, rows: NDArray[np.intp]) -> NDArray[np.int64]:
         """Return the index of the most specific scope of each host of `rows`; of equally specific ones, of the first.
 
         `NO_SCOPE` for hosts that none matches.
         """
-        assigned = np.full(len(rows), NO_SCOPE, np.int64)
-        rest = np.arange(len(rows))
-        for level in self._levels:
-            found = level.find(hosts, rows[rest])
-            assigned[rest] = found
-            rest = rest[found == NO_SCOPE]
-        return assigned
+        none = len(self._indices) - 1
+        ranks = self._prefixes.find(hosts.keys[rows], none)
+        if ALL in self._bases:
+            np.minimum(ranks, self._bases[ALL], out=ranks)
+        if LOCAL in self._bases:
+            np.minimum(ranks, self._bases[LOCAL], out=ranks, where=hosts.local[rows])
+        if self._macs:
+            np.minimum(ranks, _look_up(hosts.macs[rows], lambda mac: self._macs.get(mac, none)), out=ranks)
+        if self._vendors:
+            vendors = _look_up(hosts.macs[rows], lambda mac: _first_match(self._vendors, vendor_of(mac), none))
+            np.minimum(ranks, vendors, out=ranks)
+        if self._names:
+            for at in np.flatnonzero(ranks > self._names[0][0]).tolist():
+                names = (each for each in self._names if each[0] < ranks[at])
+                ranks[at] = _first_match(names, hosts.name(int(rows[at])), int(ranks[at]))
+        return self._indices[ranks]
 
 
 def assign_scopes(scopes: Sequence[Scope], hosts: HostFacts, rows: NDArray[np.intp]) -> NDArray[np.int64]:
@@ -269,35 +300,8 @@ def assign_scopes(scopes: Sequence[Scope], hosts: HostFacts, rows: NDArray[np.in
     return ScopeTable(scopes).assign(hosts, rows)
 
 
-class _Level:
-    """Scopes of the same specificity, with their indices, in order."""
-
-    def __init__(self, level: Sequence[tuple[int, Scope]]) -> None:
-        networks = [(network, index) for index, scope in level for network in scope.networks]
-        self._bases = {scope.base: index for index, scope in reversed(level)}
-        self._prefixes = Prefixes([network for network, _ in networks], [index for _, index in networks])
-        self._macs = {mac: index for index, scope in reversed(level) for mac in scope.macs}
-        self._vendors = [(index, NamePatterns(scope.vendors)) for index, scope in level if scope.vendors]
-        self._names = [(index, NamePatterns(scope.names)) for index, scope in level if scope.names]
-
-    def find(self, hosts: HostFacts, rows: NDArray[np.intp]) -> NDArray[np.int64]:
-        """Return the least index of the scopes that match, for each of `rows`."""
-        most = np.iinfo(np.int64).max
-        found = self._prefixes.find(hosts.keys[rows], most)
-        if ALL in self._bases:
-            np.minimum(found, self._bases[ALL], out=found)
-        if LOCAL in self._bases:
-            np.minimum(found, self._bases[LOCAL], out=found, where=hosts.local[rows])
-        if self._macs:
-            np.minimum(found, _look_up(hosts.macs[rows], lambda mac: self._macs.get(mac, most)), out=found)
-        if self._vendors:
-            vendors = _look_up(hosts.macs[rows], lambda mac: _first_match(self._vendors, vendor_of(mac), most))
-            np.minimum(found, vendors, out=found)
-        if self._names:
-            indices = (_first_match(self._names, hosts.name(row), most) for row in rows.tolist())
-            np.minimum(found, np.fromiter(indices, np.int64, len(rows)), out=found)
-        found[found == most] = NO_SCOPE
-        return found
+def _last_to_first(ranked: Sequence[Scope]) -> Iterable[tuple[int, Scope]]:
+    return reversed(list(enumerate(ranked)))
 
 
 def _look_up(macs: NDArray[np.uint64], index_of: Callable[[int], int]) -> NDArray[np.int64]:

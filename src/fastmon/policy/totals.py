@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastmon.policy.families import Governing, group_specs, match_specs, split_specs
+from fastmon.policy.families import Governing, group_specs, make_table, match_specs, split_specs
 from fastmon.policy.measures import AppBytes, PortBytes, Traffic
 from fastmon.policy.periods import ENDLESS_NS
 from fastmon.policy.quotas import Quotas, Sight
@@ -55,9 +55,9 @@ class TotalFamily:
 
     def __init__(self, specs: Sequence[TotalSpec], context: Context) -> None:
         self.key: Hashable = _family_key(specs[0])
-        self._context = context
         self._measure = _measure(specs[0], context)
         of_hosts, of_network = split_specs(specs, context.groups)
+        self._table = make_table(of_hosts, context.groups)
         self._hosts = Quotas(of_hosts, context, is_network=False)
         self._network = Quotas(of_network, context, is_network=True)
         self._parts = (self._hosts, self._network)
@@ -95,7 +95,7 @@ class TotalFamily:
         return alerts
 
     def _attach(self, hosts: Roster) -> Governing[TotalSpec]:
-        self._governing = Governing(self._hosts.book.specs, self._context.groups, hosts)
+        self._governing = Governing(self._hosts.book.specs, self._table, hosts)
         self._hosts.attach(hosts)
         return self._governing
 
