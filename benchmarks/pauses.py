@@ -2,7 +2,7 @@
 """Measures for how long rules keep a live run from draining, and what it loses: pauses.py [--hosts N] [--rules N]; root only.
 
 `fastmon live` captures one end of a veth pair, in a network namespace of its own, with rules of the kinds that an operator might
-use. First each host sends a frame, then random ones do at an even rate, each to one of many peers. At a tick nothing is drained
+use. First each host sends a frame, then random ones do, at an even rate, each to its one peer. At a tick nothing is drained
 while the totals are copied, nor while rules look at them, if they do so then; the kernel's ring must hold what comes meanwhile.
 """
 
@@ -65,9 +65,9 @@ RULES = {
     "duplicate": "",
 }
 WATCHED = """
-import atexit, json, sys, time
+import json, sys, time
 from fastmon.run import monitor, shards
-spans = {"tick": [], "gap": [], "drain": []}
+spans = {"tick": [], "copy": [], "gap": [], "dropped": []}
 def watched(name, function):
     def call(*arguments):
         start = time.monotonic()
@@ -76,10 +76,15 @@ def watched(name, function):
         finally:
             spans[name].append(time.monotonic() - start)
     return call
-monitor.Monitor._tick = watched("tick", monitor.Monitor._tick)
+monitor.Monitor._copy_totals = watched("copy", monitor.Monitor._copy_totals)
+tick = watched("tick", monitor.Monitor._tick)
+def tick_and_loss(self, now_ns):
+    tick(self, now_ns)
+    spans["dropped"].append((time.monotonic(), self._dropped().kernel))
+monitor.Monitor._tick = tick_and_loss
 drain, ended = shards.LiveShard._drain, [time.monotonic()]
 def noted(*arguments):
-    spans["gap"].append(time.monotonic() - ended[0])
+    spans["gap"].append((time.monotonic(), time.monotonic() - ended[0]))
     try:
         return drain(*arguments)
     finally:
@@ -93,30 +98,29 @@ finally:
         json.dump(spans, file)
 sys.exit(code)
 """
-"""Runs fastmon, and writes how long each tick and each time between two looks at the ring was."""
+"""Runs fastmon, and writes how long each tick, each copy of the totals and each time between two looks at the ring was."""
 
 
 def write_frames(path: Path, sources: NDArray[np.uint32]) -> None:
-    """Write a capture of DNS queries, one from each of some hosts."""
+    """Write a capture of UDP frames to port 53, one from each of some hosts."""
     frames = np.zeros(len(sources), HEADERS)
     frames["record"] = 0, 0, FRAME_BYTES, FRAME_BYTES
     frames["ethernet"] = b"\x02\x00\x00\x00\x00\x01"
     frames["type"], frames["version"], frames["length"] = 0x0800, 0x45, FRAME_BYTES - 14
     frames["ttl"], frames["protocol"], frames["source"] = 64, 17, sources
-    frames["target"] = 0xC000_0200 + np.arange(len(sources)) % 200
-    frames["ports"] = np.stack([40_000 + np.arange(len(sources)) % 8, np.full(len(sources), 53)], axis=1)
+    frames["target"], frames["ports"] = 0xC000_0200 + sources % 200, (40_000, 53)
     frames["udp_length"] = FRAME_BYTES - 34
     header = np.array([0xA1B2C3D4, 4 << 16 | 2, 0, 0, 1 << 16, 1], "<u4")
     path.write_bytes(header.tobytes() + frames.tobytes())
 
 
-def write_rules(path: Path, n_rules: int) -> None:
+def write_rules(path: Path, n_rules: int, kinds: Sequence[str]) -> None:
     """Write a configuration whose rules take turns among kinds, on addresses and on networks."""
     with path.open("w") as file:
         for number in range(n_rules):
-            kind = MIX[number % len(MIX)]
+            kind = kinds[number % len(kinds)]
             address = f"10.{number % 16}.{number // 16 % 256}"
-            scope = "local" if number < len(MIX) else f"{address}.7" if number // len(MIX) % 2 else f"{address}.0/24"
+            scope = "local" if number < len(kinds) else f"{address}.7" if number // len(kinds) % 2 else f"{address}.0/24"
             file.write(f'[[rule]]\nname = "r{number}"\nkind = "{kind}"\nscope = "{scope}"\n{RULES[kind]}\n\n')
 
 
@@ -127,18 +131,19 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     sources = np.arange(options.hosts, dtype=np.uint32) + np.uint32(10 << 24)
     write_frames(folder / "all.pcap", sources)
     write_frames(folder / "some.pcap", np.random.default_rng(1).choice(sources, N_FRAMES))
-    write_rules(folder / "rules.toml", options.rules)
+    write_rules(folder / "rules.toml", options.rules, options.kinds)
     command = [sys.executable, "-c", WATCHED, str(folder / "spans.json"), "live", CAPTURING, "--local", "10.0.0.0/8", "-i", "0"]
-    command += ["--config", str(folder / "rules.toml"), "--format", "jsonl", "--max-hosts", str(2 * options.hosts)]
+    command += ["--config", str(folder / "rules.toml"), "--max-hosts", str(2 * options.hosts)]
     command += options.arguments
-    output = folder / "output"
-    with output.open("wb") as stdout, (folder / "errors").open("wb") as stderr:
+    with (folder / "output").open("wb") as stdout, (folder / "errors").open("wb") as stderr:
         program = subprocess.Popen(["taskset", "-c", str(plan.cpu), *command], stdout=stdout, stderr=stderr)
         try:
             await_capture(program)
             sent = send_file(plan, folder / "all.pcap", options.hosts, options.rate)
             time.sleep(3)
+            began_s = time.monotonic()
             sent += send_file(plan, folder / "some.pcap", options.rate * options.seconds, options.rate)
+            ended_s = time.monotonic()
             time.sleep(3)
             program.send_signal(signal.SIGINT)
             program.wait(timeout=120)
@@ -146,27 +151,30 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
             if program.poll() is None:
                 program.kill()
     sys.stderr.write((folder / "errors").read_text()[-2000:])
-    records = [json.loads(line) for line in output.read_text().splitlines()]
-    summary = next(record for record in records if record["type"] == "summary")
     spans = json.loads((folder / "spans.json").read_text())
-    ticks = sorted(spans["tick"])
+    loss = [lost for when_s, lost in spans["dropped"] if began_s <= when_s < ended_s]
+    gaps = [gap_s for when_s, gap_s in spans["gap"] if began_s <= when_s < ended_s]
+    n_ticks = len(loss)
+    n_later = len([when_s for when_s, _ in spans["dropped"] if when_s >= ended_s])
+    ticks, copies = (sorted(spans[name][-n_later - n_ticks : -n_later or None]) for name in ("tick", "copy"))
     return {
         "hosts": options.hosts,
         "rules": options.rules,
         "rate": options.rate,
         "sent": sent,
-        "frames": summary["frames"],
-        "dropped": summary["dropped"],
-        "ticks": len(ticks),
-        "median_tick_ms": 1e3 * ticks[len(ticks) // 2],
+        "dropped": spans["dropped"][-1][1],
+        "dropped_at_even_rate": loss[-1] - loss[0],
+        "ticks": n_ticks,
+        "median_copy_ms": 1e3 * copies[n_ticks // 2],
+        "median_tick_ms": 1e3 * ticks[n_ticks // 2],
         "longest_tick_ms": 1e3 * ticks[-1],
-        "longest_pause_ms": 1e3 * max(spans["gap"][1:]),
+        "longest_pause_ms": 1e3 * max(gaps),
     }
 
 
 def send_file(plan: Plan, path: Path, frames: int, rate: int) -> int:
     """Send the frames of a capture, again and again; return how many were sent."""
-    command = ["taskset", "-c", str(plan.other_cpu), compiled("send_frames.c", plan.cache), SENDING, str(path)]
+    command = ["taskset", "-c", str(plan.other_cpu), str(compiled("send_frames.c", plan.cache)), SENDING, str(path)]
     done = subprocess.run([*command, str(frames), str(rate)], capture_output=True, check=True, timeout=600)
     return int(json.loads(done.stdout)["sent"])
 
@@ -176,6 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hosts", type=int, default=1_000_000)
     parser.add_argument("--rules", type=int, default=1000)
+    parser.add_argument("--kinds", nargs="+", choices=RULES, default=MIX)
     parser.add_argument("--rate", type=int, default=100_000, help="frames a second")
     parser.add_argument("--seconds", type=int, default=20)
     parser.add_argument("arguments", nargs="*", help="further arguments of fastmon, after --")

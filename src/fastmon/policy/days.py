@@ -72,7 +72,7 @@ class DayBook:
             self._start_ns, self._end_ns = _DAY.period_at(now_ns - 1)
             self._add(np.flatnonzero(hosts.local), totals.hosts)
         else:
-            appeared = np.union1d(hosts.new, hosts.changed)
+            appeared = hosts.join(hosts.new, hosts.changed)
             self._add(np.setdiff1d(appeared[hosts.local[appeared]], self._rows), totals.hosts)
         counters = _counters(totals.hosts, self._rows)
         self._moved = np.maximum(counters - self._base, 0)

@@ -226,6 +226,13 @@ class Roster:
             self._routers = find_router_macs(keys, facts[rows] >> _LOCAL)
         return self._routers
 
+    def join(self, *parts: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Return some rows in ascending order, each once."""
+        is_meant = np.zeros(len(self), np.bool_)
+        for rows in parts:
+            is_meant[rows] = True
+        return np.flatnonzero(is_meant)
+
     def without_new(self, rows: NDArray[np.intp]) -> NDArray[np.intp]:
         """Return some rows in ascending order, each once, but for those of new hosts."""
         is_meant = np.zeros(len(self), np.bool_)
@@ -249,8 +256,12 @@ class Roster:
         of_new = np.concatenate([places, np.arange(n_common, len(words))])
         of_old = np.concatenate([places, np.arange(n_common, len(before))])
         moved = np.arange(len(words))
-        found = match_words(words[of_new], before[of_old])
-        moved[of_new] = np.where(found == GONE, GONE, np.append(of_old, GONE)[found])
+        if self._index is None:
+            found = match_words(words[of_new], before[of_old])
+            moved[of_new] = np.append(of_old, GONE)[found]
+        else:
+            self._index.add(before)
+            moved[of_new] = self._index.find(words[of_new], before)
         return moved
 
     def _find_changed(self) -> None:

@@ -108,7 +108,7 @@ class SilentFamily:
         if watched is None:
             watched = self._watched = WatchedRows(_WATCHED_DTYPE)
             hosts.add_follower(watched)
-        rows = np.arange(len(hosts)) if self._is_new else np.union1d(hosts.new, hosts.changed)
+        rows = np.arange(len(hosts)) if self._is_new else hosts.join(hosts.new, hosts.changed)
         self._is_new = False
         self._govern(watched, rows, hosts)
         self._listen(watched, now_ns, hosts)
@@ -179,7 +179,7 @@ class SilentFamily:
         keys = np.frombuffer(b"".join(named.key or bytes(16) for named in self._named), np.uint8).reshape(-1, 16)
         heard_ns = np.append(watched.values["heard_ns"], _NEVER_NS)
         by_key = heard_ns[watched.find(hosts.rows_of(keys))].tolist()
-        at = watched.find(np.union1d(rows, self._heard_rows))
+        at = watched.find(hosts.join(rows, self._heard_rows))
         at = at[at != GONE]
         at = at[heard_ns[at] != _NEVER_NS]
         macs = hosts.macs[watched.rows[at]]
