@@ -106,22 +106,6 @@ def _of_network(totals: Snapshot, apps: Mapping[int, str]) -> dict[str, object]:
     )
 
 
-class _ContactsByHost:
-    """Contacts, in the order of their hosts; those of one host in the order in which they came."""
-
-    def __init__(self, parts: Sequence[NDArray[np.void]]) -> None:
-        self._contacts = np.concatenate([np.empty(0, CONTACT_DTYPE), *parts])
-        keys = np.ascontiguousarray(self._contacts["local"]).view("S16").ravel()
-        self._order = np.argsort(keys, kind="stable")
-        self._keys = keys[self._order]
-
-    def of(self, key: NDArray[np.uint8]) -> NDArray[np.void]:
-        """Return the contacts of a host."""
-        start, end = (np.searchsorted(self._keys, key.tobytes(), side) for side in ("left", "right"))
-        contacts: NDArray[np.void] = self._contacts[self._order[start:end]]
-        return contacts
-
-
 def _present(**facts: object) -> dict[str, object]:
     return {name: value for name, value in facts.items() if value}
 

@@ -20,7 +20,7 @@ from fastmon.errors import ConfigError
 from fastmon.model.addresses import key_from_text, key_to_text
 from fastmon.model.units import format_duration, format_time
 from fastmon.model.vendors import format_mac
-from fastmon.policy.devices import device_ids, device_text
+from fastmon.policy.devices import device_ids, device_text, parse_device
 from fastmon.policy.duplicates import make_duplicate
 from fastmon.policy.families import match_specs
 from fastmon.policy.host_watch import refuse_network
