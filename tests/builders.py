@@ -229,6 +229,12 @@ def icmp(payload: bytes = b"", *, kind: int = 8) -> bytes:
     return struct.pack(">BBHI", kind, 0, 0, 0) + payload
 
 
+def arp(sender: str, target: str, *, operation: int = 1) -> bytes:
+    """Return an ARP packet, of Ethernet and IPv4."""
+    src, dst = (host(address)[12:] for address in (sender, target))
+    return struct.pack(">HHBBH6s4s6s4s", 1, 0x0800, 6, 4, operation, MAC_A, src, bytes(6), dst)
+
+
 # Tunnels.
 
 

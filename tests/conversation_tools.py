@@ -51,8 +51,12 @@ def udp(src: str, sport: int, dst: str, dport: int, data: bytes = b"", *, ts_ns:
     return Frame(ts_ns, wire_len, 1, b.ethernet(b.IPV4, b.ipv4(src, dst, b.udp(sport, dport, data))))
 
 
-def icmp(src: str, dst: str, *, ts_ns: int = 0, wire_len: int = 100) -> Frame:
-    return Frame(ts_ns, wire_len, 1, b.ethernet(b.IPV4, b.ipv4(src, dst, b.icmp(), protocol=b.ICMP)))
+def icmp(src: str, dst: str, *, kind: int = 8, ts_ns: int = 0, wire_len: int = 100) -> Frame:
+    return Frame(ts_ns, wire_len, 1, b.ethernet(b.IPV4, b.ipv4(src, dst, b.icmp(kind=kind), protocol=b.ICMP)))
+
+
+def arp(sender: str, target: str, *, operation: int = 1, ts_ns: int = 0) -> Frame:
+    return Frame(ts_ns, 60, 1, b.ethernet(0x0806, b.arp(sender, target, operation=operation)))
 
 
 def account_all(target: Accountant, *frames: Frame) -> None:
@@ -344,7 +348,9 @@ class Pair:
 
     def compare_fanout(self, now_ns: int, window_ns: int) -> None:
         """Compare the peers and services of both, which must be so few that an estimate is exact."""
+        self.same(lambda target: target.note_unanswered(now_ns))
         self.same(lambda target: self._by_key(target, target.fanout(now_ns, window_ns)))
+        self.same(lambda target: self._by_key(target, target.fanout(now_ns, window_ns, probes=True)))
         self.same(lambda target: target.sketches_evicted)
 
     @staticmethod

@@ -178,6 +178,9 @@ class FakeAccountant:
     def account(self, frame: Frame) -> None:
         raise NotImplementedError
 
+    def note_unanswered(self, now_ns: int) -> int:  # noqa: ARG002 - there are no conversations
+        return 0
+
     def merge(self, other: FakeAccountant) -> None:
         for frame in other.interval:
             self._add(frame)

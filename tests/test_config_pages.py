@@ -43,7 +43,7 @@ def test_example_is_printed_and_accepted(tmp_path: Path, capsys: pytest.CaptureF
     path.write_text(printed)
     status, printed, errors = run(capsys, str(path))
     assert (status, errors) == (0, "")
-    assert printed.startswith(f"{path} has no errors: 2 options, 2 groups, 9 rules, 0 actions\n")
+    assert printed.startswith(f"{path} has no errors: 2 options, 2 groups, 10 rules, 0 actions\n")
     assert ["camera-quota", "total", "group:cameras", "warning", "-"] in [line.split() for line in printed.splitlines()]
 
 

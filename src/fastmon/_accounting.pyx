@@ -36,6 +36,7 @@ from fastmon.native.decode.entry cimport BATCH_FRAMES
 from fastmon.native.engine.hosts cimport Crossing, Hosts, Overflow, Prefix, is_local
 from fastmon.native.engine.packet_log cimport PacketRecord, log_free, log_new
 from fastmon.native.engine.payloads cimport Payload
+from fastmon.native.engine.services cimport fail_unanswered, probe_by_arp
 from fastmon.native.engine.rotation cimport begin_interval, end_all, end_all_idle, merge, settle_all
 from fastmon.native.exclusive cimport Exclusive
 from fastmon.native.memory cimport release
@@ -46,6 +47,7 @@ from fastmon.native.tables.conversations cimport (
 )
 from fastmon.native.tables.hosts cimport HostRow, HostTable, table_free, table_init, table_is_sound
 from fastmon.native.tables.services cimport ServiceRow, services_are_sound
+from fastmon.native.tables.local_hosts cimport OPENED, PROBED
 from fastmon.native.tables.sketches cimport second_of
 from fastmon.native.wire cimport v6_key
 
@@ -398,10 +400,18 @@ cdef class Accountant:
             copy_peers(&self.engine.hosts, &conversations.table, numbers, now_ns, <PeerRecord*>room_in(found))
         return found.view(dtype)
 
-    def fanout_as(self, int64_t now_ns, int64_t window_ns, dtype):
+    def note_unanswered(self, int64_t now_ns):
+        """Count the conversations that have waited too long for an answer at `now_ns` as failed; return their number."""
+        with self.use:
+            self.check_usable()
+            if self.engine.conversations == NULL:
+                return 0
+            return fail_unanswered(&self.engine.hosts, self.engine.conversations, now_ns)
+
+    def fanout_as(self, int64_t now_ns, int64_t window_ns, bint probes, dtype):
         """Return the local hosts that opened conversations in the window before `now_ns`, with estimates, as an array of `dtype`.
 
-        Raises ValueError for a window below 1.
+        probes: those that probed instead. Raises ValueError for a window below 1.
         """
         cdef Conversations* conversations = self.engine.conversations
         cdef uint32_t first_s, last_s = second_of(now_ns), n_copied = 0
@@ -409,10 +419,14 @@ cdef class Accountant:
             raise ValueError(f"window_ns must be 1 or more, not {window_ns}")
         first_s = second_of(now_ns - window_ns if now_ns > INT64_MIN + window_ns else INT64_MIN)
         with self.use:
+            self.check_usable()
+            if conversations != NULL:
+                probe_by_arp(&self.engine.hosts, conversations)
             found = self.room_for_local_hosts(sizeof(FanoutRecord))
             if conversations != NULL:
-                n_copied = copy_fanout(&self.engine.hosts.table, &conversations.local_hosts, &conversations.sketches, first_s,
-                                       last_s, <FanoutRecord*>room_in(found))
+                n_copied = copy_fanout(&self.engine.hosts.table, &conversations.local_hosts,
+                                       &conversations.sketches[PROBED if probes else OPENED], first_s, last_s,
+                                       <FanoutRecord*>room_in(found))
         return found[:n_copied * sizeof(FanoutRecord)].view(dtype)
 
     def openings_as(self, dtype):
@@ -433,7 +447,9 @@ cdef class Accountant:
     @property
     def sketches_evicted(self):
         """Local hosts whose peers and services were forgotten, to make room for those of another."""
-        return 0 if self.engine.conversations == NULL else self.engine.conversations.sketches.n_evicted
+        if self.engine.conversations == NULL:
+            return 0
+        return self.engine.conversations.sketches[OPENED].n_evicted + self.engine.conversations.sketches[PROBED].n_evicted
 
     def rotate_as(self, now_ns, make):
         """Return `make(interval)`, and begin a new interval. Conversations that are idle at `now_ns` end before.

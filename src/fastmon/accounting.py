@@ -172,10 +172,15 @@ class Accountant(Protocol):
         """Records of contacts that did not fit, of conversations that are over."""
         ...
 
-    def fanout(self, now_ns: int, window_ns: int) -> NDArray[np.void]:
+    def note_unanswered(self, now_ns: int) -> int:
+        """Count the conversations that have waited too long for an answer at `now_ns` as failed; return their number."""
+        ...
+
+    def fanout(self, now_ns: int, window_ns: int, *, probes: bool = False) -> NDArray[np.void]:
         """Estimate how many peers and services local hosts opened conversations with in a window, as `services.FANOUT_DTYPE`.
 
-        It has those that opened any. Raises ValueError if `window_ns` is below 1.
+        It has those that opened any. probes: what they probed instead (docs/conversations.md).
+        Raises ValueError if `window_ns` is below 1.
         """
         ...
 
@@ -239,9 +244,9 @@ class NativeAccountant(_accounting.Accountant):
         """See `Accountant`."""
         return self.take_contacts_as(CONTACT_DTYPE)
 
-    def fanout(self, now_ns: int, window_ns: int) -> NDArray[np.void]:
+    def fanout(self, now_ns: int, window_ns: int, *, probes: bool = False) -> NDArray[np.void]:
         """See `Accountant`."""
-        return self.fanout_as(now_ns, window_ns, FANOUT_DTYPE)
+        return self.fanout_as(now_ns, window_ns, probes, FANOUT_DTYPE)
 
     def openings(self) -> NDArray[np.void]:
         """See `Accountant`."""

@@ -17,6 +17,7 @@ from conversation_tools import (
     REMOTE_2,
     S,
     account_all,
+    arp,
     back,
     contacts,
     icmp,
@@ -50,12 +51,17 @@ class TestFailures:
             ([out(flags=b.SYN), back(flags=b.RST | b.ACK)], 1),
             ([out(flags=b.SYN), back(flags=b.RST), back(flags=b.RST), out(flags=b.RST)], 1),
             ([out(flags=b.SYN), back(flags=b.SYN | b.ACK), back(flags=b.RST)], 0),
-            ([out(flags=b.SYN), back(flags=b.RST), back(flags=b.ACK)], 0),
+            ([out(flags=b.SYN), back(flags=b.RST), back(flags=b.ACK)], 1),  # a refusal is final
             ([back(flags=b.SYN | b.ACK)], 0),
             ([tcp(REMOTE_1, 50000, LOCAL_1, 22, flags=b.SYN)], 0),
             ([udp(LOCAL_1, 50000, REMOTE_1, 53)], 1),
             ([udp(LOCAL_1, 50000, REMOTE_1, 53), udp(REMOTE_1, 53, LOCAL_1, 50000)], 0),
-            ([icmp(LOCAL_1, REMOTE_1)], 0),
+            ([out(flags=b.RST)], 0),
+            ([out(flags=b.FIN | b.ACK)], 1),
+            ([icmp(LOCAL_1, REMOTE_1)], 1),
+            ([icmp(LOCAL_1, REMOTE_1), icmp(REMOTE_1, LOCAL_1, kind=0)], 0),
+            ([icmp(LOCAL_1, REMOTE_1, kind=3)], 0),
+            ([icmp(LOCAL_1, "224.0.0.1")], 0),
             ([udp(LOCAL_1, 5353, "224.0.0.251", 5353)], 0),
             ([udp(LOCAL_1, 68, "255.255.255.255", 67)], 0),
             ([udp(LOCAL_1, 68, "223.255.255.255", 67)], 1),
@@ -82,6 +88,46 @@ class TestFailures:
         target.account(Frame(0, 100, 1, b.ethernet(b.IPV6, packet)))
         ended(target)
         assert target.openings().tolist() == [(0, 0, 1, n_failed)]
+
+    def test_refusal_is_known_at_once(self, make: Make) -> None:
+        target = make()
+        account_all(target, out(flags=b.SYN), back(flags=b.RST | b.ACK))
+        assert target.openings()["failed"].tolist() == [1]
+        ended(target)
+        assert target.openings()["failed"].tolist() == [1]
+
+    def test_silence_is_known_after_five_seconds(self, make: Make) -> None:
+        target = make()
+        account_all(target, out(flags=b.SYN), udp(LOCAL_1, 7, REMOTE_1, 53, ts_ns=S), out(flags=b.SYN, ts_ns=3 * S))
+        assert [target.note_unanswered(now_ns) for now_ns in (5 * S, 5 * S + 1, 5 * S + 1, 6 * S, 6 * S + 1)] == [0, 1, 0, 0, 1]
+        assert target.openings()["failed"].tolist() == [2]
+        ended(target)
+        assert target.openings()["failed"].tolist() == [2]
+
+    def test_conversations_that_end_or_are_answered_in_time_are_no_longer_waited_for(self, make: Make) -> None:
+        target = make()
+        account_all(target, out(flags=b.SYN), udp(LOCAL_1, 7, REMOTE_1, 53), back(flags=b.SYN | b.ACK, ts_ns=5 * S))
+        target.end_conversations()
+        account_all(target, udp(LOCAL_1, 7, REMOTE_1, 53, ts_ns=9 * S))
+        assert [target.note_unanswered(now_ns) for now_ns in (6 * S, 14 * S, 14 * S + 1)] == [0, 0, 1]
+
+    @pytest.mark.parametrize(("answer_ns", "n_failed"), [(5 * S, 0), (5 * S + 1, 1)])
+    def test_answer_that_comes_too_late_fails_whether_somebody_looks_or_not(
+        self, answer_ns: int, n_failed: int, make: Make
+    ) -> None:
+        target = make()
+        account_all(target, out(flags=b.SYN), back(flags=b.SYN | b.ACK, ts_ns=answer_ns))
+        assert target.openings()["failed"].tolist() == [n_failed]
+        assert target.note_unanswered(100 * S) == 0
+
+    def test_a_step_of_the_clock_leaves_it_to_their_ends(self, make: Make) -> None:
+        target = make()
+        account_all(target, out(flags=b.SYN, ts_ns=1000 * S))
+        target.begin_phase()
+        account_all(target, udp(LOCAL_1, 7, REMOTE_1, 53))
+        assert [target.note_unanswered(now_ns) for now_ns in (6 * S, 2000 * S)] == [1, 0]
+        ended(target)
+        assert target.openings()["failed"].tolist() == [2]
 
     def test_running_and_cut_off_conversations_have_not_failed(self, make: Make) -> None:
         target = make()
@@ -152,6 +198,69 @@ class TestFanout:
         assert [host for host, *_ in target.fanout(20 * S, 20 * S).tolist()] == [2, 3]
         assert target.sketches_evicted == 2
         assert target.openings()["opened"].tolist() == [2, 2, 1]
+
+
+class TestProbes:
+    def probes(self, target: Accountant, now_s: int, window_s: int = 1000) -> list[tuple[int, ...]]:
+        found: list[tuple[int, ...]] = target.fanout(now_s * S, window_s * S, probes=True).tolist()
+        return found
+
+    def test_conversations_without_an_answer(self, make: Make) -> None:
+        target = make()
+        account_all(target, out(flags=b.SYN, ts_ns=10 * S), back(flags=b.RST, ts_ns=12 * S))
+        account_all(target, udp(LOCAL_1, 7, REMOTE_2, 53, ts_ns=10 * S), udp(LOCAL_1, 8, REMOTE_2, 54, ts_ns=13 * S))
+        assert self.probes(target, 12) == [(0, 1, 1)]
+        target.note_unanswered(30 * S)
+        assert self.probes(target, 30) == [(0, 2, 3)]
+        assert self.probes(target, 30, 15) == [(0, 1, 2)]  # at 15 and at 18
+        assert self.probes(target, 30, 12) == [(0, 1, 1)]
+        assert target.fanout(30 * S, 1000 * S).tolist() == [(0, 2, 3)]
+
+    def test_answered_conversations_are_none(self, make: Make) -> None:
+        target = make()
+        account_all(target, out(flags=b.SYN), back(flags=b.SYN | b.ACK), back(flags=b.RST), tcp(REMOTE_1, 1, LOCAL_1, 2))
+        target.note_unanswered(100 * S)
+        assert self.probes(target, 100) == []
+
+    def test_pings_are_probes_whether_answered_or_not(self, make: Make) -> None:
+        target = make()
+        account_all(target, icmp(LOCAL_1, REMOTE_1), icmp(REMOTE_1, LOCAL_1, kind=0), icmp(LOCAL_1, REMOTE_2))
+        account_all(target, icmp(LOCAL_1, LOCAL_2, kind=3), icmp(REMOTE_1, LOCAL_2), icmp(LOCAL_1, "224.0.0.1"))
+        assert self.probes(target, 1) == [(0, 2, 1)]
+
+    def test_pings_of_ipv6(self, make: Make) -> None:
+        target = make(local_networks=["fd00::/8"])
+        for kind, peer in ((128, "fd00::2"), (128, "fd00::3"), (135, "fd00::4"), (128, "ff02::1")):
+            packet = b.ipv6("fd00::1", peer, b.icmp(kind=kind), next_header=58)
+            target.account(Frame(0, 100, 1, b.ethernet(b.IPV6, packet)))
+        assert self.probes(target, 1) == [(0, 2, 1)]
+
+    def test_arp_requests_of_local_hosts_that_have_a_row(self, make: Make) -> None:
+        target = make()
+        account_all(target, arp(LOCAL_1, "10.9.9.1"), arp(LOCAL_1, "10.9.9.2", ts_ns=50 * S), arp(LOCAL_2, "10.9.9.1"))
+        account_all(target, udp(LOCAL_1, 7, REMOTE_1, 53), udp(REMOTE_1, 53, LOCAL_1, 7), arp("192.0.2.1", "10.9.9.1"))
+        assert self.probes(target, 50) == [(0, 2, 1)]
+        assert self.probes(target, 50, 10) == [(0, 1, 1)]
+        assert self.probes(target, 50) == [(0, 2, 1)]
+
+    def test_what_asks_nobody_else_is_no_arp_request(self, make: Make) -> None:
+        target = make()
+        account_all(target, udp(LOCAL_1, 7, REMOTE_1, 53), udp(REMOTE_1, 53, LOCAL_1, 7))
+        request = arp(LOCAL_1, "10.9.9.1")
+        account_all(target, arp(LOCAL_1, LOCAL_1), arp("0.0.0.0", LOCAL_1), arp(LOCAL_1, "10.9.9.1", operation=2))
+        account_all(target, replace(request, data=request.data[:41]), replace(request, link_type=113))
+        assert self.probes(target, 1) == []
+        tag = bytes.fromhex("81000005")
+        account_all(target, replace(request, data=request.data[:12] + tag + request.data[12:]))
+        assert self.probes(target, 1) == [(0, 1, 1)]
+
+    def test_merge_moves_what_was_probed_and_asked(self, make: Make) -> None:
+        merged, first, second = make(), make(), make()
+        account_all(first, out(flags=b.SYN), back(flags=b.RST))
+        account_all(second, arp(LOCAL_1, "10.9.9.1"), arp(LOCAL_1, "10.9.9.2"))
+        for shard in (first, second):
+            merged.merge(shard)
+        assert self.probes(merged, 1) == [(0, 3, 2)]
 
 
 class TestContacts:

@@ -40,16 +40,18 @@ def make_pairs(numbers: random.Random) -> list[Pair]:
 
 
 def random_frame(numbers: random.Random, ts_ns: int) -> Frame:
-    """Return a frame of one of a few conversations."""
+    """Return a frame of one of a few conversations, or an ARP packet."""
     hosts = ADDRESSES[:6] if numbers.random() < 0.8 else ADDRESSES[6:]
     src, dst = numbers.choice(hosts), numbers.choice(hosts)
+    if ":" not in src + dst and numbers.random() < 0.1:
+        return Frame(ts_ns, 60, 1, b.ethernet(0x0806, b.arp(src, dst, operation=numbers.choice([1, 1, 2]))))
     sport, dport, data = numbers.choice(PORTS), numbers.choice(PORTS), numbers.choice(DATA[:4])
     protocol, payload = numbers.choice(
         [
             (b.TCP, b.tcp(sport, dport, data, flags=numbers.choice(FLAGS))),
             (b.TCP, b.tcp(sport, dport, data)),
             (b.UDP, b.udp(sport, dport, data)),
-            (b.ICMP, b.icmp(data)),
+            (b.ICMP, b.icmp(data, kind=numbers.choice([0, 3, 8, 8]))),
         ]
     )
     is_v6 = ":" in src

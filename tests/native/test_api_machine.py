@@ -231,6 +231,7 @@ CALLS = st.one_of(
     st.tuples(st.just("fanout"), INDEX, TIME, WINDOW),
     st.tuples(st.just("openings"), INDEX),
     st.tuples(st.just("peers"), INDEX, st.one_of(st.integers(0, len(HOSTS)), ODD), TIME),
+    st.tuples(st.just("note_unanswered"), INDEX, TIME),
     st.tuples(st.just("look"), INDEX, INDEX),
     st.tuples(st.just("read"), INDEX, st.one_of(st.integers(0, 40), ODD), TIME, TIME),
     st.tuples(st.just("close"), INDEX),
@@ -439,7 +440,11 @@ class ApiMachine(RuleBasedStateMachine):
         self.both(self.target(index), lambda each: each.end_conversations())
 
     def call_fanout(self, index: int, now_ns: Any, window_ns: Any) -> None:
-        self.both(self.target(index), lambda each: with_keys(each, each.fanout(now_ns, window_ns)))
+        for probes in (False, True):
+            self.both(self.target(index), lambda each: with_keys(each, each.fanout(now_ns, window_ns, probes=probes)))  # noqa: B023 - called at once
+
+    def call_note_unanswered(self, index: int, now_ns: Any) -> None:
+        self.both(self.target(index), lambda each: each.note_unanswered(now_ns))
 
     def call_peers(self, index: int, n_hosts: Any, now_ns: Any) -> None:
         keys = n_hosts

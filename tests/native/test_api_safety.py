@@ -527,6 +527,7 @@ ACCOUNTANT_USES: dict[str, Callable[[NativeAccountant], object]] = {
     "take_contacts": lambda target: target.take_contacts(),
     "fanout": lambda target: target.fanout(0, 1),
     "openings": lambda target: target.openings(),
+    "note_unanswered": lambda target: target.note_unanswered(0),
     "payload_allowance": lambda target: setattr(target, "payload_allowance", 3),
     "pauses": lambda target: setattr(target, "pauses", True),
 }

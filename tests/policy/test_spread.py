@@ -42,6 +42,22 @@ def states(alerts: list[Alert]) -> list[tuple[str, str]]:
 
 
 class TestSpread:
+    def test_what_is_probed_is_counted_by_rules_that_ask_for_it(self) -> None:
+        world = network()
+        opened, probed = make_spread(
+            [
+                SpreadSpec(kind="spread", name="opened", peers=20),
+                SpreadSpec(kind="spread", name="probed", count="probed", peers=20, ports=5),
+            ],
+            world.context,
+        )
+
+        assert world.tick(opened, 1, fanout={A: (20, 9)}, probed={A: (30, 9)}) == []
+        (fired,) = world.tick(probed, 1, fanout={B: (90, 90)}, probed={A: (30, 4)})
+        assert fired.reason == f"{A} probed about 30 peers (limit 20) and about 4 ports (limit 5) in 1m"
+        (cleared,) = world.tick(probed, 62)
+        assert "it probes little again; at its peak 1.5 times its limit" in cleared.reason
+
     def test_more_peers_than_the_limit_fire_once_and_clear_a_window_later(self) -> None:
         world = network()
         family = spread(world, peers=200)
@@ -107,7 +123,7 @@ class TestSpread:
             SpreadSpec(kind="spread", name="slow", peers=10, window_ns=600 * S),
         ]
         families = make_spread(specs, world.context)
-        assert [family.key for family in families] == [("spread", 60 * S), ("spread", 600 * S)]
+        assert [family.key for family in families] == [("spread", 60 * S, "opened"), ("spread", 600 * S, "opened")]
 
         told = {
             alert.rule + " " + alert.host for each in families for alert in world.tick(each, 1, fanout={A: (50, 1), C: (50, 1)})

@@ -112,17 +112,18 @@ class World:
         contacts: Sequence[NDArray[np.void]] = (),
         *,
         fanout: dict[str, tuple[int, int]] | None = None,
+        probed: dict[str, tuple[int, int]] | None = None,
         openings: dict[str, tuple[int, int]] | None = None,
     ) -> list[Alert]:
         """Let a tick come, `at` seconds after `T0`.
 
-        fanout: peers and ports, by host.  openings: opened and failed since the start, by host.
+        fanout, probed: peers and ports, by host.  openings: opened and failed since the start, by host.
         """
         joined = np.concatenate([*contacts, np.empty(0, CONTACT_DTYPE)])
         view = View(
             copy_totals=self.totals,
             take_contacts=lambda: joined,
-            copy_fanout=lambda _: self._rows(FANOUT_DTYPE, ("peers", "ports"), fanout or {}),
+            copy_fanout=lambda _, probes: self._rows(FANOUT_DTYPE, ("peers", "ports"), (probed if probes else fanout) or {}),
             copy_openings=lambda: self._rows(OPENING_DTYPE, ("opened", "failed"), openings or {}),
         )
         assert view.totals is not None

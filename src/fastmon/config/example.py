@@ -94,16 +94,26 @@ deny = ["bittorrent"]
 #allow = ["192.168.1.0/24", "*.example.org"]
 #learn = "7d"                     # what is seen in the first week is allowed, too
 
-# spread: many peers or ports in a short time: a scan, a worm.
+# spread: many peers or ports in a short time. Those that are probed, which do not answer, refuse, or are only looked for: a
+# scan, a worm. A router looks for all others: give it a limit of its own.
 
 [[rule]]
 name = "scan"
 kind = "spread"
 scope = "local"
+count = "probed"                  # or "opened": all conversations
+ports = 60
+peers = 12
+window = "1m"
+severity = "critical"
+
+[[rule]]
+name = "spread"
+kind = "spread"
+scope = "local"
 ports = 100
 peers = 200
 window = "1m"
-severity = "critical"
 
 # failed: many conversations that nobody answers.
 

@@ -13,7 +13,7 @@ from fastmon.bounds import SEVERITIES
 from fastmon.config import values as v
 from fastmon.config.options import size_bytes
 from fastmon.errors import ConfigError
-from fastmon.policy.specs import PERIODS
+from fastmon.policy.specs import COUNTED, MAX_COUNTED, PERIODS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,6 +122,7 @@ Window = Annotated[str | int | float, _takes(f"{_DURATION}, from 1s to 1d", v.wi
 Span = Annotated[str | int | float, _takes(f"{_DURATION}, at least 1s", v.within("1s", "3650d"), spec="{}_ns")]
 Count = Annotated[int, Meta(ge=1, le=MOST), _takes(f"a whole number from 1 to {MOST}")]
 CountOrNone = Annotated[int, Meta(ge=0, le=MOST), _takes(f"a whole number from 0 to {MOST}")]
+Estimate = Annotated[int, Meta(ge=0, le=MAX_COUNTED), _takes(f"a whole number from 0 to {MAX_COUNTED}")]
 Score = Annotated[float, Meta(ge=1, le=1000), _takes("a number from 1 to 1000")]
 Share = Annotated[str | int | float, _takes('a share such as "0.1%", or a number from 0 to 1', v.parse_share)]
 Percents = Annotated[tuple[Annotated[int, Meta(ge=1, le=1000)], ...], _takes("a list of whole numbers from 1 to 1000, ascending")]
@@ -130,6 +131,7 @@ Direction = Annotated[Literal["both", "in", "out"], _one_of(("both", "in", "out"
 Role = Annotated[Literal["both", "client", "server"], _one_of(("both", "client", "server"))]
 ServiceRole = Annotated[Literal["client", "server"], _one_of(("client", "server"))]
 Period = Annotated[Literal["run", "hour", "day", "week", "month"], _one_of(PERIODS)]
+Counted = Annotated[Literal["opened", "probed"], _one_of(COUNTED)]
 Measure = Annotated[Literal["bytes", "bytes-in", "bytes-out"], _one_of(("bytes", "bytes-in", "bytes-out"))]
 ResetDay = Annotated[
     Annotated[int, Meta(ge=1, le=31)] | Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"] | None,

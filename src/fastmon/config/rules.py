@@ -172,8 +172,12 @@ class SpreadRule(RuleTable, kw_only=True, tag="spread"):
 
     spec = specs.SpreadSpec
 
-    peers: Annotated[k.CountOrNone, "more distinct peers than this are told; 0: not looked at"] = 0
-    ports: Annotated[k.CountOrNone, "more distinct services (protocol and port) than this are told; 0: not looked at"] = 0
+    count: Annotated[
+        k.Counted,
+        "`opened`: all conversations that it opens; `probed`: those that nobody answers or somebody refuses, pings, ARP requests",
+    ] = "opened"
+    peers: Annotated[k.Estimate, "more distinct peers than this are told; 0: not looked at"] = 0
+    ports: Annotated[k.Estimate, "more distinct services (protocol and port) than this are told; 0: not looked at"] = 0
     window: Annotated[k.Window, "the time that they are counted in"] = "1m"
 
     @staticmethod

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from fastmon.decode import layers, tunnels
 from fastmon.decode.links import LINK_RULES, link_layer
-from fastmon.decode.network import IpHeader, read_ip, read_payload, read_ports, read_tcp_flags
+from fastmon.decode.network import IpHeader, is_echo_request, read_ip, read_payload, read_ports, read_tcp_flags
 from fastmon.decode.walk import Cursor, Rule, RuleFunction, Step, Stop
 from fastmon.model.frames import FrameStatus, PacketSummary
 
@@ -50,6 +50,7 @@ def decode(frame: Frame, *, inner: bool = False) -> PacketSummary:
         packet.upper.is_fragment,
         read_tcp_flags(packet.upper),
         read_payload(packet),
+        is_echo_request(packet.upper),
     )
 
 

@@ -13,7 +13,7 @@ from dpkt.ip6 import IP6, IP6FragmentHeader
 from fastmon.decode.walk import Cursor, Stop
 from fastmon.model.frames import MAX_PAYLOAD_BYTES, FrameStatus
 
-__all__ = ["IpHeader", "UpperLayer", "read_ip", "read_payload", "read_ports", "read_tcp_flags"]
+__all__ = ["IpHeader", "UpperLayer", "is_echo_request", "read_ip", "read_payload", "read_ports", "read_tcp_flags"]
 
 V4_MAPPED = bytes(10) + b"\xff\xff"
 FRAGMENT = 44
@@ -21,6 +21,7 @@ AUTHENTICATION = 51
 EXTENSION_HEADERS = {0, 43, FRAGMENT, AUTHENTICATION, 60, 135, 139, 140}
 MAX_EXTENSION_HEADERS = 32
 TCP, UDP = 6, 17
+ECHO_REQUESTS = {1: 8, 58: 128}
 PROTOCOLS_WITH_PORTS = {6, 17, 33, 132, 136}
 
 
@@ -116,6 +117,13 @@ def read_tcp_flags(upper: UpperLayer) -> int | None:
     if upper.protocol != TCP or upper.at is None or not upper.at.has(14):
         return None
     return upper.at.u8(13)
+
+
+def is_echo_request(upper: UpperLayer) -> bool:
+    """Tell whether it is an echo request of ICMP or ICMPv6, as far as it was captured."""
+    if upper.protocol not in ECHO_REQUESTS or upper.at is None or not upper.at.has(4):
+        return False
+    return upper.at.u8(0) == ECHO_REQUESTS[upper.protocol]
 
 
 def read_payload(header: IpHeader) -> bytes:

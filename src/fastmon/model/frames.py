@@ -53,6 +53,7 @@ class PacketSummary:
     ports: (source, destination); None if they were not captured.
     tcp_flags: the 14th byte of the TCP header; None if it was not captured.
     payload: the captured payload of TCP or UDP, at most the first `MAX_PAYLOAD_BYTES` bytes.
+    is_echo_request: of ICMP or ICMPv6; False if that was not captured.
     """
 
     status: FrameStatus
@@ -63,3 +64,4 @@ class PacketSummary:
     is_fragment: bool = False
     tcp_flags: int | None = None
     payload: bytes = b""
+    is_echo_request: bool = False

@@ -53,4 +53,5 @@ def decode(uint32_t link_type, data, bint inner=False):
         bool(upper.is_fragment),
         entry.tcp_flags if has_tcp_flags else None,
         entry.captured[:entry.n_captured],
+        bool(entry.is_echo_request),
     )

@@ -1,4 +1,4 @@
-"""Rules of kind `failed`: hosts that open many conversations which get no answer.
+"""Rules of kind `failed`: hosts that open many conversations which get no answer, or are refused.
 
 A window has at most five steps of whole seconds. A host's failures are known at the end of each step, so a window between two of
 them is counted a little too short, never too long. An incident clears at the end of a step.

@@ -47,7 +47,7 @@ class View:
         copy_totals: Callable[[], Snapshot] | None = None,
         *,
         take_contacts: Callable[[], NDArray[np.void]] | None = None,
-        copy_fanout: Callable[[int], NDArray[np.void]] | None = None,
+        copy_fanout: Callable[[int, bool], NDArray[np.void]] | None = None,
         copy_openings: Callable[[], NDArray[np.void]] | None = None,
         copy_peers: Callable[[NDArray[np.uint8]], NDArray[np.void]] | None = None,
         dropped: Dropped = NOTHING_DROPPED,
@@ -59,7 +59,7 @@ class View:
         self._copy_fanout = copy_fanout
         self._copy_openings = copy_openings
         self._copy_peers = copy_peers
-        self._fanouts: dict[int, NDArray[np.void]] = {}
+        self._fanouts: dict[tuple[int, bool], NDArray[np.void]] = {}
 
     @cached_property
     def totals(self) -> Snapshot | None:
@@ -71,12 +71,15 @@ class View:
         """The contacts of local hosts since the last tick, as `CONTACT_DTYPE`, in the order in which they were settled."""
         return np.empty(0, CONTACT_DTYPE) if self._take_contacts is None else self._take_contacts()
 
-    def fanout(self, window_ns: int) -> NDArray[np.void]:
-        """Return, as `FANOUT_DTYPE`, with how many peers and services local hosts have opened conversations in this window."""
-        if window_ns not in self._fanouts:
+    def fanout(self, window_ns: int, *, probes: bool = False) -> NDArray[np.void]:
+        """Return, as `FANOUT_DTYPE`, with how many peers and services local hosts have opened conversations in this window.
+
+        probes: how many they have probed instead.
+        """
+        if (window_ns, probes) not in self._fanouts:
             empty = np.empty(0, FANOUT_DTYPE)
-            self._fanouts[window_ns] = empty if self._copy_fanout is None else self._copy_fanout(window_ns)
-        return self._fanouts[window_ns]
+            self._fanouts[window_ns, probes] = empty if self._copy_fanout is None else self._copy_fanout(window_ns, probes)
+        return self._fanouts[window_ns, probes]
 
     @cached_property
     def openings(self) -> NDArray[np.void]:
@@ -124,7 +127,7 @@ class Family(Protocol):
 
     A rule set makes its families from the rules' specs (`ruleset.MAKERS`), and makes new ones at each reload. A family sees ticks
     only, in the order of time but for steps of the clock back, with which it begins anew without false alerts. Of a silence it
-    may see the first tick and the last one only. Its alerts are the same as if it had seen all of them.
+    may see the first few ticks and the last one only. Its alerts are the same as if it had seen all of them.
 
     What it keeps for each host it keeps in columns of the roster (`Roster.add_column`), which follow the hosts' rows.
     """

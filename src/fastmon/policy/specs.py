@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "COUNTED",
+    "MAX_COUNTED",
     "PERIODS",
     "ActionSpec",
     "AnySpec",
@@ -35,6 +37,10 @@ __all__ = [
 ]
 
 PERIODS = ("run", "hour", "day", "week", "month")
+COUNTED = ("opened", "probed")
+
+MAX_COUNTED = 10_000
+"""The greatest number of peers or ports that estimates are good for."""
 
 
 class PortRange(NamedTuple):
@@ -135,9 +141,10 @@ class PeersSpec(RuleSpec, frozen=True, kw_only=True):
 
 class SpreadSpec(RuleSpec, frozen=True, kw_only=True):
     """More than so many distinct peers or ports in a window; 0: not looked at. It clears when both are below half of their
-    limit.
+    limit. count: those of all conversations that were opened, or of what was probed.
     """
 
+    count: str = "opened"
     peers: int = 0
     ports: int = 0
     window_ns: int = 60_000_000_000

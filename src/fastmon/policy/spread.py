@@ -1,4 +1,5 @@
-"""Rules of kind `spread`: hosts that open conversations with many peers or ports, as scans, worms and peer-to-peer do.
+"""Rules of kind `spread`: hosts that open conversations with many peers or ports, or probe many, as scans, worms and
+peer-to-peer do.
 
 An incident clears when, for a whole window, its host has done nothing while it was above half of a limit. So it clears at the
 same time whether or not there are ticks in a silence.
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastmon.model.alerts import Alert
-    from fastmon.policy.hosts import Roster, Subject
+    from fastmon.policy.hosts import Roster
     from fastmon.policy.rules import Context, View
     from fastmon.policy.specs import SpreadSpec
 
@@ -33,7 +34,8 @@ __all__ = ["SpreadFamily", "make_spread"]
 
 _UNITS = ("peers", "ports")
 _CLEAR_SHARE = 0.5
-_DONE = "it opens few conversations again"
+_DONE = {"opened": "it opens few conversations again", "probed": "it probes little again"}
+_DEEDS = {"opened": "opened conversations with", "probed": "probed"}
 
 
 def make_spread(specs: Sequence[SpreadSpec], context: Context) -> list[SpreadFamily]:
@@ -43,22 +45,23 @@ def make_spread(specs: Sequence[SpreadSpec], context: Context) -> list[SpreadFam
 
 
 def _family_key(spec: SpreadSpec) -> Hashable:
-    return spec.kind, spec.window_ns
+    return spec.kind, spec.window_ns, spec.count
 
 
 class SpreadFamily(HostWatch["SpreadSpec"]):
-    """Rules of the same window."""
+    """Rules of the same window that count the same."""
 
     def __init__(self, specs: Sequence[SpreadSpec], context: Context) -> None:
         super().__init__(_family_key(specs[0]), specs, context)
         self._window_ns = specs[0].window_ns
+        self._count = specs[0].count
         self._limits = np.array([[spec.peers or np.inf, spec.ports or np.inf] for spec in specs])
         self._least = self._limits.min(axis=0)
 
     def evaluate(self, view: View, now_ns: int, hosts: Roster) -> Iterable[Alert]:
         """See `Family`."""
         self.begin(now_ns, hosts)
-        fanout = view.fanout(self._window_ns)
+        fanout = view.fanout(self._window_ns, probes=self._count == "probed")
         rows = fanout["host"].astype(np.intp)
         values = np.stack([fanout[unit] for unit in _UNITS], axis=1).astype(np.float64)
         candidates = np.flatnonzero((values > self._least).any(axis=1))
@@ -93,7 +96,8 @@ class SpreadFamily(HostWatch["SpreadSpec"]):
     def _fire(self, case: OpenCase, values: NDArray[np.float64]) -> Alert:
         limits = self._limits[case.rule]
         worst = int((values / limits).argmax())
-        reason = _reason(case.subject, values, limits, self._window_ns)
+        reason = f"{format_subject(case.subject)} {_DEEDS[self._count]} {_counted(values, limits)}"
+        reason += f" in {format_duration(self._window_ns)}"
         evidence = {f"distinct_{unit}": int(value) for unit, value in zip(_UNITS, values, strict=True)}
         return self.fire(case, reason, evidence, value=float(values[worst]), limit=float(limits[worst]), unit=_UNITS[worst])
 
@@ -102,18 +106,18 @@ class SpreadFamily(HostWatch["SpreadSpec"]):
         limits = self._limits[case.rule]
         looked_at = np.flatnonzero(np.isfinite(limits))
         if len(looked_at) > 1:
-            reason = f"{_DONE}; at its peak {case.peak:.1f} times its limit"
+            reason = f"{_DONE[self._count]}; at its peak {case.peak:.1f} times its limit"
             return self.cases.clear(case, ts_ns, reason, window_ns=self._window_ns)
         (unit,) = looked_at.tolist()
         limit = float(limits[unit])
         facts = {"limit": limit, "unit": _UNITS[unit], "peak": float(round(case.peak * limit))}
-        return self.cases.clear(case, ts_ns, _DONE, window_ns=self._window_ns, **facts)
+        return self.cases.clear(case, ts_ns, _DONE[self._count], window_ns=self._window_ns, **facts)
 
 
-def _reason(subject: Subject, values: NDArray[np.float64], limits: NDArray[np.float64], window_ns: int) -> str:
-    counted = [
+def _counted(values: NDArray[np.float64], limits: NDArray[np.float64]) -> str:
+    """Return the numbers that have a limit, in words."""
+    return " and ".join(
         f"about {value:.0f} {unit if value != 1 else unit[:-1]} (limit {limit:.0f})"
         for value, limit, unit in zip(values, limits, _UNITS, strict=True)
         if np.isfinite(limit)
-    ]
-    return f"{format_subject(subject)} opened conversations with {' and '.join(counted)} in {format_duration(window_ns)}"
+    )

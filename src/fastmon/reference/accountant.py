@@ -151,6 +151,8 @@ class ReferenceAccountant:
             self._hosts.add(summary.dst, Traffic.of(received=moved), frame.ts_ns, frame.ts_ns)
             if self._has_conversations:
                 self._conversations.account(frame, summary)
+        elif summary.status is FrameStatus.NON_IP and self._has_conversations:
+            self._services.see_arp(frame)
 
     def merge(self, other: Accountant) -> None:
         """Add what `other`, of this class, accounted since its last rotation; rotate `other`.
@@ -263,12 +265,17 @@ class ReferenceAccountant:
         """Records of contacts that did not fit."""
         return self._services.contacts_dropped
 
-    def fanout(self, now_ns: int, window_ns: int) -> NDArray[np.void]:
+    def note_unanswered(self, now_ns: int) -> int:
+        """Count the conversations that have waited too long for an answer as failed. See `accounting.Accountant`."""
+        self._check_usable()
+        return self._services.note_unanswered(now_ns)
+
+    def fanout(self, now_ns: int, window_ns: int, *, probes: bool = False) -> NDArray[np.void]:
         """Return how many peers and services local hosts opened conversations with, exactly. See `accounting.Accountant`."""
         self._check_usable()
         if window_ns < 1:
             raise ValueError(f"window_ns must be 1 or more, not {window_ns}")
-        return np.array(self._services.fanout(now_ns, window_ns), FANOUT_DTYPE)
+        return np.array(self._services.fanout(now_ns, window_ns, probes=probes), FANOUT_DTYPE)
 
     def openings(self) -> NDArray[np.void]:
         """Return how many conversations each local host opened, and how many failed. See `accounting.Accountant`."""

@@ -24,6 +24,7 @@ FIN, RST = 1, 4
 CLOSED_TIMEOUT_NS = 10 * NS_PER_S
 TCP_TIMEOUT_NS = 300 * NS_PER_S
 OTHER_TIMEOUT_NS = 120 * NS_PER_S
+ANSWER_TIMEOUT_NS = 5 * NS_PER_S
 
 
 class Endpoint(NamedTuple):
@@ -67,12 +68,24 @@ class Conversation:
     local: list[int] = field(default_factory=list)
     services: list[Service | None] = field(default_factory=lambda: [None, None])
     may_fail: bool = False
+    has_failed: bool = False
+    has_ended: bool = False
     told: tuple[int | None, bool] = (None, False)
 
     @property
     def is_answered(self) -> bool:
         """Whether the server has sent anything but RST."""
         return self.moved[self.server].frames > self.resets
+
+    @property
+    def may_still_fail(self) -> bool:
+        """Whether an answer could come, and has not come."""
+        return self.may_fail and not self.has_failed and not self.is_answered
+
+    @property
+    def answer_due_ns(self) -> int:
+        """Until when an answer must come."""
+        return self.first_ns + ANSWER_TIMEOUT_NS
 
     @property
     def timeout_ns(self) -> int:

@@ -87,6 +87,7 @@ class Conversations:
     def begin_phase(self) -> None:
         """Forget the clock: the next frame may have any time."""
         self._clock_ns = _BEFORE_ANY_FRAME_NS
+        self.services.stop_waiting()
 
     def account(self, frame: Frame, packet: PacketSummary) -> None:
         """Account a frame whose hosts have been accounted."""
@@ -101,11 +102,14 @@ class Conversations:
             found = None
         conversation = found or self._open(frame, packet, ends)
         sender = 0 if ends[0] == conversation.ends[0] else 1
+        may_fail = conversation.may_still_fail
         conversation.moved[sender] += Count(1, frame.wire_len)
         conversation.first_ns = min(conversation.first_ns, frame.ts_ns)
         conversation.last_ns = max(conversation.last_ns, frame.ts_ns)
         if packet.tcp_flags is not None:
             conversation.see_flags(packet.tcp_flags, sender)
+        if may_fail and sender == conversation.server:
+            self.services.see_first_from_server(conversation, frame.ts_ns)
         if packet.payload and conversation.wanted:
             self._offer(conversation, frame, packet, sender)
         self._n_frames += 1
@@ -280,6 +284,7 @@ class Conversations:
         reason = conversation.closed_by or reason
         self.services.end(conversation, reason)
         self._counts[reason] += 1
+        conversation.has_ended = True
         self._slots[conversation.slot] = None
         self._freed.append(conversation.slot)
         del self._running[conversation.protocol, frozenset(conversation.ends)]

@@ -5,12 +5,13 @@ It counts peers and services exactly, where the native one estimates. Private to
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from fastmon.model.conversations import LABELLED_BY, UNKNOWN_APP, AppTables
 from fastmon.model.services import CLIENT, SERVER
-from fastmon.model.units import NS_PER_S
+from fastmon.reference.sketches import Sketches, arp_request, second_of
 from fastmon.reference.sums import Account, Traffic
 
 if TYPE_CHECKING:
@@ -23,12 +24,13 @@ if TYPE_CHECKING:
 __all__ = ["Services"]
 
 TCP, UDP = 6, 17
-SYN, ACK = 2, 16
+SYN, RST, ACK = 2, 4, 16
 ETHERNET = 1
 MAX_CONTACTS = 1 << 16
+MAX_WAITING = 1 << 18
+MAX_ARP_REQUESTS = 1 << 16
+ARP_SERVICE = (0, 0)
 SERVERS_PORTS = (1024, 32768)
-BACKSTEP_S = 10
-SKETCHES_LOOKED_AT = 8
 V4_PREFIX = bytes(10) + b"\xff\xff"
 
 
@@ -60,21 +62,12 @@ class Service:
 
 @dataclass(slots=True)
 class _LocalHost:
-    """How many conversations a local host opened, how many of them failed, both also at the last rotation; and when the last."""
+    """How many conversations a local host opened, and how many of them failed, both also at the last rotation."""
 
     opened: int = 0
     failed: int = 0
     opened_before: int = 0
     failed_before: int = 0
-    last_s: int = 0
-
-
-@dataclass(slots=True)
-class _Sketch:
-    """When a local host last opened a conversation with each peer and each service."""
-
-    peers: dict[bytes, int] = field(default_factory=dict)
-    services: dict[tuple[int, int], int] = field(default_factory=dict)
 
 
 class Services:
@@ -86,18 +79,21 @@ class Services:
         self.rows: dict[ServiceKey, Service] = {}
         self.contacts: list[tuple[object, ...]] = []
         self.contacts_dropped = 0
-        self.sketches_evicted = 0
         self.keeps_contacts = keep_contacts
         self._hosts = hosts
         self._tables = tables
         self._max_services, self._max_of_role = max_services
-        self._max_sketches = max_sketches
         self._overflow = 0
         self._overflow_before = 0
         self._local: dict[bytes, _LocalHost] = {}
-        self._sketches: dict[bytes, _Sketch] = {}
-        self._owners: list[bytes] = []
-        self._hand = 0
+        self._opened, self._probed = Sketches(max_sketches), Sketches(max_sketches)
+        self._waiting: deque[Conversation] = deque(maxlen=MAX_WAITING)
+        self._arp_requests: list[tuple[bytes, bytes, int]] = []
+
+    @property
+    def sketches_evicted(self) -> int:
+        """How many sketches went to make room for others."""
+        return self._opened.n_evicted + self._probed.n_evicted
 
     def overflow(self, *, is_summary: bool) -> int:
         """Return how many conversations had no service, of the interval or of the run."""
@@ -111,13 +107,52 @@ class Services:
                 conversation.local.append(side)
                 conversation.services[side] = self._open_side(conversation, frame, packet, side)
                 self._overflow += conversation.services[side] is None
+        if conversation.may_fail:
+            self._waiting.append(conversation)
 
     def end(self, conversation: Conversation, reason: str) -> None:
         """Count a conversation that failed, and tell of it."""
-        if conversation.may_fail and reason != "end" and not conversation.is_answered:
-            self._local[conversation.ends[1 - conversation.server].host].failed += 1
+        if conversation.may_still_fail and reason != "end":
+            self._fail(conversation, conversation.last_ns)
         if self._has_news(conversation) and not self._tell(conversation, self.contacts):
             self.contacts_dropped += len(conversation.local)
+
+    def see_first_from_server(self, conversation: Conversation, ts_ns: int) -> None:
+        """Count a conversation that is refused, or whose answer comes too late."""
+        if not conversation.is_answered or ts_ns > conversation.answer_due_ns:
+            self._fail(conversation, ts_ns)
+
+    def note_unanswered(self, now_ns: int) -> int:
+        """Count the conversations that have waited too long for an answer; return their number."""
+        n_failed = 0
+        while self._waiting:
+            first = self._waiting[0]
+            if first.may_still_fail and not first.has_ended:
+                if now_ns <= first.answer_due_ns:
+                    break
+                self._fail(first, now_ns)
+                n_failed += 1
+            self._waiting.popleft()
+        return n_failed
+
+    def stop_waiting(self) -> None:
+        """Leave it to the ends of conversations whether they have failed."""
+        self._waiting.clear()
+
+    def see_arp(self, frame: Frame) -> None:
+        """Note what an Ethernet frame asks for, if it is an ARP request."""
+        found = arp_request(frame)
+        if found is not None and len(self._arp_requests) < MAX_ARP_REQUESTS:
+            self._arp_requests.append((*found, second_of(frame.ts_ns)))
+
+    def _fail(self, conversation: Conversation, ts_ns: int) -> None:
+        conversation.has_failed = True
+        client, server = conversation.ends[1 - conversation.server], conversation.ends[conversation.server]
+        host = self._local_host(client.host)
+        if host is not None:
+            host.failed += 1
+            second = second_of(min(ts_ns, conversation.answer_due_ns))
+            self._probed.of(client.host).touch(server.host, (conversation.protocol, server.port), second)
 
     def tell_of(self, running: list[Conversation]) -> None:
         """Keep the records of running conversations."""
@@ -130,15 +165,18 @@ class Services:
         contacts, self.contacts = self.contacts, []
         return contacts
 
-    def fanout(self, now_ns: int, window_ns: int) -> list[tuple[int, int, int]]:
-        """Return host row, peers and services of the local hosts that opened conversations in a window."""
-        first_s, last_s = _second(now_ns - window_ns), _second(now_ns)
+    def fanout(self, now_ns: int, window_ns: int, *, probes: bool) -> list[tuple[int, int, int]]:
+        """Return host row, peers and services of the local hosts that opened conversations in a window, or probed."""
+        for sender, target, second in self._arp_requests:
+            if self._local_host(sender) is not None:
+                self._probed.of(sender).touch(target, ARP_SERVICE, second)
+        self._arp_requests.clear()
+        first_s, last_s = second_of(now_ns - window_ns), second_of(now_ns)
         found = []
         for number, row in enumerate(self._hosts.rows):
-            sketch = self._sketches.get(row.key)
-            if sketch is not None and self._local[row.key].last_s >= first_s:
-                times = (list(sketch.peers.values()), list(sketch.services.values()))
-                peers, services = (sum(first_s <= second <= last_s for second in seconds) for seconds in times)
+            sketch = (self._probed if probes else self._opened).rows.get(row.key)
+            if sketch is not None and sketch.last_s >= first_s:
+                peers, services = sketch.count(first_s, last_s)
                 if peers:
                     found.append((number, peers, services))
         return found
@@ -170,27 +208,26 @@ class Services:
                 service.add(theirs.account.interval, theirs.first_ns, theirs.last_ns)
                 service.conversations += n_opened
         for host, local in other._local.items():
-            self._absorb_openings(host, local, other._sketches.get(host))
+            self._absorb_openings(host, local, other)
         self._overflow += other.overflow(is_summary=False)
-        self.sketches_evicted += other.sketches_evicted
-        other.sketches_evicted = 0
+        for mine, theirs_ in ((self._opened, other._opened), (self._probed, other._probed)):
+            mine.n_evicted += theirs_.n_evicted
+            theirs_.n_evicted = 0
+        self._arp_requests = (self._arp_requests + other._arp_requests)[:MAX_ARP_REQUESTS]
+        other._arp_requests.clear()
         if self.keeps_contacts and other.keeps_contacts:
             self._absorb_contacts(other, running)
 
-    def _absorb_openings(self, key: bytes, theirs: _LocalHost, sketch: _Sketch | None) -> None:
+    def _absorb_openings(self, key: bytes, theirs: _LocalHost, other: Services) -> None:
         n_opened, n_failed = theirs.opened - theirs.opened_before, theirs.failed - theirs.failed_before
         host = self._local_host(key) if n_opened or n_failed else None
         if host is None:
             return
         host.opened += n_opened
         host.failed += n_failed
-        if n_opened and sketch is not None:
-            own = self._sketch(key)
-            for peer, second in sketch.peers.items():
-                own.peers[peer] = max(own.peers.get(peer, 0), second)
-            for service, second in sketch.services.items():
-                own.services[service] = max(own.services.get(service, 0), second)
-            host.last_s = max(host.last_s, theirs.last_s)
+        for mine, its in ((self._opened, other._opened), (self._probed, other._probed)):
+            if key in its.rows:
+                mine.of(key).absorb(its.rows[key])
 
     def _absorb_contacts(self, other: Services, running: list[Conversation]) -> None:
         theirs = other.take_contacts()
@@ -219,12 +256,12 @@ class Services:
         service = (conversation.protocol, conversation.ends[conversation.server].port)
         if side != conversation.server:
             host.opened += 1
-            second = _second(frame.ts_ns)
-            sketch = self._sketch(end.host)
-            sketch.peers[peer.host] = _later(sketch.peers.get(peer.host, 0), second)
-            sketch.services[service] = _later(sketch.services.get(service, 0), second)
-            host.last_s = _later(host.last_s, second)
-            conversation.may_fail = packet.ports not in (None, (0, 0)) and not _is_for_a_group(frame, packet)
+            second = second_of(frame.ts_ns)
+            self._opened.of(end.host).touch(peer.host, service, second)
+            asks = packet.ports not in (None, (0, 0)) and not (packet.tcp_flags or 0) & RST
+            conversation.may_fail = (asks or packet.is_echo_request) and not _is_for_a_group(frame, packet)
+            if conversation.may_fail and packet.is_echo_request:
+                self._probed.of(end.host).touch(peer.host, service, second)
         row = self._row(ServiceKey(end.host, _role(conversation, side), *service), frame.ts_ns, frame.ts_ns)
         if row is not None:
             row.conversations += 1
@@ -244,26 +281,6 @@ class Services:
                 return None
             row = self.rows[key] = Service(first_ns, last_ns)
         return row
-
-    def _sketch(self, key: bytes) -> _Sketch:
-        """Return a local host's sketch; if it has none and there is no room, another host's goes."""
-        if key not in self._sketches:
-            if len(self._owners) < self._max_sketches:
-                self._owners.append(key)
-            else:
-                slot = self._choose_evicted()
-                del self._sketches[self._owners[slot]]
-                self._owners[slot] = key
-                self.sketches_evicted += 1
-            self._sketches[key] = _Sketch()
-        return self._sketches[key]
-
-    def _choose_evicted(self) -> int:
-        """Return the slot of the next few whose host opened a conversation the longest ago, and move the hand past them."""
-        n_slots = len(self._owners)
-        slots = [(self._hand + i) % n_slots for i in range(min(SKETCHES_LOOKED_AT, n_slots))]
-        self._hand = (self._hand + len(slots)) % n_slots
-        return min(slots, key=lambda slot: self._local[self._owners[slot]].last_s)
 
     def _has_news(self, conversation: Conversation) -> bool:
         if not self.keeps_contacts or not conversation.local:
@@ -316,13 +333,3 @@ def _is_for_a_group(frame: Frame, packet: PacketSummary) -> bool:
     if address.startswith(V4_PREFIX):
         return address[12] in range(224, 240) or address[12:] == b"\xff" * 4
     return address[0] == 0xFF
-
-
-def _second(ts_ns: int) -> int:
-    """Return the whole second of a time, as 32 bits without 0."""
-    return min(max(ts_ns // NS_PER_S, 1), (1 << 32) - 1)
-
-
-def _later(before: int, now: int) -> int:
-    """Return the later of two times, but the new one if the clock was set back."""
-    return now if before - now > BACKSTEP_S else max(before, now)

@@ -264,11 +264,13 @@ class Monitor(abc.ABC, Generic[_ShardT]):
 
     def _tick(self, now_ns: int) -> None:
         self._last_tick_ns = now_ns
+        if sum(worker.accountant.note_unanswered(now_ns) for worker in self._team.workers):
+            self._merge()
         collector = self._collector
         view = View(
             copy_totals=partial(self._copy_totals, now_ns),
             take_contacts=self._take_contacts,
-            copy_fanout=lambda window_ns: collector.fanout(now_ns, window_ns),
+            copy_fanout=lambda window_ns, probes: collector.fanout(now_ns, window_ns, probes=probes),
             copy_openings=lambda: collector.openings(),  # noqa: PLW0108 - not every accountant has them
             copy_peers=partial(self._copy_peers, now_ns),
             dropped=self._dropped(),

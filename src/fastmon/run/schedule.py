@@ -13,6 +13,9 @@ from fastmon.model.snapshot import Interval
 
 __all__ = ["Schedule", "earliest"]
 
+SETTLING_TICKS = 7
+"""The first ticks of a silence: in these, conversations of before it may turn out to get no answer."""
+
 
 class Schedule:
     """The running interval, phase and duration, on one clock. All times are nanoseconds since the epoch.
@@ -31,6 +34,7 @@ class Schedule:
         self._phase_start_ns = 0
         self._covered_ns = 0
         self._next_tick_ns = 0
+        self._n_ticks_at_once = 0
 
     def begin_phase(self, now_ns: int) -> None:
         """Begin a phase, and an interval, at `now_ns`."""
@@ -89,12 +93,15 @@ class Schedule:
         self.start_ns += n_intervals * self._interval_ns
 
     def take_tick(self, now_ns: int) -> int | None:
-        """Return the time of the tick that is due at `now_ns`, if one is: of a silence, the first one and then the last one."""
+        """Return the time of the tick that is due at `now_ns`, if one is: of a silence, the first ones and then the last one."""
         if not self._tick_ns or now_ns < self._next_tick_ns:
+            self._n_ticks_at_once = 0
             return None
         tick_ns = self._next_tick_ns
         last_ns = now_ns - now_ns % self._tick_ns
-        self._next_tick_ns = last_ns if last_ns > tick_ns else tick_ns + self._tick_ns
+        self._n_ticks_at_once += 1
+        skips = self._n_ticks_at_once >= SETTLING_TICKS and last_ns > tick_ns
+        self._next_tick_ns = last_ns if skips else tick_ns + self._tick_ns
         return tick_ns
 
 

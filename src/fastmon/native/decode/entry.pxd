@@ -36,6 +36,7 @@ cdef struct Entry:
     uint32_t ports  # source << 16 | destination, 0 where there are none
     uint8_t protocol
     uint8_t tcp_flags  # 0 if they were not captured
+    uint8_t is_echo_request  # of ICMP or ICMPv6
     bint has_packet  # `captured` is the packet from the IP header on, else its payload, which may be empty
     uint32_t n_captured
     uint32_t upper_at  # where the upper layer begins in the packet
@@ -83,6 +84,7 @@ cdef inline bint describe(Entry* entry, const uint8_t* ip, uint32_t avail) noexc
         entry.protocol = ip[9]
         entry.ports = be32_at(ip + 20)
         entry.tcp_flags = ip[33] & <uint8_t>(0 - <uint32_t>(ip[9] == TCP))
+        entry.is_echo_request = False
         entry.upper_at = 20
         return ip[9] == TCP
     decode_upper(ip, avail, &upper)
@@ -90,6 +92,7 @@ cdef inline bint describe(Entry* entry, const uint8_t* ip, uint32_t avail) noexc
     entry.protocol = <uint8_t>upper.protocol
     entry.ports = <uint32_t>upper.src_port << 16 | upper.dst_port
     entry.tcp_flags = 0
+    entry.is_echo_request = upper.is_echo_request
     entry.upper_at = avail - upper.avail
     if not upper.has_ports or (entry.protocol != TCP and entry.protocol != UDP):
         set_payload(entry, ip, 0)

@@ -22,11 +22,18 @@ cdef enum:  # IP protocols that have ports
     SCTP = 132
     UDP_LITE = 136
 
+cdef enum:
+    ICMP = 1
+    ICMPV6 = 58
+    ECHO_REQUEST = 8
+    ECHO_REQUEST_V6 = 128
+
 cdef struct Upper:
     int32_t protocol  # behind extension headers; PROTOCOL_NOT_CAPTURED if it was cut off
     bint is_fragment
     bint is_later_fragment
     bint has_ports
+    bint is_echo_request  # of ICMP or ICMPv6
     uint16_t src_port
     uint16_t dst_port
     const uint8_t* at  # the upper layer's first byte
@@ -69,7 +76,7 @@ cdef inline void decode_upper(const uint8_t* ip, uint32_t avail, Upper* upper) n
     """Find the upper layer of the IP header at `ip`, which `decode_ip` has accepted."""
     cdef uint32_t length
     cdef uint16_t fragment
-    upper.is_fragment = upper.is_later_fragment = upper.has_ports = False
+    upper.is_fragment = upper.is_later_fragment = upper.has_ports = upper.is_echo_request = False
     upper.src_port = upper.dst_port = 0
     if ip[0] >> 4 == 4:
         length = (ip[0] & 0x0F) * 4
@@ -92,6 +99,10 @@ cdef inline void decode_upper(const uint8_t* ip, uint32_t avail, Upper* upper) n
         upper.has_ports = True
         upper.src_port = be16_at(upper.at)
         upper.dst_port = be16_at(upper.at + 2)
+    elif upper.protocol == ICMP:
+        upper.is_echo_request = upper.at[0] == ECHO_REQUEST
+    elif upper.protocol == ICMPV6:
+        upper.is_echo_request = upper.at[0] == ECHO_REQUEST_V6
 
 
 cdef inline int gre(Cursor* cursor) noexcept nogil:

@@ -284,19 +284,19 @@ cdef inline void copy_peers(const Hosts* hosts, const ConversationTable* table, 
 
 cdef inline uint32_t copy_fanout(const HostTable* hosts, const LocalHosts* local_hosts, const Sketches* sketches,
                                  uint32_t first_s, uint32_t last_s, FanoutRecord* records) noexcept:
-    """Copy the estimates of local hosts that opened conversations in these seconds, ordered by host; return their number."""
+    """Copy the estimates of local hosts whose sketches were touched in these seconds, ordered by host; return their number."""
     cdef const LocalHost* local_host
     cdef const Sketch* sketch
-    cdef uint32_t row, n_copied = 0
+    cdef uint32_t row, n_copied = 0, kind = sketches.kind
     with nogil:
         for row in range(hosts.n_rows):
             local_host = local_host_find(local_hosts, row)
-            if local_host == NULL or local_host.sketch == 0 or local_host.last_opened_s < first_s:
+            if local_host == NULL or local_host.sketches[kind] == 0 or local_host.last_s[kind] < first_s:
                 continue
-            sketch = &sketches.rows[local_host.sketch - 1]
+            sketch = &sketches.rows[local_host.sketches[kind] - 1]
             records[n_copied].host = row
-            records[n_copied].peers = estimate(sketch.peers, first_s, last_s)
-            records[n_copied].services = estimate(sketch.services, first_s, last_s)
+            records[n_copied].peers = estimate(&sketch.peers, first_s, last_s)
+            records[n_copied].services = estimate(&sketch.services, first_s, last_s)
             n_copied += records[n_copied].peers != 0
     return n_copied
 

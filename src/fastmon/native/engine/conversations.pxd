@@ -1,5 +1,5 @@
 """Conversations as the engine keeps them: their table, what ended, counts, labels, payloads for the classifier,
-services of local hosts, contacts.
+services of local hosts, contacts, probes.
 
 What it does not do: open, count or end a conversation (`native/engine/lives.pxd`), credit applications
 (`native/engine/credits.pxd`).
@@ -10,10 +10,11 @@ from libc.stdlib cimport calloc, free
 
 from fastmon.native.engine.contacts cimport Contacts, contacts_free, contacts_init
 from fastmon.native.engine.payloads cimport Payloads, payloads_free, payloads_init
+from fastmon.native.engine.probes cimport Probes, probes_free, probes_init
 from fastmon.native.tables.conversations cimport (
     N_REASONS, RUNNING, WANTS_PAYLOAD, ConversationTable, conversations_free, conversations_init,
 )
-from fastmon.native.tables.local_hosts cimport LocalHosts, local_hosts_free, local_hosts_init
+from fastmon.native.tables.local_hosts cimport N_SKETCHES, LocalHosts, local_hosts_free, local_hosts_init
 from fastmon.native.tables.services cimport ServiceTable, services_free, services_init
 from fastmon.native.tables.sketches cimport Sketches, sketches_free, sketches_init
 from fastmon.native.wire cimport Key
@@ -72,9 +73,10 @@ cdef struct Conversations:
     ConversationTable table
     LocalHosts local_hosts
     ServiceTable services
-    Sketches sketches
+    Sketches[N_SKETCHES] sketches
     Contacts contacts
     Payloads payloads
+    Probes probes
     uint8_t[256] protocol_apps
     uint8_t[65536] tcp_apps  # by port
     uint8_t[65536] udp_apps
@@ -99,6 +101,7 @@ cdef inline Conversations* conversations_new(uint32_t max_conversations, bint ke
                                              const ServiceLimits* limits) except NULL:
     """Return what accounting conversations needs. Raises MemoryError."""
     cdef Conversations* conversations = <Conversations*>calloc(1, sizeof(Conversations))
+    cdef uint32_t kind
     if conversations == NULL:
         raise MemoryError("no memory for conversations")
     try:
@@ -106,7 +109,9 @@ cdef inline Conversations* conversations_new(uint32_t max_conversations, bint ke
         payloads_init(&conversations.payloads)
         local_hosts_init(&conversations.local_hosts, limits.max_hosts)
         services_init(&conversations.services, limits.max_services, limits.max_services_of_role, seed + 1)
-        sketches_init(&conversations.sketches, limits.max_sketches, limits.sketch_seed)
+        for kind in range(N_SKETCHES):
+            sketches_init(&conversations.sketches[kind], kind, limits.max_sketches, limits.sketch_seed)
+        probes_init(&conversations.probes)
         contacts_init(&conversations.contacts, limits.keeps_contacts)
     except MemoryError:
         conversations_delete(conversations)
@@ -117,12 +122,15 @@ cdef inline Conversations* conversations_new(uint32_t max_conversations, bint ke
 
 
 cdef inline void conversations_delete(Conversations* conversations) noexcept:
+    cdef uint32_t kind
     if conversations != NULL:
         conversations_free(&conversations.table)
         payloads_free(&conversations.payloads)
         local_hosts_free(&conversations.local_hosts)
         services_free(&conversations.services)
-        sketches_free(&conversations.sketches)
+        for kind in range(N_SKETCHES):
+            sketches_free(&conversations.sketches[kind])
+        probes_free(&conversations.probes)
         contacts_free(&conversations.contacts)
         free(conversations.ended)
         free(conversations.relabellings)

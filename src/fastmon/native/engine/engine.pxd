@@ -13,13 +13,14 @@ from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint8_t, uint32_t, uint6
 from libc.string cimport memcpy, memset
 
 from fastmon.native.decode.frame cimport decode
-from fastmon.native.decode.headers cimport IP, N_STATUSES, Packet
+from fastmon.native.decode.headers cimport IP, N_STATUSES, NON_IP, Packet
 from fastmon.native.decode.link cimport LINK_ETHERNET
 from fastmon.native.engine.conversations cimport Conversations
 from fastmon.native.decode.entry cimport BATCH_FRAMES, MAX_PAYLOAD, Entry, describe, find_payload
 from fastmon.native.engine.hosts cimport Hosts
 from fastmon.native.engine.packet_log cimport LOG_RECORDS, PacketLog, log_decoded
 from fastmon.native.engine.payloads cimport must_pause
+from fastmon.native.engine.probes cimport note_arp
 from fastmon.native.tables.conversations cimport endpoint_hash
 from fastmon.native.tables.hosts cimport Tally, table_hash, tally_add
 from fastmon.native.tables.index cimport index_prefetch
@@ -119,6 +120,7 @@ cdef inline void begin_phase(Engine* engine) noexcept nogil:
     engine.newest_ts_ns = INT64_MIN
     if engine.conversations != NULL:
         engine.conversations.clock_ns = INT64_MIN
+        engine.conversations.probes.n_waiting = 0  # whose times are not to be compared: they fail when they end
 
 
 # From a frame to the batch.
@@ -188,6 +190,8 @@ cdef inline int add_frame(Engine* engine, uint32_t link_type, const uint8_t* dat
         status = engine.decode_any(engine, link_type, data, cap_len, wire_len, ts_ns, &packet)
         if status != IP:
             tally_add(&engine.tallies[status], 1, wire_len)
+            if status == NON_IP and link_type == LINK_ETHERNET and engine.conversations != NULL:
+                note_arp(&engine.conversations.probes, data, cap_len, ts_ns)
             return status
         entry = push_addresses(engine, packet.src, packet.dst, wire_len, ts_ns)
     if engine.conversations != NULL:

@@ -13,13 +13,13 @@ from fastmon.native.decode.upper cimport TCP, UDP
 from fastmon.native.engine.contacts cimport tell_of_ended
 from fastmon.native.engine.hosts cimport Hosts
 from fastmon.native.engine.payloads cimport Payload, payload_fill, payload_slot
-from fastmon.native.engine.services cimport note_end, open_services
+from fastmon.native.engine.services cimport fail, note_end, note_first_from, open_services
 from fastmon.native.memory cimport grow_array
 from fastmon.native.tables.conversations cimport (
     BY_NOTHING, BY_PAYLOAD, BY_PORT, CLOSED, CLOSED_BY_FIN, CLOSED_BY_RST, CLOSED_TIMEOUT_NS, ENDED_FULL, ENDED_IDLE,
     FIN_FROM_A, FIN_FROM_B, LOCAL_A, LOCAL_B, RUNNING, WANTS_PAYLOAD, Conversation, ConversationRecord, closing_reason,
-    conversation_index, conversation_release, conversation_take_row, conversations_reserve, is_idle, oldest_of_some,
-    prefetch_slot, server_side,
+    conversation_index, conversation_release, conversation_take_row, conversations_reserve, is_answered, is_idle, may_still_fail,
+    oldest_of_some, prefetch_slot, server_side,
 )
 from fastmon.native.tables.index cimport NO_ROW
 from fastmon.native.wire cimport Key, be16_at, be32_at, likely, prefetch_read, prefetch_write, unlikely
@@ -200,10 +200,15 @@ cdef inline bint is_to_itself(const Conversations* conversations, uint32_t row_i
     return record.a.low == record.b.low and record.a.high == record.b.high and ports >> 16 == ports & 0xFFFF
 
 
-cdef inline void note_tcp_flags(Conversations* conversations, uint32_t row_index, uint8_t flags, int d) noexcept nogil:
+cdef inline void note_tcp_flags(const Hosts* hosts, Conversations* conversations, uint32_t row_index, const Entry* entry,
+                                int d) noexcept nogil:
     cdef Conversation* row = &conversations.table.rows[row_index]
-    if flags & TCP_RST and d == server_side(&conversations.table.records[row_index]):
-        conversations.table.records[row_index].n_resets += 1
+    cdef ConversationRecord* record = &conversations.table.records[row_index]
+    cdef uint8_t flags = entry.tcp_flags
+    if flags & TCP_RST and d == server_side(record):
+        record.n_resets += 1
+        if may_still_fail(record) and not is_answered(row, record):
+            fail(hosts, conversations, row_index, entry.ts_ns)
     if row.state & CLOSED:
         return
     if flags & TCP_RST:
@@ -273,7 +278,9 @@ cdef inline void count_frame(Hosts* hosts, Conversations* conversations, Entry* 
     elif unlikely(entry.ts_ns < row.first_ns):
         row.first_ns = entry.ts_ns
     if unlikely(entry.tcp_flags & (TCP_FIN | TCP_RST)):
-        note_tcp_flags(conversations, row_index, entry.tcp_flags, d)
+        note_tcp_flags(hosts, conversations, row_index, entry, d)
+    if unlikely(row.packets[d] == 1):
+        note_first_from(hosts, conversations, row_index, entry, d)
     if unlikely(row.state & WANTS_PAYLOAD):
         offer_payload(conversations, row_index, entry, d)
     conversations.n_frames += 1

@@ -1,30 +1,35 @@
-"""What conversations mean for local hosts: which side is the server, which services they use, what they opened, what failed.
+"""What conversations mean for local hosts: which side is the server, which services they use, what they opened, what failed,
+what they probed.
 
 It is decided when a conversation opens: docs/conversations.md.
 
 What it does not do: credit traffic (`native/engine/credits.pxd`), count peers (`native/tables/sketches.pxd`).
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from fastmon.native.decode.entry cimport TCP_ACK, TCP_SYN, Entry
+from fastmon.native.decode.entry cimport TCP_ACK, TCP_RST, TCP_SYN, Entry
 from fastmon.native.decode.upper cimport TCP, UDP
-from fastmon.native.engine.conversations cimport Conversations
+from fastmon.native.engine.conversations cimport Conversations, is_running, token_of
 from fastmon.native.engine.credits cimport credited_row
 from fastmon.native.engine.hosts cimport Hosts, is_local
+from fastmon.native.engine.probes cimport ArpRequest, await_answer, drop_first_waiting, move_requests
 from fastmon.native.tables.applications cimport traffic_is_zero, traffic_subtract
 from fastmon.native.tables.conversations cimport (
-    ENDED_END, LOCAL_A, LOCAL_B, MAY_FAIL, SERVER_IS_A, Conversation, ConversationRecord, is_answered, server_side,
+    ANSWER_TIMEOUT_NS, ENDED_END, FAILED, LOCAL_A, LOCAL_B, MAY_FAIL, SERVER_IS_A, Conversation, ConversationRecord,
+    has_waited_too_long, is_answered, may_still_fail, server_side,
 )
 from fastmon.native.tables.hosts cimport Traffic, table_find, table_hash
 from fastmon.native.tables.index cimport NO_ROW, index_prefetch
-from fastmon.native.tables.local_hosts cimport LocalHost, LocalHosts, local_host_find, local_host_get
+from fastmon.native.tables.local_hosts cimport N_SKETCHES, OPENED, PROBED, LocalHost, LocalHosts, local_host_get
 from fastmon.native.tables.services cimport (
     CLIENT, SERVER, ServiceBase, ServiceRow, prefetch_service, service_credit, service_get, service_hash,
 )
-from fastmon.native.tables.sketches cimport cell_of, prefetch_sketch, sketch_get, sketch_merge, sketch_opening
-from fastmon.native.wire cimport Key, prefetch_write
+from fastmon.native.tables.sketches cimport (
+    place_of, prefetch_sketch, second_of, sketch_get, sketch_merge, sketch_touch,
+)
+from fastmon.native.wire cimport Key, prefetch_write, v4_key
 
 cdef enum:
     PRIVILEGED_PORTS = 1024  # below: of servers
@@ -34,8 +39,8 @@ cdef enum:
 cdef struct LocalSide:  # of a conversation that opens
     uint32_t owner  # the local host's row; NO_ROW: the host has no row in its table
     uint32_t hashed
-    uint32_t peer_cell  # of a client's sketch
-    uint32_t service_cell
+    uint32_t peer_place  # in a client's sketches
+    uint32_t service_place
     ServiceRow service
 
 
@@ -62,8 +67,19 @@ cdef inline bint is_group(const Key* key) noexcept nogil:
 
 
 cdef inline bint may_be_answered(const Entry* entry) noexcept nogil:
-    """Whether a conversation's first frame can get an answer in this conversation: it has ports, and no group gets it."""
-    return entry.ports != 0 and not is_group(&entry.dst) and not (entry.macs != NULL and entry.macs[0] & 1)
+    """Whether a conversation's first frame asks for an answer in this conversation: of one host, and not to end another."""
+    if is_group(&entry.dst) or (entry.macs != NULL and entry.macs[0] & 1):
+        return False
+    return (entry.ports != 0 and not entry.tcp_flags & TCP_RST) or entry.is_echo_request
+
+
+cdef inline uint32_t place_of_peer(const Conversations* conversations, const Key* peer) noexcept nogil:
+    """Return where a peer belongs in sketches: they all have the same keys."""
+    return place_of(&conversations.sketches[OPENED], peer.high, peer.low)
+
+
+cdef inline uint32_t place_of_service(const Conversations* conversations, uint8_t protocol, uint16_t port) noexcept nogil:
+    return place_of(&conversations.sketches[OPENED], <uint64_t>protocol << 16 | port, 0)
 
 
 cdef inline void find_side(const Hosts* hosts, Conversations* conversations, uint32_t row_index, const Entry* entry, int side,
@@ -87,16 +103,16 @@ cdef inline void find_side(const Hosts* hosts, Conversations* conversations, uin
     found.hashed = service_hash(&conversations.services, &found.service)
     index_prefetch(&conversations.services.index, found.hashed)
     if found.service.role == CLIENT:
-        found.peer_cell = cell_of(&conversations.sketches, peer.high, peer.low)
-        found.service_cell = cell_of(&conversations.sketches, <uint64_t>row.protocol << 16 | found.service.port, 0)
+        found.peer_place = place_of_peer(conversations, peer)
+        found.service_place = place_of_service(conversations, row.protocol, found.service.port)
 
 
 cdef inline void prefetch_side(const Conversations* conversations, const LocalSide* found) noexcept nogil:
     if found.owner != NO_ROW:
         prefetch_service(&conversations.services, found.hashed)
         if found.service.role == CLIENT:
-            prefetch_sketch(&conversations.sketches, &conversations.local_hosts.rows[found.owner], found.peer_cell,
-                            found.service_cell)
+            prefetch_sketch(&conversations.sketches[OPENED], &conversations.local_hosts.rows[found.owner], found.peer_place,
+                            found.service_place)
 
 
 cdef inline void open_side(Conversations* conversations, uint32_t row_index, const Entry* entry, int side,
@@ -108,9 +124,14 @@ cdef inline void open_side(Conversations* conversations, uint32_t row_index, con
     if found.owner != NO_ROW:
         if found.service.role == CLIENT:
             local_hosts.rows[found.owner].opened += 1
-            sketch_opening(&conversations.sketches, local_hosts, found.owner, found.peer_cell, found.service_cell, entry.ts_ns)
+            sketch_touch(&conversations.sketches[OPENED], local_hosts, found.owner, found.peer_place, found.service_place,
+                         second_of(entry.ts_ns))
             if may_be_answered(entry):
                 record.marks |= MAY_FAIL
+                await_answer(&conversations.probes, token_of(&conversations.table, row_index))
+                if entry.is_echo_request:
+                    sketch_touch(&conversations.sketches[PROBED], local_hosts, found.owner, found.peer_place,
+                                 found.service_place, second_of(entry.ts_ns))
         service = service_get(&conversations.services, &local_hosts.rows[found.owner], &found.service, found.hashed)
     if service == NULL:
         conversations.services.overflow += 1
@@ -144,28 +165,85 @@ cdef inline void open_services(const Hosts* hosts, Conversations* conversations,
             open_side(conversations, row_index, entry, side, &found[side])
 
 
-cdef inline void note_end(Hosts* hosts, Conversations* conversations, uint32_t row_index, int reason) noexcept nogil:
+cdef inline void fail(const Hosts* hosts, Conversations* conversations, uint32_t row_index, int64_t ts_ns) noexcept nogil:
+    """Count a conversation that has got no answer by `ts_ns`, or by the time that it had for it."""
+    cdef const Conversation* row = &conversations.table.rows[row_index]
+    cdef ConversationRecord* record = &conversations.table.records[row_index]
+    cdef int server = server_side(record)
+    cdef uint32_t host = credited_row(hosts, &record.a if server else &record.b, row.hosts[1 - server])
+    cdef uint32_t owner
+    record.marks |= FAILED
+    if host == NO_ROW:
+        return
+    if has_waited_too_long(row, ts_ns):
+        ts_ns = row.first_ns + ANSWER_TIMEOUT_NS
+    owner = local_host_get(&conversations.local_hosts, host)
+    conversations.local_hosts.rows[owner].failed += 1
+    sketch_touch(&conversations.sketches[PROBED], &conversations.local_hosts, owner,
+                 place_of_peer(conversations, &record.b if server else &record.a),
+                 place_of_service(conversations, row.protocol, <uint16_t>(row.ports if server else row.ports >> 16)),
+                 second_of(ts_ns))
+
+
+cdef inline uint32_t fail_unanswered(const Hosts* hosts, Conversations* conversations, int64_t now_ns) noexcept nogil:
+    """Count the conversations that have waited too long for an answer at `now_ns`; return their number."""
+    cdef uint32_t row_index, n_failed = 0
+    cdef uint64_t token
+    while conversations.probes.n_waiting:
+        token = conversations.probes.waiting[conversations.probes.first_waiting]
+        row_index = <uint32_t>token
+        if is_running(&conversations.table, token) and may_still_fail(&conversations.table.records[row_index]):
+            if not is_answered(&conversations.table.rows[row_index], &conversations.table.records[row_index]):
+                if not has_waited_too_long(&conversations.table.rows[row_index], now_ns):
+                    break
+                fail(hosts, conversations, row_index, now_ns)
+                n_failed += 1
+        drop_first_waiting(&conversations.probes)
+    return n_failed
+
+
+cdef inline void note_first_from(const Hosts* hosts, Conversations* conversations, uint32_t row_index, const Entry* entry,
+                                 int d) noexcept nogil:
+    """Count a conversation whose first answer comes too late. `entry`: the first frame from its side `d`."""
+    cdef const ConversationRecord* record = &conversations.table.records[row_index]
+    if (d == server_side(record) and may_still_fail(record) and not entry.tcp_flags & TCP_RST
+            and has_waited_too_long(&conversations.table.rows[row_index], entry.ts_ns)):
+        fail(hosts, conversations, row_index, entry.ts_ns)
+
+
+cdef inline void note_end(const Hosts* hosts, Conversations* conversations, uint32_t row_index, int reason) noexcept nogil:
     """Count a conversation that failed, unless it ends only because the accountant does."""
     cdef const Conversation* row = &conversations.table.rows[row_index]
     cdef const ConversationRecord* record = &conversations.table.records[row_index]
-    cdef uint32_t host
-    cdef int client = 1 - server_side(record)
-    if not record.marks & MAY_FAIL or reason == ENDED_END or is_answered(row, record):
-        return
-    host = credited_row(hosts, &record.b if client else &record.a, row.hosts[client])
-    if host != NO_ROW:
-        local_host_find(&conversations.local_hosts, host).failed += 1
+    if may_still_fail(record) and reason != ENDED_END and not is_answered(row, record):
+        fail(hosts, conversations, row_index, row.last_ns)
 
 
-# Merging two accountants.
-
-
-cdef inline uint32_t merged_local_host(const Hosts* hosts, Conversations* conversations, const Key* key) noexcept nogil:
-    """Return the row of another accountant's local host; NO_ROW if it does not fit, or is not local here."""
+cdef inline uint32_t local_host_of(const Hosts* hosts, Conversations* conversations, const Key* key) noexcept nogil:
+    """Return the row of the local host with this key; NO_ROW if it has no row in the host table, or is not local."""
     cdef uint32_t host = table_find(&hosts.table, key, table_hash(&hosts.table, key))
     if host == NO_ROW or not is_local(hosts, key):
         return NO_ROW
     return local_host_get(&conversations.local_hosts, host)
+
+
+cdef inline void probe_by_arp(const Hosts* hosts, Conversations* conversations) noexcept nogil:
+    """Note the ARP requests of local hosts that have a row by now as probes."""
+    cdef uint32_t i, owner
+    cdef const ArpRequest* request
+    cdef Key target
+    for i in range(conversations.probes.n_requests):
+        request = &conversations.probes.requests[i]
+        target = v4_key(request.sender)
+        owner = local_host_of(hosts, conversations, &target)
+        if owner != NO_ROW:
+            target = v4_key(request.target)
+            sketch_touch(&conversations.sketches[PROBED], &conversations.local_hosts, owner,
+                         place_of_peer(conversations, &target), place_of_service(conversations, 0, 0), request.second)
+    conversations.probes.n_requests = 0
+
+
+# Merging two accountants.
 
 
 cdef inline void merge_service(const Hosts* hosts, Conversations* conversations, const Key* key, const ServiceRow* row,
@@ -176,7 +254,7 @@ cdef inline void merge_service(const Hosts* hosts, Conversations* conversations,
     traffic_subtract(&traffic, &base.traffic)
     if traffic_is_zero(&traffic):
         return
-    wanted.owner = merged_local_host(hosts, conversations, key)
+    wanted.owner = local_host_of(hosts, conversations, key)
     memset(&wanted.traffic, 0, sizeof(Traffic))
     wanted.conversations = 0
     if wanted.owner != NO_ROW:
@@ -191,26 +269,27 @@ cdef inline void merge_service(const Hosts* hosts, Conversations* conversations,
 
 cdef inline void merge_openings(const Hosts* hosts, Conversations* conversations, const Key* key, const LocalHost* other,
                                 const Conversations* others) noexcept nogil:
-    cdef uint32_t row
+    cdef uint32_t row, kind
     cdef LocalHost* host
     if other.opened == other.opened_base and other.failed == other.failed_base:
         return
-    row = merged_local_host(hosts, conversations, key)
+    row = local_host_of(hosts, conversations, key)
     if row == NO_ROW:
         return
     host = &conversations.local_hosts.rows[row]
     host.opened += other.opened - other.opened_base
     host.failed += other.failed - other.failed_base
-    if other.opened != other.opened_base and other.sketch:
-        sketch_merge(sketch_get(&conversations.sketches, &conversations.local_hosts, row),
-                     &others.sketches.rows[other.sketch - 1])
-        host.last_opened_s = max(host.last_opened_s, other.last_opened_s)
+    for kind in range(N_SKETCHES):
+        if other.sketches[kind]:
+            sketch_merge(sketch_get(&conversations.sketches[kind], &conversations.local_hosts, row),
+                         &others.sketches[kind].rows[other.sketches[kind] - 1])
+            host.last_s[kind] = max(host.last_s[kind], other.last_s[kind])
 
 
 cdef inline void merge_services(const Hosts* hosts, Conversations* conversations, const Hosts* other_hosts,
                                 Conversations* others) noexcept nogil:
     """Add what another accountant's local hosts did since its last rotation. Its hosts have been merged."""
-    cdef uint32_t i
+    cdef uint32_t i, kind
     cdef const LocalHost* local_host
     for i in range(others.services.n_rows):
         local_host = &others.local_hosts.rows[others.services.rows[i].owner]
@@ -220,5 +299,7 @@ cdef inline void merge_services(const Hosts* hosts, Conversations* conversations
         local_host = &others.local_hosts.rows[i]
         merge_openings(hosts, conversations, &other_hosts.table.rows[local_host.host].key, local_host, others)
     conversations.services.overflow += others.services.overflow - others.services.overflow_base
-    conversations.sketches.n_evicted += others.sketches.n_evicted
-    others.sketches.n_evicted = 0
+    for kind in range(N_SKETCHES):
+        conversations.sketches[kind].n_evicted += others.sketches[kind].n_evicted
+        others.sketches[kind].n_evicted = 0
+    move_requests(&conversations.probes, &others.probes)

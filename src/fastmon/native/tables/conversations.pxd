@@ -41,6 +41,7 @@ cdef enum:  # marks of a conversation
     MAY_FAIL = 8  # a local host opened it, and an answer could come
     TOLD = 16  # as a contact
     TOLD_ANSWERED = 32
+    FAILED = 64  # as a conversation that got no answer
 
 cdef enum:  # why a conversation ended: the numbers of conversations.ENDED_REASONS
     ENDED_FIN
@@ -63,6 +64,7 @@ cdef extern from *:
     #define FM_CLOSED_TIMEOUT_NS 10000000000LL
     #define FM_TCP_TIMEOUT_NS 300000000000LL
     #define FM_OTHER_TIMEOUT_NS 120000000000LL
+    #define FM_ANSWER_TIMEOUT_NS 5000000000LL
 
     /* An endpoint's part of a conversation's hash, keyed twice: by the host's hash, and by an odd factor. */
     static inline uint64_t fm_endpoint_hash(uint32_t host_hash, uint32_t port, uint64_t factor) {
@@ -73,6 +75,7 @@ cdef extern from *:
     const int64_t CLOSED_TIMEOUT_NS "FM_CLOSED_TIMEOUT_NS"
     const int64_t TCP_TIMEOUT_NS "FM_TCP_TIMEOUT_NS"
     const int64_t OTHER_TIMEOUT_NS "FM_OTHER_TIMEOUT_NS"
+    const int64_t ANSWER_TIMEOUT_NS "FM_ANSWER_TIMEOUT_NS"
     uint64_t endpoint_hash "fm_endpoint_hash"(uint32_t host_hash, uint32_t port, uint64_t factor) noexcept nogil
 
 cdef struct Conversation:
@@ -222,6 +225,15 @@ cdef inline int server_side(const ConversationRecord* record) noexcept nogil:
 cdef inline bint is_answered(const Conversation* row, const ConversationRecord* record) noexcept nogil:
     """Whether the server has sent anything but RST."""
     return row.packets[server_side(record)] > record.n_resets
+
+
+cdef inline bint may_still_fail(const ConversationRecord* record) noexcept nogil:
+    return record.marks & (MAY_FAIL | FAILED) == MAY_FAIL
+
+
+cdef inline bint has_waited_too_long(const Conversation* row, int64_t now_ns) noexcept nogil:
+    """Whether the first frame is more than `ANSWER_TIMEOUT_NS` ago. No difference of two times overflows."""
+    return now_ns > row.first_ns and <uint64_t>now_ns - <uint64_t>row.first_ns > <uint64_t>ANSWER_TIMEOUT_NS
 
 
 cdef inline uint32_t conversation_take_row(ConversationTable* table) noexcept nogil:

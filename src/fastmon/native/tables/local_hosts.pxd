@@ -15,17 +15,21 @@ from fastmon.native.memory cimport release, reserve
 cdef enum:
     N_ROLES = 2
 
+cdef enum:  # what a sketch is of
+    OPENED
+    PROBED
+    N_SKETCHES
+
 cdef struct LocalHost:  # as long as a cache line
     uint32_t host  # the host's row
     uint32_t first_service  # row + 1, the first of a chain
     uint32_t[N_ROLES] n_services
-    uint32_t sketch  # row + 1; 0: it has none
-    uint32_t last_opened_s  # seconds since the epoch; 0: it opened none
+    uint32_t[N_SKETCHES] sketches  # row + 1; 0: it has none
+    uint32_t[N_SKETCHES] last_s  # when they were last touched, in seconds since the epoch; 0: never
     uint64_t opened
     uint64_t failed
     uint64_t opened_base  # at the last rotation
     uint64_t failed_base
-    uint64_t unused
 
 cdef struct LocalHosts:
     LocalHost* rows
