@@ -26,7 +26,7 @@ from fastmon.native.engine.columns cimport (
 from fastmon.native.engine.contacts cimport Contact, tell_of_running
 from fastmon.native.engine.conversations cimport (
     ConversationTallies, Conversations, EndedRow, ServiceLimits, conversations_delete, conversations_new, is_running,
-    want_payloads,
+    n_sketches_evicted, want_payloads,
 )
 from fastmon.native.engine.credits cimport relabel
 from fastmon.native.engine.engine cimport (
@@ -36,19 +36,15 @@ from fastmon.native.decode.entry cimport BATCH_FRAMES
 from fastmon.native.engine.hosts cimport Crossing, Hosts, Overflow, Prefix, is_local
 from fastmon.native.engine.packet_log cimport PacketRecord, log_free, log_new
 from fastmon.native.engine.payloads cimport Payload
-from fastmon.native.engine.services cimport fail_unanswered, probe_by_arp
 from fastmon.native.engine.rotation cimport begin_interval, end_all, end_all_idle, merge, settle_all
+from fastmon.native.engine.services cimport fail_unanswered, probe_by_arp
 from fastmon.native.exclusive cimport Exclusive
 from fastmon.native.memory cimport release
 from fastmon.native.readers cimport Reader
 from fastmon.native.tables.applications cimport N_APPS, apps_free, apps_init
-from fastmon.native.tables.conversations cimport (
-    BY_PAYLOAD, N_REASONS, Conversation, conversations_are_sound,
-)
+from fastmon.native.tables.conversations cimport BY_PAYLOAD, N_REASONS, Conversation, conversations_are_sound
 from fastmon.native.tables.hosts cimport HostRow, HostTable, table_free, table_init, table_is_sound
 from fastmon.native.tables.services cimport ServiceRow, services_are_sound
-from fastmon.native.tables.local_hosts cimport OPENED, PROBED
-from fastmon.native.tables.sketches cimport second_of
 from fastmon.native.wire cimport v6_key
 
 cdef extern from *:
@@ -404,8 +400,6 @@ cdef class Accountant:
         """Count the conversations that have waited too long for an answer at `now_ns` as failed; return their number."""
         with self.use:
             self.check_usable()
-            if self.engine.conversations == NULL:
-                return 0
             return fail_unanswered(&self.engine.hosts, self.engine.conversations, now_ns)
 
     def fanout_as(self, int64_t now_ns, int64_t window_ns, bint probes, dtype):
@@ -413,20 +407,13 @@ cdef class Accountant:
 
         probes: those that probed instead. Raises ValueError for a window below 1.
         """
-        cdef Conversations* conversations = self.engine.conversations
-        cdef uint32_t first_s, last_s = second_of(now_ns), n_copied = 0
         if window_ns < 1:
             raise ValueError(f"window_ns must be 1 or more, not {window_ns}")
-        first_s = second_of(now_ns - window_ns if now_ns > INT64_MIN + window_ns else INT64_MIN)
         with self.use:
             self.check_usable()
-            if conversations != NULL:
-                probe_by_arp(&self.engine.hosts, conversations)
+            probe_by_arp(&self.engine.hosts, self.engine.conversations)
             found = self.room_for_local_hosts(sizeof(FanoutRecord))
-            if conversations != NULL:
-                n_copied = copy_fanout(&self.engine.hosts.table, &conversations.local_hosts,
-                                       &conversations.sketches[PROBED if probes else OPENED], first_s, last_s,
-                                       <FanoutRecord*>room_in(found))
+            n_copied = copy_fanout(&self.engine, probes, now_ns, window_ns, <FanoutRecord*>room_in(found))
         return found[:n_copied * sizeof(FanoutRecord)].view(dtype)
 
     def openings_as(self, dtype):
@@ -447,9 +434,7 @@ cdef class Accountant:
     @property
     def sketches_evicted(self):
         """Local hosts whose peers and services were forgotten, to make room for those of another."""
-        if self.engine.conversations == NULL:
-            return 0
-        return self.engine.conversations.sketches[OPENED].n_evicted + self.engine.conversations.sketches[PROBED].n_evicted
+        return 0 if self.engine.conversations == NULL else n_sketches_evicted(self.engine.conversations)
 
     def rotate_as(self, now_ns, make):
         """Return `make(interval)`, and begin a new interval. Conversations that are idle at `now_ns` end before.

@@ -7,7 +7,7 @@ They give up the GIL: a copy of a million rows takes a while.
 What it does not do: settle conversations, allocate, change what is counted.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MIN, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastmon.native.decode.headers cimport N_STATUSES
 from fastmon.native.engine.conversations cimport Conversations
@@ -23,9 +23,9 @@ from fastmon.native.tables.hosts cimport (
     HostRow, HostTable, Traffic, bytes_in, is_flagged, set_flag, table_find, table_hash,
 )
 from fastmon.native.tables.index cimport NO_ROW
-from fastmon.native.tables.local_hosts cimport LocalHost, LocalHosts, local_host_find
+from fastmon.native.tables.local_hosts cimport OPENED, PROBED, LocalHost, LocalHosts, local_host_find
 from fastmon.native.tables.services cimport ServiceRow, ServiceTable, service_credit
-from fastmon.native.tables.sketches cimport Sketch, Sketches, estimate
+from fastmon.native.tables.sketches cimport Sketch, Sketches, estimate, second_of
 from fastmon.native.wire cimport Key, v6_key
 
 cdef struct AppRecord:  # conversations.APP_DTYPE
@@ -282,12 +282,22 @@ cdef inline void copy_peers(const Hosts* hosts, const ConversationTable* table, 
                     n_copied += 1
 
 
-cdef inline uint32_t copy_fanout(const HostTable* hosts, const LocalHosts* local_hosts, const Sketches* sketches,
-                                 uint32_t first_s, uint32_t last_s, FanoutRecord* records) noexcept:
-    """Copy the estimates of local hosts whose sketches were touched in these seconds, ordered by host; return their number."""
+cdef inline uint32_t copy_fanout(const Engine* engine, bint probes, int64_t now_ns, int64_t window_ns,
+                                 FanoutRecord* records) noexcept:
+    """Copy the estimates of local hosts that opened conversations in a window, or probed, by host; return their number."""
+    cdef const HostTable* hosts = &engine.hosts.table
+    cdef const LocalHosts* local_hosts
+    cdef const Sketches* sketches
+    cdef uint32_t kind = PROBED if probes else OPENED
+    cdef uint32_t first_s = second_of(now_ns - window_ns if now_ns > INT64_MIN + window_ns else INT64_MIN)
+    cdef uint32_t last_s = second_of(now_ns)
     cdef const LocalHost* local_host
     cdef const Sketch* sketch
-    cdef uint32_t row, n_copied = 0, kind = sketches.kind
+    cdef uint32_t row, n_copied = 0
+    if engine.conversations == NULL:
+        return 0
+    local_hosts = &engine.conversations.local_hosts
+    sketches = &engine.conversations.sketches[kind]
     with nogil:
         for row in range(hosts.n_rows):
             local_host = local_host_find(local_hosts, row)

@@ -137,6 +137,14 @@ cdef inline void conversations_delete(Conversations* conversations) noexcept:
         free(conversations)
 
 
+cdef inline uint64_t n_sketches_evicted(const Conversations* conversations) noexcept nogil:
+    cdef uint32_t kind
+    cdef uint64_t n_evicted = 0
+    for kind in range(N_SKETCHES):
+        n_evicted += conversations.sketches[kind].n_evicted
+    return n_evicted
+
+
 cdef inline uint64_t token_of(const ConversationTable* table, uint32_t row_index) noexcept nogil:
     return <uint64_t>table.records[row_index].serial << 32 | row_index
 

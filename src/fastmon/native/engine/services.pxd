@@ -189,7 +189,7 @@ cdef inline uint32_t fail_unanswered(const Hosts* hosts, Conversations* conversa
     """Count the conversations that have waited too long for an answer at `now_ns`; return their number."""
     cdef uint32_t row_index, n_failed = 0
     cdef uint64_t token
-    while conversations.probes.n_waiting:
+    while conversations != NULL and conversations.probes.n_waiting:
         token = conversations.probes.waiting[conversations.probes.first_waiting]
         row_index = <uint32_t>token
         if is_running(&conversations.table, token) and may_still_fail(&conversations.table.records[row_index]):
@@ -232,6 +232,8 @@ cdef inline void probe_by_arp(const Hosts* hosts, Conversations* conversations) 
     cdef uint32_t i, owner
     cdef const ArpRequest* request
     cdef Key target
+    if conversations == NULL:
+        return
     for i in range(conversations.probes.n_requests):
         request = &conversations.probes.requests[i]
         target = v4_key(request.sender)
