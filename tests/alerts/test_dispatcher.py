@@ -141,7 +141,7 @@ def test_what_is_undelivered_at_the_end_is_delivered_by_the_next_run(desk: Desk,
     wait_until(lambda: kept(desk), "the outbox")
     desk.send(make_alert(2))
     desk.dispatcher.close(0.5)
-    assert "action test: 2 alerts could not be delivered; the outbox has them" in desk.problems
+    assert "action test: 2 alerts could not be delivered: without a state nobody tries again" in desk.problems
     assert desk.count("waiting") == 2
     others = Hands()
     second = Desk(spec(), outbox=desk.outbox, make=others)
@@ -238,6 +238,8 @@ def test_what_waits_is_bounded_however_long_an_action_is_away(hands: Hands, monk
     assert len(desk.outbox.load()) <= 20
     assert desk.count("waiting") <= 20
     desk.dispatcher.close(0.1)
+    n_dropped = desk.count("dropped")
+    assert desk.problems[-1].endswith(f"nobody tries again; {n_dropped} alerts found no room, and were counted at best")
 
 
 def test_one_refused_alert_does_not_stop_the_others_and_is_given_up(desk: Desk, hands: Hands) -> None:

@@ -17,8 +17,12 @@ __all__ = ["MemoryOutbox", "Outbox"]
 class Outbox(Protocol):
     """Keeps records for actions. Any thread may call it, but never the run's: it may wait for a disk.
 
+    is_lasting: whether the next run has what this one leaves.
+
     Raises FastmonError or OSError where it cannot read or write.
     """
+
+    is_lasting: bool
 
     def put(self, action: str, record: str) -> int:
         """Keep a record, and return its id."""
@@ -35,6 +39,8 @@ class Outbox(Protocol):
 
 class MemoryOutbox:
     """Keeps records for as long as the process lives."""
+
+    is_lasting = False
 
     def __init__(self) -> None:
         self._kept: dict[int, Kept] = {}

@@ -122,6 +122,7 @@ class Worker:
         self._ready_s = 0.0
         self._retry_s = 0.0
         self._n_failures = 0
+        self._n_dropped_told = 0
         self._is_outbox_failing = False
         self._deadline_s: float | None = None
         self._has_failed_last = False
@@ -187,8 +188,12 @@ class Worker:
             self._changed.notify_all()
         self._keep(left)
         self._forget()
+        found_no_room = self._take_dropped()
         if left:
-            self._tell(f"{_alerts(len(left))} could not be delivered; the outbox has them")
+            who = "the next run tries again" if self._outbox.is_lasting else "without a state nobody tries again"
+            self._tell(f"{_alerts(len(left))} could not be delivered: {who}{found_no_room}")
+        elif found_no_room:
+            self._tell(f"all that waited is delivered{found_no_room}")
         return left
 
     def _serve(self) -> None:
@@ -251,7 +256,7 @@ class Worker:
             self._forgotten += [item.kept_id for item in batch if item.kept_id is not None]
         self._forget()
         if was_failing:
-            self._tell("works again")
+            self._tell(f"works again{self._take_dropped()}")
 
     def _failed(self, batch: Sequence[Item], why: str) -> None:
         self._keep(batch)
@@ -342,6 +347,12 @@ class Worker:
             self.counts.dropped += 1
             if item.kept_id is not None:
                 self._forgotten.append(item.kept_id)
+
+    def _take_dropped(self) -> str:
+        """Return the words for the alerts that were dropped since they were last told of, if there are any."""
+        with self._changed:
+            n_new, self._n_dropped_told = self.counts.dropped - self._n_dropped_told, self.counts.dropped
+        return f"; {_alerts(n_new)} found no room, and were counted at best" if n_new else ""
 
     def _tell_of_outbox(self, error: Exception) -> None:
         if not self._is_outbox_failing:

@@ -24,6 +24,8 @@ class KeptOutbox:
     A record that was delivered within the last second before a crash is delivered again after it.
     """
 
+    is_lasting = True
+
     def __init__(self, entries: list[Kept], keep: Callable[[Kept], None], forget: Callable[[int], None]) -> None:
         self._entries = entries
         self._keep = keep
