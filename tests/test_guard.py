@@ -1,4 +1,4 @@
-"""Rules of a configuration in whole runs of the command line: the same alerts however the capture is cut, and after a restart."""
+"""Rules of a configuration in whole runs of the command line: restarts, silences, reloads. `scenarios` has what they tell of."""
 
 from __future__ import annotations
 
@@ -121,26 +121,6 @@ EXPECTED = [
     ("scan", SCANNER, "cleared"),
     ("services", CAMERA, "firing"),
 ]
-
-
-@pytest.mark.parametrize(("n_files", "workers"), [(1, 1), (7, 1), (7, 2)])
-@pytest.mark.parametrize("interval", ["0", "60s"])
-def test_alerts_are_the_same_however_the_capture_is_cut(
-    cut: Callable[[int], list[Path]], rules: Path, n_files: int, workers: int, interval: str
-) -> None:
-    options = ("--format", "jsonl", "--config", rules, "-i", interval)
-    found = alerts(run("replay", *cut(n_files), "--workers", str(workers), *options))
-    assert brief(found) == EXPECTED
-    whole = alerts(run("replay", *cut(1), *options))
-    assert found == whole
-    quotas = [record["evidence"] for record in found if record["rule"] == "quota"]
-    assert [(evidence["top_peers"], evidence["apps"], evidence["services"]) for evidence in quotas] == [
-        ({SERVER: size}, {"https": size}, {"tcp/443": size}) for size in (80_000, 100_000)
-    ]
-    (service,) = [record for record in found if record["rule"] == "services"]
-    assert (service["since"], service["time"]) == ("2026-01-01T00:15:00.000000Z", "2026-01-01T00:15:01.000000Z")
-    assert "198.51.100.5" in json.dumps(service["evidence"])
-    assert "tcp/8443" in service["reason"]
 
 
 def test_capture_shorter_than_a_tick_is_looked_at(rules: Path, tmp_path: Path) -> None:

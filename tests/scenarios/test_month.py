@@ -1,0 +1,88 @@
+"""A month of traffic in whole replays: exactly the expected alerts with the packets' times, however the capture is cut."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import builders as b
+import pytest
+
+from .month import BURST, FLAP, RULES, SEASONS, Told
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+COMMAND = [sys.executable, "-m", "fastmon"]
+SHAPES = [
+    ("spring", 1, 1, "0"),
+    ("spring", 7, 2, "0"),
+    ("autumn", 1, 1, "1d"),
+    ("autumn", 7, 2, "0"),
+    ("evening", 1, 1, "60s"),
+    ("evening", 7, 1, "0"),
+    ("evening", 7, 2, "60s"),
+]
+
+
+@pytest.fixture
+def replay(tmp_path: Path) -> Callable[..., list[dict[str, Any]]]:
+    """Return what replays a season, cut into a number of files, and returns its alerts."""
+
+    def replayed(season: str, n_files: int, n_workers: int, interval: str) -> list[dict[str, Any]]:
+        frames = SEASONS[season].frames
+        rules = tmp_path / "rules.toml"
+        rules.write_text(RULES)
+        paths = [tmp_path / f"{index}-of-{n_files}.pcap" for index in range(n_files)]
+        for index, path in enumerate(paths):
+            path.write_bytes(b.pcap_file(frames[index * len(frames) // n_files : (index + 1) * len(frames) // n_files]))
+        options = ["--config", rules, "--workers", n_workers, "-i", interval, "--format", "jsonl"]
+        command = [*COMMAND, "replay", *map(str, (*paths, *options))]
+        result = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+        assert (result.returncode, result.stderr) == (0, "")
+        return [record for record in map(json.loads, result.stdout.splitlines()) if record["type"] == "alert"]
+
+    return replayed
+
+
+@pytest.fixture(scope="module")
+def first_told() -> dict[str, list[dict[str, Any]]]:
+    """What a season has given when it was replayed first: the others have to be the same, whole."""
+    return {}
+
+
+def brief(alerts: list[dict[str, Any]]) -> list[Told]:
+    return [Told(each["time"].removesuffix("Z"), each["rule"], each["host"], each["state"]) for each in alerts]
+
+
+@pytest.mark.parametrize(("season", "n_files", "n_workers", "interval"), SHAPES)
+def test_month_gives_exactly_the_expected_alerts(
+    replay: Callable[..., list[dict[str, Any]]],
+    first_told: dict[str, list[dict[str, Any]]],
+    season: str,
+    n_files: int,
+    n_workers: int,
+    interval: str,
+) -> None:
+    alerts = replay(season, n_files, n_workers, interval)
+    assert sorted(brief(alerts)) == SEASONS[season].told
+    for alert in alerts:  # when what is running is credited to applications is each worker's own
+        alert.get("evidence", {}).pop("apps", None)
+    assert alerts == first_told.setdefault(season, alerts)
+
+
+def test_alerts_say_what_was_measured(
+    replay: Callable[..., list[dict[str, Any]]], first_told: dict[str, list[dict[str, Any]]]
+) -> None:
+    alerts = first_told.get("spring") or replay("spring", 1, 1, "0")
+    values = [(each["rule"], each["value"]) for each in alerts if each["kind"] == "total" and each["state"] == "firing"]
+    assert values == [("month", 90_000), ("leak", 80_000), ("leak", 100_000), ("day", 120_000), ("month", 81_000)]
+    rates = {each["host"]: each["peak"] for each in alerts if each["kind"] == "rate" and each["state"] == "cleared"}
+    assert rates == {FLAP: 112_000, BURST: 60 * 14_000 * 8 / 5}
+    (newcomer,) = [each for each in alerts if each["kind"] == "new"]
+    assert newcomer["mac"] == "02:00:5e:00:01:63"
+    (printer,) = [each for each in alerts if each["kind"] == "ports"]
+    assert (printer["evidence"]["service"], printer["evidence"]["peer"]) == ("tcp/8443", "198.51.100.5")
