@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from waiting import DEADLINE_S, is_caught, is_stopped, wait_until
 
@@ -41,12 +41,18 @@ class Result(NamedTuple):
 
 
 class Command:
-    """A running command, what it writes, and how to end it. It must be killed if it may not have ended."""
+    """A running command, what it writes, and how to end it. It must be killed if it may not have ended.
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    program: what is run.  options: as those of `subprocess.Popen`.
+    """
+
+    program: ClassVar[Sequence[str]] = COMMAND
+
+    def __init__(self, folder: Path, *arguments: str, **options: Any) -> None:
         self._stdout, self._stderr = folder / "stdout", folder / "stderr"
         with self._stdout.open("wb") as stdout, self._stderr.open("wb") as stderr:
-            self.process = subprocess.Popen([*COMMAND, *arguments], cwd=folder, stdout=stdout, stderr=stderr)
+            command = [*self.program, *arguments]
+            self.process = subprocess.Popen(command, cwd=folder, stdout=stdout, stderr=stderr, **options)
 
     @property
     def output(self) -> str:
