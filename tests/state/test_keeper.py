@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -98,6 +99,20 @@ def test_changes_are_due_after_an_interval_and_written_then(path: Path, reports:
     assert not keeper.is_due
     with Store.open(path, read_only=True) as reader:
         wait_until(lambda: numbers(reader.load()) == {1}, "the checkpoint")
+    assert keeper.close()
+
+
+def test_tick_that_is_a_bit_early_is_in_time(path: Path, reports: list[Problem], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next one would be a second late."""
+    now_s = time.monotonic() + 1
+    monkeypatch.setattr(time, "monotonic", lambda: now_s)
+    keeper = Keeper(Store.open(path), reports.append, interval_s=10)
+    keeper.put(Changes())
+    now_s += 9
+    assert not keeper.is_due
+    now_s += 0.99
+    assert keeper.is_due
+    monkeypatch.undo()
     assert keeper.close()
 
 
