@@ -143,7 +143,7 @@ class Gateway:
         return View(
             copy_totals=lambda: totals,
             take_contacts=lambda: contacts,
-            copy_fanout=lambda _: fanout,
+            copy_fanout=lambda *_: fanout,
             copy_openings=lambda: openings,
         )
 

@@ -379,7 +379,7 @@ cdef class Accountant:
     def peers_as(self, const uint8_t[:, ::1] keys not None, int64_t now_ns, dtype):
         """Return what hosts moved in each conversation that is not over at `now_ns`, as an array of `dtype`.
 
-        keys: (k, 16) uint8; `host` of a record is the place in it. Raises ValueError for more than 65,535 hosts.
+        keys: (k, 16) uint8; `host` of a record is the place in it. ValueError for more than 65,535 hosts.
         """
         cdef Conversations* conversations = self.engine.conversations
         cdef uint16_t[::1] numbers
@@ -391,8 +391,8 @@ cdef class Accountant:
                 return copy_rows(NULL, 0, sizeof(PeerRecord), dtype)
             numbers = np.zeros(self.engine.hosts.table.n_rows, np.uint16)
             number_hosts(&self.engine.hosts.table, keys, numbers)
-            found = np.empty(count_peers(&self.engine.hosts, &conversations.table, numbers, now_ns) * sizeof(PeerRecord),
-                             np.uint8)
+            n_found = count_peers(&self.engine.hosts, &conversations.table, numbers, now_ns)
+            found = np.empty(n_found * sizeof(PeerRecord), np.uint8)
             copy_peers(&self.engine.hosts, &conversations.table, numbers, now_ns, <PeerRecord*>room_in(found))
         return found.view(dtype)
 
@@ -403,10 +403,7 @@ cdef class Accountant:
             return fail_unanswered(&self.engine.hosts, self.engine.conversations, now_ns)
 
     def fanout_as(self, int64_t now_ns, int64_t window_ns, bint probes, dtype):
-        """Return the local hosts that opened conversations in the window before `now_ns`, with estimates, as an array of `dtype`.
-
-        probes: those that probed instead. Raises ValueError for a window below 1.
-        """
+        """Return estimates of the local hosts that opened conversations, or that probed, in a window, as an array of `dtype`."""
         if window_ns < 1:
             raise ValueError(f"window_ns must be 1 or more, not {window_ns}")
         with self.use:
@@ -418,18 +415,18 @@ cdef class Accountant:
 
     def openings_as(self, dtype):
         """Return how many conversations each local host opened, and how many of them failed, as an array of `dtype`."""
-        cdef Conversations* conversations = self.engine.conversations
         cdef uint32_t n_copied = 0
         with self.use:
             found = self.room_for_local_hosts(sizeof(OpeningRecord))
-            if conversations != NULL:
-                n_copied = copy_openings(&self.engine.hosts.table, &conversations.local_hosts, <OpeningRecord*>room_in(found))
+            if self.engine.conversations != NULL:
+                n_copied = copy_openings(&self.engine.hosts.table, &self.engine.conversations.local_hosts,
+                                         <OpeningRecord*>room_in(found))
         return found[:n_copied * sizeof(OpeningRecord)].view(dtype)
 
     cdef object room_for_local_hosts(self, size_t row_bytes):
         self.check_usable()
-        return np.empty(0 if self.engine.conversations == NULL else self.engine.conversations.local_hosts.n_rows * row_bytes,
-                        np.uint8)
+        n_rows = 0 if self.engine.conversations == NULL else self.engine.conversations.local_hosts.n_rows
+        return np.empty(n_rows * row_bytes, np.uint8)
 
     @property
     def sketches_evicted(self):

@@ -135,7 +135,7 @@ class World:
             copy_totals=lambda: self.totals(now_ns),
             take_contacts=lambda: np.array(contacts, CONTACT_DTYPE),
             copy_openings=lambda: np.array(openings, OPENING_DTYPE),
-            copy_fanout=lambda _: np.array([(addresses.index(host), *numbers) for host, *numbers in fanout], FANOUT_DTYPE),
+            copy_fanout=lambda *_: np.array([(addresses.index(host), *numbers) for host, *numbers in fanout], FANOUT_DTYPE),
             copy_peers=self.peers,
             dropped=self.dropped,
         )
