@@ -15,8 +15,8 @@ from fastmon.model.snapshot import Interval
 
 from .test_twins import ADDRESSES, DATA, FLAGS, MACS, NETWORKS, PORTS
 
-N_SCENARIOS = 500
-PER_TEST = 50
+N_SCENARIOS = 300
+PER_TEST = 30
 
 
 def make_pairs(numbers: random.Random) -> list[Pair]:

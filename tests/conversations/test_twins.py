@@ -163,12 +163,12 @@ class TwinAccountants(RuleBasedStateMachine):
 
 
 TestAccountants = TwinAccountants.TestCase
-TestAccountants.settings = settings(max_examples=200, stateful_step_count=30, deadline=None)
+TestAccountants.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
 
 
 # Long runs from files: batches, sweeps, full rings.
 
-N_FRAMES = 12_000
+N_FRAMES = 6_000
 N_HOSTS, N_PORTS = 40, 60
 
 

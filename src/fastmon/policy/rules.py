@@ -38,7 +38,9 @@ class View:
     crossings: the limit crossings since the last evaluation, in the order of their frames.
     dropped: frames lost since the start.
 
-    All else is there at a tick only, and is copied when the first rule asks for it.
+    All else is there at a tick only, and is copied when the first rule asks for it, or before by `prepare`.
+
+    asked: where to note what rules ask for; whoever makes the next view hands it on.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class View:
         copy_openings: Callable[[], NDArray[np.void]] | None = None,
         copy_peers: Callable[[NDArray[np.uint8]], NDArray[np.void]] | None = None,
         dropped: Dropped = NOTHING_DROPPED,
+        asked: set[Hashable] | None = None,
     ) -> None:
         self.crossings = crossings
         self.dropped = dropped
@@ -60,23 +63,35 @@ class View:
         self._copy_openings = copy_openings
         self._copy_peers = copy_peers
         self._fanouts: dict[tuple[int, bool], NDArray[np.void]] = {}
+        self._asked: set[Hashable] = set() if asked is None else asked
+
+    def prepare(self) -> None:
+        """Copy what rules have asked earlier views for: afterwards frames may be accounted while rules are evaluated."""
+        for name in tuple(self._asked):
+            if isinstance(name, tuple):
+                self.fanout(*name)
+            else:
+                getattr(self, str(name))
 
     @cached_property
     def totals(self) -> Snapshot | None:
         """All hosts with their totals since the start, idle ones included, at a tick; None between ticks."""
+        self._asked.add("totals")
         return None if self._copy_totals is None else self._copy_totals()
 
     @cached_property
     def contacts(self) -> NDArray[np.void]:
         """The contacts of local hosts since the last tick, as `CONTACT_DTYPE`, in the order in which they were settled."""
+        self._asked.add("contacts")
         return np.empty(0, CONTACT_DTYPE) if self._take_contacts is None else self._take_contacts()
 
-    def fanout(self, window_ns: int, *, probes: bool = False) -> NDArray[np.void]:
+    def fanout(self, window_ns: int, probes: bool = False) -> NDArray[np.void]:
         """Return, as `FANOUT_DTYPE`, with how many peers and services local hosts have opened conversations in this window.
 
         probes: how many they have probed instead.
         """
         if (window_ns, probes) not in self._fanouts:
+            self._asked.add((window_ns, probes))
             empty = np.empty(0, FANOUT_DTYPE)
             self._fanouts[window_ns, probes] = empty if self._copy_fanout is None else self._copy_fanout(window_ns, probes)
         return self._fanouts[window_ns, probes]
@@ -84,6 +99,7 @@ class View:
     @cached_property
     def openings(self) -> NDArray[np.void]:
         """How many conversations each local host has opened since the start, and how many failed, as `OPENING_DTYPE`."""
+        self._asked.add("openings")
         return np.empty(0, OPENING_DTYPE) if self._copy_openings is None else self._copy_openings()
 
     def peers(self, keys: NDArray[np.uint8]) -> NDArray[np.void]:

@@ -55,7 +55,16 @@ class LiveMonitor(Monitor[LiveShard]):
         ]
         self._step_watch = StepWatch(self._clock, MAX_BACKSTEP_NS)
         super().__init__(
-            plan, team, shards, subscriber, control or Control(), packet_log, has_crew=True, merges_at_ticks=True, poll_s=POLL_S
+            plan,
+            team,
+            shards,
+            subscriber,
+            control or Control(),
+            packet_log,
+            has_crew=True,
+            merges_at_ticks=True,
+            drains_on=True,
+            poll_s=POLL_S,
         )
 
     def _run(self) -> None:

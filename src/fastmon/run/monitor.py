@@ -12,15 +12,13 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-import numpy as np
-
 from fastmon.errors import ConfigError
 from fastmon.model.counters import Dropped, Interval
 from fastmon.model.grouping import group_hosts
 from fastmon.model.rows import UNGROUPED
 from fastmon.model.units import NS_PER_S
-from fastmon.policy.rules import View
 from fastmon.run.crew import Crew
+from fastmon.run.looks import Looks
 from fastmon.run.reporter import Reporter
 from fastmon.run.schedule import Schedule
 from fastmon.run.shards import LiveShard, ReplayShard, out_of_memory
@@ -29,10 +27,9 @@ from fastmon.run.subscriber import Problem
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
     from fastmon.accounting import Accountant
     from fastmon.model.snapshot import Snapshot
+    from fastmon.policy.rules import View
     from fastmon.run.control import Control
     from fastmon.run.plan import Plan, Team
     from fastmon.run.shards import PacketLog
@@ -65,6 +62,7 @@ class Monitor(abc.ABC, Generic[_ShardT]):
     shards: one for each worker.
     has_crew: whether threads of their own drain; else the run's own thread does.
     merges_at_ticks: whether the sums of several workers are added up at each tick.
+    drains_on: whether the crew drains on while rules are evaluated; only what an alert adds then may be of a moment later.
     poll_s: how often the run asks those that drain whether they have something to tell.
     packet_log: takes a record of each frame; the shards put them. Completed before the summary.
     """
@@ -80,6 +78,7 @@ class Monitor(abc.ABC, Generic[_ShardT]):
         *,
         has_crew: bool,
         merges_at_ticks: bool,
+        drains_on: bool = False,
         poll_s: float,
     ) -> None:
         self._plan = plan
@@ -93,6 +92,9 @@ class Monitor(abc.ABC, Generic[_ShardT]):
         self._merges_at_ticks = merges_at_ticks and team.merges
         self._schedule = Schedule(plan.interval_ns, plan.duration_ns, self._tick_ns())
         self._crew = Crew(len(shards)) if has_crew else None
+        self._drains_on = drains_on
+        self._is_draining = self._is_halted = False
+        self._looks = Looks(plan, team, self._halt_crew)
         self._dropped_before = Dropped()
         self._log_dropped_before = 0
         self._contacts_dropped_unasked = self._contacts_dropped_before = 0
@@ -142,14 +144,29 @@ class Monitor(abc.ABC, Generic[_ShardT]):
             while not self._control.is_pending and self._shards[0].drain_chunk(until_ns):
                 self._reporter.tell()
         else:
-            self._crew.start([partial(self._drain, shard, until_ns) for shard in self._shards])
+            if not self._is_draining:
+                self._start_crew(until_ns)
             while not self._crew.wait(self._poll_s):
                 self._reporter.tell()
+            self._is_draining = False
             self._merge()
         self._tell()
 
+    def _start_crew(self, until_ns: int | None) -> None:
+        if self._crew is not None:
+            self._crew.start([partial(self._drain, shard, until_ns) for shard in self._shards])
+            self._is_draining = True
+
+    def _halt_crew(self) -> None:
+        """Let the crew stop after the chunks that it is at; the next advance starts it again."""
+        if self._crew is not None and self._is_draining:
+            self._is_halted = True
+            while not self._crew.wait(self._poll_s):
+                pass
+            self._is_halted = self._is_draining = False
+
     def _drain(self, shard: _ShardT, until_ns: int | None) -> None:
-        while not self._control.is_pending and shard.drain_chunk(until_ns):
+        while not self._control.is_pending and not self._is_halted and shard.drain_chunk(until_ns):
             pass
 
     def _merge(self) -> None:
@@ -198,20 +215,22 @@ class Monitor(abc.ABC, Generic[_ShardT]):
         schedule = self._schedule
         end_ns = schedule.end_ns
         bound_ns = min(time_ns for time_ns in (now_ns, end_ns, schedule.deadline_ns) if time_ns is not None)
+        views = []
         while (tick_ns := schedule.take_tick(bound_ns)) is not None:
-            self._tick(tick_ns)
-        if end_ns is not None and now_ns >= end_ns and not schedule.is_over(end_ns):
-            n_silent = schedule.n_silent(now_ns)
-            self._rotate(end_ns)
-            if n_silent > MAX_SILENT_INTERVALS:
-                self._skip(n_silent)
-            return False
-        return schedule.is_over(now_ns)
-
-    def _skip(self, n_silent: int) -> None:
-        start_ns = self._schedule.start_ns
-        self._schedule.skip_intervals(n_silent)
-        self._reporter.tell_of_silence(self._schedule.start_ns - start_ns, n_silent)
+            views.append((tick_ns, self._look(tick_ns)))
+        ends = end_ns is not None and now_ns >= end_ns and not schedule.is_over(end_ns)
+        n_silent = schedule.n_silent(now_ns) if ends else 0
+        snapshot = self._rotated(end_ns) if ends and end_ns is not None else None
+        left_out_ns = schedule.skip_intervals(n_silent) if n_silent > MAX_SILENT_INTERVALS else 0
+        if views and self._drains_on and self._reporter.wants_ticks and not schedule.is_over(now_ns):
+            self._start_crew(schedule.due_ns)
+        for tick_ns, view in views:
+            self._evaluate(tick_ns, view)
+        if snapshot is not None:
+            self._subscriber.snapshot(snapshot)
+        if left_out_ns:
+            self._reporter.tell_of_silence(left_out_ns, n_silent)
+        return not ends and schedule.is_over(now_ns)
 
     def _covered_until_ns(self) -> int:
         """Return when the part of the phase ends that frames, or a clock, have covered."""
@@ -226,7 +245,7 @@ class Monitor(abc.ABC, Generic[_ShardT]):
     def _begin_phase(self, from_ns: int, to_ns: int) -> None:
         """End the interval and the phase, which the clock's step from `from_ns` to `to_ns` ends, and begin new ones."""
         if self._plan.interval_ns:
-            self._rotate(from_ns + 1)
+            self._subscriber.snapshot(self._rotated(from_ns + 1))
         self._schedule.end_phase(from_ns + 1)
         self._schedule.begin_phase(to_ns)
         self._begin_phase_of_frames(from_ns, to_ns)
@@ -245,7 +264,7 @@ class Monitor(abc.ABC, Generic[_ShardT]):
             self._reload()
         if self._control.snapshot_now:
             self._control.snapshot_now = False
-            self._rotate(self._covered_until_ns())
+            self._subscriber.snapshot(self._rotated(self._covered_until_ns()))
 
     def _reload(self) -> None:
         took_contacts = self._reporter.has_rules_at_ticks
@@ -262,19 +281,17 @@ class Monitor(abc.ABC, Generic[_ShardT]):
         """Return how long a tick is; 0 if nobody wants any."""
         return TICK_NS if self._merges_at_ticks or self._reporter.wants_ticks else 0
 
-    def _tick(self, now_ns: int) -> None:
+    def _look(self, now_ns: int) -> View:
+        """Return what rules see at a tick."""
         self._last_tick_ns = now_ns
         if sum(worker.accountant.note_unanswered(now_ns) for worker in self._team.workers):
             self._merge()
-        collector = self._collector
-        view = View(
-            copy_totals=partial(self._copy_totals, now_ns),
-            take_contacts=self._take_contacts,
-            copy_fanout=lambda window_ns, probes: collector.fanout(now_ns, window_ns, probes=probes),
-            copy_openings=lambda: collector.openings(),  # noqa: PLW0108 - not every accountant has them
-            copy_peers=partial(self._copy_peers, now_ns),
-            dropped=self._dropped(),
-        )
+        view = self._looks.at(now_ns, self._dropped())
+        if self._reporter.wants_ticks:
+            view.prepare()
+        return view
+
+    def _evaluate(self, now_ns: int, view: View) -> None:
         self._reporter.tick(now_ns, view)
         if self._contacts_dropped() and not self._has_told_of_contacts:
             self._has_told_of_contacts = True
@@ -287,24 +304,11 @@ class Monitor(abc.ABC, Generic[_ShardT]):
             return 0
         return sum(worker.accountant.contacts_dropped for worker in self._team.workers) - self._contacts_dropped_unasked
 
-    def _take_contacts(self) -> NDArray[np.void]:
-        """Return the contacts that came up since the last tick, by the time of their first frames."""
-        contacts = np.concatenate([worker.accountant.take_contacts() for worker in self._team.workers])
-        return contacts[np.argsort(contacts["first_ns"], kind="stable")]
-
-    def _copy_peers(self, now_ns: int, keys: NDArray[np.uint8]) -> NDArray[np.void]:
-        """Return what hosts have moved in the conversations of all workers."""
-        return np.concatenate([worker.accountant.peers(keys, now_ns) for worker in self._team.workers])
-
-    def _copy_totals(self, now_ns: int) -> Snapshot:
-        start_ns = self._collector.first_ts_ns
-        totals = self._collector.totals(Interval(now_ns if start_ns is None else min(start_ns, now_ns), now_ns))
-        return replace(totals, source=self._plan.source, run=self._plan.run, names=self._plan.names)
-
     # Snapshots.
 
-    def _rotate(self, end_ns: int) -> None:
-        self._subscriber.snapshot(self._complete(self._collector.rotate(self._schedule.interval_until(end_ns))))
+    def _rotated(self, end_ns: int) -> Snapshot:
+        """End the running interval; return its snapshot."""
+        return self._complete(self._collector.rotate(self._schedule.interval_until(end_ns)))
 
     def _last_interval(self, end_ns: int) -> Interval:
         interval = self._schedule.interval_until(end_ns)
@@ -341,7 +345,7 @@ class Monitor(abc.ABC, Generic[_ShardT]):
         self._reporter.complete_log()
         end_ns = self._covered_until_ns()
         if self._reporter.wants_ticks and end_ns != self._last_tick_ns:
-            self._tick(end_ns)  # what has come since the last one
+            self._evaluate(end_ns, self._look(end_ns))  # what has come since the last one
         self._end_conversations()
         last_snapshot, summary = self._collector.finish(last or whole, whole)
         for shard in self._shards:

@@ -88,9 +88,10 @@ class Schedule:
         end_ns = self.end_ns
         return 0 if end_ns is None else max((now_ns - end_ns) // self._interval_ns, 0)
 
-    def skip_intervals(self, n_intervals: int) -> None:
-        """Leave intervals out, which were silent."""
+    def skip_intervals(self, n_intervals: int) -> int:
+        """Leave intervals out, which were silent; return how long they are."""
         self.start_ns += n_intervals * self._interval_ns
+        return n_intervals * self._interval_ns
 
     def take_tick(self, now_ns: int) -> int | None:
         """Return the time of the tick that is due at `now_ns`, if one is: of a silence, the first ones and then the last one."""
