@@ -123,7 +123,7 @@ def test_every_group_of_a_ready_configuration_is_used(path: Path) -> None:
 
 def test_tables_of_keys_are_up_to_date() -> None:
     assert fill_in(PAGE) == PAGE, "python -m fastmon.config.document docs/rules.md"
-    assert re.findall(r"<!-- keys: (\w+) -->", PAGE) == ["rule", *RULES, "action"]
+    assert re.findall(r"<!-- keys: ([\w-]+) -->", PAGE) == ["rule", *RULES, "action"]
 
 
 def section(kind: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastmon.policy.specs import PortsSpec, RateSpec, TotalSpec
+from fastmon.policy.specs import PortsSpec, RateSpec, SilentSpec, TotalSpec
 from policy.worlds import T0, S, World, rule_set
 
 CAMERA, OTHER = "192.168.1.40", "192.168.1.41"
@@ -69,6 +69,15 @@ def test_all_alerts_of_a_host_have_the_same_and_those_that_clear_none() -> None:
     assert first.evidence["top_peers"] == second.evidence["top_peers"] == {"192.0.2.1": 5}
     (cleared,) = rules.evaluate(world.view(T0 + 3 * S), T0 + 3 * S)
     assert (cleared.state, cleared.evidence) == ("cleared", {})
+
+
+def test_device_that_has_no_address_has_none() -> None:
+    rules, world = rule_set(SilentSpec(kind="silent", name="gone", scope="02:00:00:00:99:99", for_ns=60 * S)), World()
+    world.host(CAMERA)
+    assert rules.evaluate(world.view(T0), T0) == []
+    (alert,) = rules.evaluate(world.view(T0 + 61 * S), T0 + 61 * S)
+    assert (alert.rule, alert.host) == ("gone", "02:00:00:00:99:99")
+    assert "total_bytes" not in alert.evidence
 
 
 def test_alert_about_the_network_has_its_hosts() -> None:

@@ -165,7 +165,7 @@ def test_usage_shows_quotas_and_the_days_of_others(path: Path, capsys: pytest.Ca
     blank = lines.index([])
     assert [(line[0], line[1]) for line in lines[1:blank]] == [("all", "network"), ("quota", "10.0.0.2"), ("quota", "10.0.0.1")]
     assert lines[1][2:] == ["5", "B", "1.0", "kB", "0"]
-    assert lines[2][-1] == "over"
+    assert lines[2][-1] == "ended"
     assert lines[3][-1].startswith("29d")
     assert lines[blank + 1] == ["without", "a", "quota:"]
     assert lines[blank + 3] == "10.0.0.9 2026-01-05 2.0 kB 30 B 2026-01 3.0 kB 50 B".split()  # noqa: SIM905
@@ -247,6 +247,7 @@ def test_silence_of_an_unknown_name_is_kept_and_remarked_on(path: Path, capsys: 
         (["uplink"], "say for how long"),
         (["uplink", "soon"], "invalid duration 'soon'"),
         (["uplink", "0s"], "must be more than 0"),
+        (["group:cameras", "8h"], "a group cannot be silenced"),
         (["--remove"], "--remove needs HOST or RULE"),
         (["--remove", "uplink", "1h"], "--remove needs HOST or RULE"),
         (["--list", "uplink"], "--list stands alone"),

@@ -209,6 +209,8 @@ def _check_silence(target: str | None, duration: str | None, *, shows: bool, rem
         raise ConfigError("--remove needs HOST or RULE, and nothing else")
     if not shows and (target is None or not target.strip()):
         raise ConfigError("name a HOST or RULE and a DURATION, or --list")
+    if target is not None and target.startswith("group:") and not removes:
+        raise ConfigError("a group cannot be silenced: name a rule, a network or a host")
     if not shows and not removes:
         if duration is None:
             raise ConfigError("say for how long: 30m, 8h, 7d")

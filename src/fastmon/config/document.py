@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["fill_in"]
 
-_PLACE = re.compile(r"(?<=^<!-- keys: )(\w+) -->\n.*?(?=^<!-- end -->$)", re.MULTILINE | re.DOTALL)
+_PLACE = re.compile(r"(?<=^<!-- keys: )([\w-]+) -->\n.*?(?=^<!-- end -->$)", re.MULTILINE | re.DOTALL)
 
 
 def fill_in(page: str) -> str:

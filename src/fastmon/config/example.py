@@ -11,7 +11,7 @@ EXAMPLE = """\
 # fastmon.toml: options, groups, rules and actions.
 #
 #   fastmon check-config fastmon.toml
-#   fastmon live eth0 --config fastmon.toml
+#   fastmon live eth0 --config fastmon.toml --state fastmon.db
 #
 # A line that begins with '#' and no space is a setting that is switched off. Remove the '#' to switch it on.
 

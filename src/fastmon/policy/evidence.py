@@ -19,6 +19,7 @@ from fastmon.model.rows import find_smallest
 from fastmon.model.services import ROLES
 from fastmon.policy.hosts import GONE
 from fastmon.policy.measures import services_of
+from fastmon.policy.scopes import parse_mac
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,7 +50,8 @@ def add_evidence(alerts: Sequence[Alert], view: View, hosts: Roster, apps: Mappi
     firing = [alert for alert in alerts if alert.state == FIRING]
     if view.totals is None or not firing:
         return list(alerts)
-    subjects = list(dict.fromkeys(alert.host for alert in firing if alert.host))[:_MAX_HOSTS]
+    addresses = (alert.host for alert in firing if alert.host and parse_mac(alert.host) is None)
+    subjects = list(dict.fromkeys(addresses))[:_MAX_HOSTS]
     found = _of_hosts(subjects, view, view.totals, hosts, apps)
     if any(_is_about_sums(alert) for alert in firing):
         found[""] = _of_network(view.totals, apps)

@@ -113,4 +113,4 @@ def _left(period: PeriodTotal, now_ns: int) -> str:
     """Return how long a period still lasts."""
     if period.period_end_ns >= ENDLESS_NS:
         return ""
-    return "over" if _is_over(period, now_ns) else span(period.period_end_ns - now_ns)
+    return "ended" if _is_over(period, now_ns) else span(period.period_end_ns - now_ns)
