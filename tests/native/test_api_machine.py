@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+AT_ONCE = 2000
+"""Scenarios between which hypothesis forgets: it remembers all that it has tried, some half a megabyte each."""
+
 N_SCENARIOS = int(os.environ.get("FASTMON_API_SCENARIOS", "2000" if "FASTMON_CI" in os.environ else "100"))
 N_STEPS = 30
 HANG_S = 120
@@ -522,14 +525,15 @@ def test_any_calls_in_any_order(folder: Path, monkeypatch: pytest.MonkeyPatch) -
         pass
 
     Machine.folder = folder
-    run_state_machine_as_test(
-        Machine,
-        settings=settings(
-            max_examples=N_SCENARIOS,
-            stateful_step_count=N_STEPS,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-            phases=(Phase.generate, Phase.shrink),
-            database=None,
-        ),
-    )
+    for start in range(0, N_SCENARIOS, AT_ONCE):
+        run_state_machine_as_test(
+            Machine,
+            settings=settings(
+                max_examples=min(AT_ONCE, N_SCENARIOS - start),
+                stateful_step_count=N_STEPS,
+                deadline=None,
+                suppress_health_check=list(HealthCheck),
+                phases=(Phase.generate, Phase.shrink),
+                database=None,
+            ),
+        )
