@@ -280,3 +280,26 @@ def test_ticks_of_a_silence_change_nothing(steps: list[tuple[int, int]], window_
             world.move(host, ts_ns, n_out=size)
         live += rules.evaluate(world.view(now_ns), now_ns)
     assert replayed == live
+
+
+def test_reload_while_a_host_before_is_evicted_leaves_the_alert_to_its_host() -> None:
+    world, spec = World(), rate(800, window_ns=S, scope="all")
+    old = rule_set(spec)
+    world.host("10.0.0.1")
+    (fired,) = run(old, world, *stream(0, 2, 200))
+    new = rule_set(spec, previous=old)
+    world.evict("10.0.0.1")
+    world.host("10.0.0.2", T0 + 2 * S)
+    (cleared,) = run(new, world, *stream(2, 4, 200), *stream(4, 6, 1))
+    assert (cleared.id, cleared.host, cleared.state, cleared.ts_ns) == (fired.id, CAMERA, CLEARED, T0 + 5 * S)
+
+
+def test_reload_while_the_host_of_an_alert_is_evicted_clears_it() -> None:
+    world, spec = World(), rate(800, window_ns=S, scope="all")
+    old = rule_set(spec)
+    world.host("10.0.0.1")
+    (fired,) = run(old, world, *stream(0, 2, 200))
+    new = rule_set(spec, previous=old)
+    world.evict(CAMERA)
+    (cleared,) = run(new, world, *stream(2, 3, 1, "10.0.0.1"))
+    assert (cleared.id, cleared.host, cleared.state) == (fired.id, CAMERA, CLEARED)

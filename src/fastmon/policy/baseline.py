@@ -101,7 +101,7 @@ class BaselineFamily:
 
     def _attach(self, hosts: Roster) -> Governing[BaselineSpec]:
         self._governing = Governing(self._hosts.book.specs, self._table, hosts)
-        hosts.add_follower(self._hosts.book.incidents)
+        self._hosts.book.incidents.attach(hosts)
         hosts.drop(self._hosts.habits)
         hosts.add_follower(self._hosts.habits)
         return self._governing

@@ -96,6 +96,11 @@ class Incidents:
         """Return how much memory they take."""
         return self.entries.nbytes + self.waiting.nbytes
 
+    def attach(self, hosts: Roster) -> None:
+        """Follow the hosts' rows. Those taken over from other rules are of the tick before, and move with this one."""
+        self.follow(hosts.moved, len(hosts))
+        hosts.add_follower(self)
+
     def follow(self, moved: NDArray[np.intp] | None, n_rows: int) -> None:  # noqa: ARG002 - rows that are added change nothing
         """See `hosts.Follower`."""
         if moved is None or not len(self.entries):

@@ -130,7 +130,7 @@ class Quotas:
         if not self._is_attached:
             self._base, self._told = hosts.add_column("i8"), hosts.add_column("u1")
             self._is_attached = True
-        hosts.add_follower(self.book.incidents)
+        self.book.incidents.attach(hosts)
 
     def begin_network(self, sight: Sight) -> None:
         """Begin the totals of the network, but for those of rules that were there before."""

@@ -160,7 +160,7 @@ class RateFamily:
         self._governing = Governing(self._hosts.book.specs, self._table, hosts)
         if self._rings is None:
             self._rings = _Ring(self._steps.n_steps, hosts.add_column), _Ring(self._steps.n_steps, _make_single)
-        hosts.add_follower(self._hosts.book.incidents)
+        self._hosts.book.incidents.attach(hosts)
         return self._governing
 
     def _begin(self, readings: Readings | None, now_ns: int, hosts: Roster) -> Step:
