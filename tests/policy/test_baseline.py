@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from fastmon.model.alerts import CLEARED, FIRING, Alert
 from fastmon.model.memory import Memory
+from fastmon.policy import habits
 from fastmon.policy.habits import HABIT_DTYPE, deviation, learn
 from fastmon.policy.ruleset import RuleSet
 from fastmon.policy.specs import BaselineSpec
-from policy.worlds import DAY, HOUR, MINUTE, T0, S, World, brief, remember, rule_set
+from policy.worlds import DAY, HOUR, MINUTE, T0, Host, S, World, brief, remember, rule_set
 
 CAMERA = "192.168.1.40"
 WINDOW = 5 * MINUTE
@@ -134,3 +135,52 @@ def test_alerts_of_many_hosts_come_in_the_order_of_rows() -> None:
             world.move(host, T0 + (number + 1) * WINDOW - S, n_out=90_000_000 if number == 9 else 5_000_000)
         alerts = list(rules.evaluate(world.view(T0 + (number + 1) * WINDOW), T0 + (number + 1) * WINDOW))
     assert brief(alerts) == [("habit", host, FIRING, 3000) for host in ("10.0.0.1", "10.0.0.2")]
+
+
+@pytest.mark.parametrize("scope", ["local", "network"])
+def test_what_fires_goes_on_after_a_restart_until_a_whole_window_is_usual(scope: str) -> None:
+    spec = baseline(min_samples=6, scope=scope)
+    first = rule_set(spec, restored=Memory())
+    (fired,) = live(first, World(), [5_000_000] * 9 + [90_000_000])
+    second = rule_set(spec, restored=remember(first.take_changes()))
+    world = World()
+    assert live(second, world, [5_000_000, 90_000_000], T0 + 10 * WINDOW) == []  # the first window is not whole
+    (cleared,) = live(second, world, [5_000_000], T0 + 12 * WINDOW)
+    assert (cleared.id, cleared.state, cleared.peak) == (fired.id, CLEARED, 90_000_000)
+
+
+def test_what_fires_outlasts_a_step_back() -> None:
+    rules, world = rule_set(baseline(min_samples=6)), World()
+    (fired,) = live(rules, world, [5_000_000] * 9 + [90_000_000])
+    (cleared,) = live(rules, world, [5_000_000] * 2, T0)
+    assert (cleared.id, cleared.state, cleared.ts_ns) == (fired.id, CLEARED, T0 + 2 * WINDOW)
+
+
+def test_host_that_comes_back_beside_one_that_fires_does_not_take_its_alert() -> None:
+    spec, other = baseline(min_samples=6), "192.168.1.50"
+    first, world = rule_set(spec, restored=Memory()), World()
+    for number, size in enumerate([5_000_000] * 7 + [90_000_000]):
+        world.move(CAMERA, T0 + (number + 1) * WINDOW - S, n_out=size)
+        live(first, world, [5_000_000], T0 + number * WINDOW, other)
+    second, world = rule_set(spec, restored=remember(first.take_changes())), World()
+    live(second, world, [5_000_000] * 2, T0 + 8 * WINDOW, other)
+    end_ns = T0 + 11 * WINDOW
+    world.hosts.insert(0, Host(CAMERA, end_ns - 3 * S))
+    assert live(second, world, [90_000_000], T0 + 10 * WINDOW, other)[0].subject == other
+    cleared = live(second, world, [5_000_000], T0 + 11 * WINDOW, other)
+    assert [(alert.subject, alert.state, alert.peak) for alert in cleared] == [
+        (CAMERA, CLEARED, 90_000_000),
+        (other, CLEARED, 90_000_000),
+    ]
+
+
+def test_restored_alert_of_a_host_without_room_for_its_habit_clears(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = baseline(min_samples=6)
+    first = rule_set(spec, restored=Memory())
+    live(first, World(), [5_000_000] * 9 + [90_000_000])
+    monkeypatch.setattr(habits, "MAX_SUBJECTS", 1)
+    second, world = rule_set(spec, restored=remember(first.take_changes())), World()
+    world.host("192.168.1.2", T0 + 10 * WINDOW)
+    (cleared,) = live(second, world, [90_000_000], T0 + 10 * WINDOW)
+    assert (cleared.subject, cleared.state) == (CAMERA, CLEARED)
+    assert "its habit is not known any more" in cleared.reason

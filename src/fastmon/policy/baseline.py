@@ -84,7 +84,7 @@ class BaselineFamily:
         governing.update(hosts)
         rules = governing.rules
         self._hosts.add(rules, hosts)
-        alerts = self._hosts.book.settle(now_ns, hosts, rules)
+        alerts = self._hosts.settle(now_ns, hosts, rules)
         before_ns, self._now_ns = self._now_ns, now_ns
         if before_ns is None:
             before_ns = now_ns - 1
@@ -170,6 +170,12 @@ class _Part:
     def _fill(self, index: int, kept: list[Baseline]) -> None:
         for row in kept:
             self.habits.buckets[index, row.bucket] = row.n_samples, row.mean, row.spread, False
+
+    def settle(self, now_ns: int, hosts: Roster, rules: NDArray[np.signedinteger]) -> list[Alert]:
+        """Clear the incidents of hosts that are gone, or have no habits: there was no room for them after a restart."""
+        alerts = self.book.settle(now_ns, hosts, rules)
+        are_lost = ~np.isin(self.book.incidents.rows, self.habits.rows)
+        return alerts + self.book.clear(self.book.incidents.take(are_lost), now_ns, hosts, "its habit is not known any more")
 
     def end_window(self, ts_ns: int, readings: Readings | None, rules: NDArray[np.signedinteger], hosts: Roster) -> list[Alert]:
         """End a window; return the alerts. readings: None if nothing has moved."""

@@ -224,14 +224,15 @@ class Incidents:
         is_over: NDArray[np.bool_],
         is_low: NDArray[np.bool_],
     ) -> Turns:
-        """Let `now_ns` come.
+        """Let `now_ns` come. The incidents of rows that are not looked at stay what they are.
 
-        found: `INCIDENT_DTYPE` with key, row and rule, of all rows that are over their limit or have an incident, ascending.
+        found: `INCIDENT_DTYPE` with key, row and rule, of those rows that are over their limit or have an incident, ascending.
         values: of these.  is_over: above its limit.  is_low: at or below the level at which it clears.
         """
         cases = found
         at = np.searchsorted(cases["row"], self.rows)
-        cases[at] = self.entries
+        is_found = np.append(cases["row"], GONE)[at] == self.rows
+        cases[at[is_found]], others = self.entries[is_found], self.entries[~is_found]
         state, since, changed, rule = (cases[name] for name in ("state", "since_ns", "changed_ns", "rule"))
         was_told = state >= FIRING
         self._cool(now_ns, cases, is_over)
@@ -253,6 +254,7 @@ class Incidents:
         since[clears], cases["is_dirty"][clears] = NEVER_NS, True
         self._note_closed_of(cases, was_told & (state <= PENDING))
         self.entries = cases[state != _NONE]
+        self.put(others)
         return turns
 
     def _cool(self, now_ns: int, cases: NDArray[np.void], is_over: NDArray[np.bool_]) -> None:
