@@ -196,6 +196,48 @@ def test_reload_with_another_limit_tells_anew() -> None:
     assert alerts[1].value == 1501
 
 
+@pytest.mark.parametrize("scope", ["local", "network"])
+@pytest.mark.parametrize("limits", [(900,), (1000, 900), (900, 900)])
+def test_reload_with_another_limit_goes_on_counting(scope: str, limits: tuple[int, ...]) -> None:
+    world = World()
+    world.host(CAMERA, T0 - DAY).bytes_out = 5000
+    rules = rule_set(total(10**9, per="day", scope=scope))
+    run(rules, world, (T0 + 1, CAMERA, 700))
+    for limit in limits:  # without a tick in between
+        rules = rule_set(total(limit, per="day", scope=scope), previous=rules)
+    assert run(rules, world, (T0 + 2 * S + 1, CAMERA, 100)) == []
+    alerts = run(rules, world, (T0 + 3 * S + 1, CAMERA, 150))
+    assert [alert.value for alert in alerts] == [950]
+
+
+@pytest.mark.parametrize("scope", ["local", "network"])
+@pytest.mark.parametrize("ticks", [True, False])
+def test_reload_with_another_limit_goes_on_with_what_an_earlier_run_kept(scope: str, ticks: bool) -> None:
+    first = rule_set(total(10**9, per="month", scope=scope), restored=Memory())
+    run(first, World(), (T0 + 1, CAMERA, 500))
+    world = World()
+    rules = rule_set(total(10**9, per="month", scope=scope), restored=remember(first.take_changes()))
+    if ticks:
+        run(rules, world, (T0 + HOUR, CAMERA, 200))
+    else:
+        world.move(CAMERA, T0 + HOUR, n_out=200)
+    rules = rule_set(total(900, per="month", scope=scope), previous=rules)
+    assert run(rules, world, (T0 + HOUR + 2 * S, CAMERA, 100)) == []
+    assert [row.bytes for row in remember(rules.take_changes()).periods] == [800]
+    (alert,) = run(rules, world, (T0 + HOUR + 4 * S, CAMERA, 100))
+    assert alert.value == 900
+
+
+def test_reload_with_another_limit_keeps_what_is_known_of_hosts_not_seen_yet() -> None:
+    first = rule_set(total(1000, per="month", warn_at=(50, 100)), restored=Memory())
+    run(first, World(), (T0 + 1, CAMERA, 600))
+    rules, world = rule_set(total(1000, per="month", warn_at=(50, 100)), restored=remember(first.take_changes())), World()
+    run(rules, world, (T0 + HOUR, "10.0.0.1", 1))
+    rules = rule_set(total(2000, per="month", warn_at=(50, 100)), previous=rules)
+    alerts = run(rules, world, (T0 + 2 * HOUR, CAMERA, 400))
+    assert [(alert.host, alert.state, alert.value) for alert in alerts if alert.state == FIRING] == [(CAMERA, FIRING, 1000)]
+
+
 def test_rule_that_comes_with_a_reload_counts_what_is_known() -> None:
     world = World()
     world.host("10.0.0.9", T0 - DAY).bytes_out = 5000

@@ -5,6 +5,7 @@ What it does not do: count, or write to a disk.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from fastmon.model.units import NS_PER_S
 from fastmon.policy.key_index import GONE, match_words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -67,26 +68,30 @@ class Ledger:
 
     def restore(self, memory: Memory) -> None:
         """Read what an earlier run kept."""
-        restored: dict[bytes, list[Kept]] = {}
-        indices = {spec.name: index for index, spec in enumerate(self._specs)}
+        restored = []
         for row in memory.periods:
-            rule = indices.get(row.rule)
-            if rule is None or (row.subject == NETWORK) != self._is_network:
-                continue
-            try:
-                key = bytes(16) if self._is_network else key_from_text(row.subject)
-            except ConfigError:
-                continue
-            told = row.told_percent if row.limit_bytes == self._specs[rule].limit_bytes else 0
-            restored.setdefault(key, []).append(Kept(rule, row.period_start_ns, row.bytes, told))
-        self._set_restored(restored)
+            if (row.subject == NETWORK) == self._is_network:
+                with suppress(ConfigError):
+                    key = bytes(16) if self._is_network else key_from_text(row.subject)
+                    kept = Kept(GONE, row.period_start_ns, row.bytes, row.told_percent)
+                    restored.append((key, row.rule, row.limit_bytes, kept))
+        self._read(restored)
 
-    def adopt(self, old: Ledger, indices: NDArray[np.int64]) -> None:
-        """Take over what `old` has read. indices: of each of its rules, the index here, or -1."""
-        restored = {
-            key: [each._replace(rule=int(indices[each.rule])) for each in kept if indices[each.rule] >= 0]
-            for key, kept in old._restored.items()
-        }
+    def adopt(self, old: Ledger) -> None:
+        """Take over what `old` has read, as if it were read now."""
+        specs = old._specs
+        each_of = ((key, each) for key, kept in old._restored.items() for each in kept)
+        self._read((key, specs[each.rule].name, specs[each.rule].limit_bytes, each) for key, each in each_of)
+
+    def _read(self, rows: Iterable[tuple[bytes, str, int, Kept]]) -> None:
+        """Note what was kept of rules that are still there. rows: a host's key, the name and limit of a rule, and what it was."""
+        indices = {spec.name: index for index, spec in enumerate(self._specs)}
+        restored: dict[bytes, list[Kept]] = {}
+        for key, name, limit_bytes, kept in rows:
+            rule = indices.get(name)
+            if rule is not None:
+                told = kept.told_percent if limit_bytes == self._specs[rule].limit_bytes else 0
+                restored.setdefault(key, []).append(kept._replace(rule=rule, told_percent=told))
         self._set_restored(restored)
 
     def forget(self, is_running: Callable[[Kept], bool]) -> None:

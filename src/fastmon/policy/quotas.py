@@ -116,6 +116,7 @@ class Quotas:
         self._base, self._told = Column("i8"), Column("u1")
         self._is_attached = False
         self._adopted = np.zeros(len(specs), np.bool_)
+        self._known: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
 
     # Whose totals.
 
@@ -133,11 +134,20 @@ class Quotas:
         self.book.incidents.attach(hosts)
 
     def begin_network(self, sight: Sight) -> None:
-        """Begin the totals of the network, but for those of rules that were there before."""
+        """Begin the totals of the network, but for those of rules that were there before.
+
+        Other rules go on with what is known: with the total that those before them had, or an earlier run has kept.
+        """
         self._base.follow(None, len(sight.rules))
         self._told.follow(None, len(sight.rules))
         rows = np.flatnonzero(~self._adopted)
         self.change_rules(sight, rows, np.full(len(rows), -ENDLESS_NS - 1))
+        if self._known is not None:
+            starts, bases = self._known
+            for row, start in zip(rows.tolist(), self.starts_of(rows).tolist(), strict=True):
+                self._base.values[row] = bases[starts >= start].min(initial=self._base.values[row])
+            self._known = None
+            return
         for _, kept in self._ledger.find(np.zeros((1, 2), np.uint64)):
             for row in rows.tolist():
                 self._go_on(row, row, [each for each in kept if each.rule == row])
@@ -281,18 +291,19 @@ class Quotas:
     def adopt(self, old: Quotas, indices: NDArray[np.int64]) -> None:
         """Take over the totals of `old`, and the incidents of rules that stay. indices: of each old rule, its index here."""
         self.book.adopt(old.book, indices)
-        self._ledger.adopt(old._ledger, indices)
-        self._old_periods = dict(zip(old._calendars, old._periods, strict=False))
+        self._ledger.adopt(old._ledger)
+        self._old_periods = dict(zip(old._calendars, old._periods, strict=False)) or old._old_periods
         if not self.book.is_network:
             self._base, self._told, self._is_attached = old._base, old._told, old._is_attached
             old._is_attached = False
             return
-        has_begun = len(old._base.values) > 0
-        mine, theirs = (each[: len(each) * has_begun] for each in (indices[indices >= 0], np.flatnonzero(indices >= 0)))
-        self._adopted = np.isin(np.arange(len(self.book.specs)), mine)
+        has_begun = bool(old._periods)
+        self._known = (old.starts_of(np.arange(len(indices))), old._base.values) if has_begun else old._known
+        theirs = np.flatnonzero((indices >= 0) & (old._adopted | has_begun))
+        self._adopted[indices[theirs]] = True
         for column, old_column in ((self._base, old._base), (self._told, old._told)):
             column.follow(None, len(self.book.specs))
-            column.values[mine] = old_column.values[theirs]
+            column.values[indices[theirs]] = old_column.values[theirs]
 
     def close(self, now_ns: int, hosts: Roster) -> list[Alert]:
         """Clear what is open, and give the columns back."""

@@ -126,6 +126,10 @@ class TotalFamily:
             starts = old._hosts.starts_of(np.append(np.arange(len(indices[0])), -1))
             self._old = old._governing, indices[0], starts
             old._governing = None
+        elif old._old is not None:  # there was no tick since it has taken over itself
+            governing, before, starts = old._old
+            self._old = governing, np.append(indices[0], -1)[before], starts
+            old._old = None
         for mine, theirs, each in zip(self._parts, old._parts, indices, strict=True):
             mine.adopt(theirs, each)
 
