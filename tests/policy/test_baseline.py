@@ -14,7 +14,7 @@ from fastmon.model.memory import Memory
 from fastmon.policy import habits
 from fastmon.policy.habits import HABIT_DTYPE, deviation, learn
 from fastmon.policy.ruleset import RuleSet
-from fastmon.policy.specs import BaselineSpec
+from fastmon.policy.specs import BaselineSpec, ScheduleSpec
 from policy.worlds import DAY, HOUR, MINUTE, T0, Host, S, World, brief, remember, rule_set
 
 CAMERA = "192.168.1.40"
@@ -85,6 +85,13 @@ def test_reload_keeps_habits_and_what_fires() -> None:
     new = rule_set(baseline(min_samples=6, severity="critical"), previous=old)
     (cleared,) = live(new, world, [5_000_000], T0 + 10 * WINDOW)
     assert (cleared.id, cleared.state, cleared.peak) == (fired.id, CLEARED, 90_000_000)
+
+
+def test_end_of_the_schedule_clears_and_is_told() -> None:
+    schedule = ScheduleSpec(frozenset(range(7)), 0, 51)
+    alerts = live(rule_set(baseline(min_samples=6, schedule=(schedule,))), World(), [5_000_000] * 9 + [90_000_000] * 2)
+    assert brief(alerts) == [("habit", CAMERA, FIRING, 3000), ("habit", CAMERA, CLEARED, 3300)]
+    assert alerts[1].reason == f"{CAMERA}: the rule's schedule has ended (after 5m, peak 90.0 MB)"
 
 
 def test_network_has_a_habit() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastmon.model.alerts import CLEARED, FIRING, Alert
 from fastmon.model.counters import Dropped
-from fastmon.policy.specs import LossSpec
+from fastmon.policy.specs import LossSpec, ScheduleSpec
 from policy.worlds import DAY, T0, S, World, brief, rule_set, run
 
 CAMERA = "192.168.1.40"
@@ -50,3 +50,13 @@ def test_step_back_is_no_silence() -> None:
         ("blind", "network", FIRING, 91),
         ("blind", "network", CLEARED, 121),
     ]
+
+
+def test_end_of_the_schedule_clears_and_is_told() -> None:
+    rules, world = rule_set(loss(share=0.1, window_ns=20 * S, schedule=(ScheduleSpec(frozenset(range(7)), 0, 1),))), World()
+    world.move(CAMERA, T0, n_out=100)
+    alerts = list(rules.evaluate(world.view(T0 + 49 * S), T0 + 49 * S))
+    world.dropped = Dropped(kernel=9)
+    alerts += run(rules, world, *((T0 + second * S + 1, CAMERA, 1) for second in range(50, 65)))
+    assert brief(alerts) == [("blind", "network", FIRING, 50), ("blind", "network", CLEARED, 60)]
+    assert alerts[1].reason == "the network: the rule's schedule has ended (after 10s, peak 100.00%)"

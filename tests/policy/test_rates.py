@@ -122,6 +122,15 @@ def test_schedule_clears_what_fires_when_it_ends() -> None:
     rules = rule_set(rate(800, window_ns=S, schedule=(schedule,)))
     alerts = run(rules, World(), *stream(50, 70, 200))
     assert brief(alerts) == [("fast", CAMERA, FIRING, 51), ("fast", CAMERA, CLEARED, 60)]
+    assert alerts[1].reason == f"{CAMERA}: the rule's schedule has ended (after 9s, peak 1.6 kbit/s)"
+
+
+def test_rate_that_has_sunk_when_the_schedule_ends_says_so() -> None:
+    schedule = ScheduleSpec(frozenset(range(7)), 0, 1)
+    rules = rule_set(rate(800, window_ns=S, clear_for_ns=5 * S, schedule=(schedule,)))
+    alerts = run(rules, World(), *stream(50, 58, 200), *stream(58, 70, 50))
+    assert brief(alerts)[1:] == [("fast", CAMERA, CLEARED, 64)]
+    assert alerts[1].reason == f"{CAMERA}: back to 400 bit/s (after 13s, peak 1.6 kbit/s)"
 
 
 def test_step_back_begins_anew() -> None:

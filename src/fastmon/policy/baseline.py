@@ -26,8 +26,8 @@ from fastmon.policy.habits import MAX_SUBJECTS, Habits, deviation, learn
 from fastmon.policy.hosts import GONE
 from fastmon.policy.incidents import Lives
 from fastmon.policy.measures import Traffic
-from fastmon.policy.periods import WEEK_HOURS, Schedules, hour_of_week
-from fastmon.policy.words import VERBS, format_subject
+from fastmon.policy.periods import WEEK_HOURS, hour_of_week
+from fastmon.policy.words import SCHEDULE_ENDED, VERBS, format_subject
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
@@ -149,7 +149,6 @@ class _Part:
         self.book = CaseBook(specs, _BaselineWording(window_ns, self), context, is_network=is_network)
         self._keeps = context.keeps
         self._window_ns = window_ns
-        self._schedules = Schedules(specs)
         self._lives = Lives(specs)
         # The last one is for hosts that no rule governs any more, whose index is -1.
         self._scores = np.array([*(spec.score for spec in specs), np.inf])
@@ -192,7 +191,7 @@ class _Part:
         hours = np.array([*(hour_of_week(ts_ns - 1, spec.zone) for spec in self.book.specs), 0])[of_rows]
         usual = habits.buckets[seen, hours]
         excess = (samples - usual["mean"]) / deviation(usual)
-        holding = np.append(self._schedules.holding(ts_ns), [False])
+        holding = np.append(self.book.schedules.holding(ts_ns), [False])
         is_over = (excess > self._scores[of_rows]) & (samples >= self._least[of_rows]) & holding[of_rows]
         is_over &= usual["n_samples"] >= self._min_samples[of_rows]
         learnt = usual.copy()
@@ -266,8 +265,8 @@ class _BaselineWording:
         habit = f"{details['score']} deviations above its usual {format_value(float(str(details['usual'])), 'bytes')}"
         return f"{format_subject(subject)} {moved}, {habit} on {details['hour']} ({details['samples']} samples)"
 
-    def cleared(self, spec: BaselineSpec, value: float) -> str:  # noqa: ARG002 - it is the host's
-        return f"back to {format_value(value, 'bytes')} in {format_duration(self._window_ns)}"
+    def cleared(self, spec: BaselineSpec, value: float, *, is_holding: bool) -> str:  # noqa: ARG002 - it is the host's
+        return f"back to {format_value(value, 'bytes')} in {format_duration(self._window_ns)}" if is_holding else SCHEDULE_ENDED
 
     def details(self, spec: BaselineSpec, value: float, row: int) -> dict[str, object]:  # noqa: ARG002 - it is the host's
         hour, usual = self._part.usual[row]

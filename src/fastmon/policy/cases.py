@@ -16,6 +16,7 @@ from fastmon.model.memory import OpenIncident
 from fastmon.policy.families import SpecT
 from fastmon.policy.hosts import GONE, Subject
 from fastmon.policy.incidents import COOLING, FIRING, INCIDENT_DTYPE, Incidents
+from fastmon.policy.periods import Schedules
 from fastmon.policy.specs import RuleSpec
 from fastmon.policy.words import clear_alert, fire_alert
 
@@ -48,8 +49,8 @@ class Wording(Protocol[_SpokenT_contra]):
         """Return the sentence for an incident that fires."""
         ...
 
-    def cleared(self, spec: _SpokenT_contra, value: float) -> str:
-        """Return what has become of it, for one that has cleared."""
+    def cleared(self, spec: _SpokenT_contra, value: float, *, is_holding: bool) -> str:
+        """Return what has become of it, for one that has cleared. is_holding: the rule does, by its schedule."""
         ...
 
     def details(self, spec: _SpokenT_contra, value: float, row: int) -> dict[str, object]:
@@ -62,6 +63,7 @@ class CaseBook(Generic[SpecT]):
 
     def __init__(self, specs: Sequence[SpecT], wording: Wording[SpecT], context: Context, *, is_network: bool) -> None:
         self.specs = specs
+        self.schedules = Schedules(specs)
         self.incidents = Incidents(keeps=context.keeps)
         self.is_network = is_network
         self._wording = wording
@@ -91,7 +93,8 @@ class CaseBook(Generic[SpecT]):
             self._fire(entry, value, ts_ns, hosts) for entry, value in zip(turns.fired, turns.fired_values.tolist(), strict=True)
         ]
         for entry, value in zip(turns.cleared, turns.cleared_values.tolist(), strict=True):
-            reason = self._wording.cleared(self.specs[entry["rule"]], value)
+            is_holding = bool(self.schedules.holding(ts_ns)[entry["rule"]])
+            reason = self._wording.cleared(self.specs[entry["rule"]], value, is_holding=is_holding)
             alerts.append(self._clear(entry, ts_ns, hosts, reason, value))
         return alerts
 

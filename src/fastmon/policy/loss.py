@@ -16,7 +16,7 @@ from fastmon.model.units import NS_PER_S, format_duration
 from fastmon.policy.cases import CaseBook
 from fastmon.policy.families import match_specs
 from fastmon.policy.incidents import Lives
-from fastmon.policy.periods import Schedules
+from fastmon.policy.words import SCHEDULE_ENDED
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
@@ -47,7 +47,6 @@ class LossFamily:
         self.key: Hashable = (spec.kind, spec.name)
         self._spec = spec
         self._book = CaseBook([spec], _LossWording(self), context, is_network=True)
-        self._schedules = Schedules([spec])
         self._lives = Lives([spec])
         self._ticks: deque[tuple[int, int, int]] = deque(maxlen=_MAX_TICKS)
         self._frames_ns = 0
@@ -90,7 +89,7 @@ class LossFamily:
         lost, came = max(n_lost - lost_before, 0), max(n_frames - frames_before, 0)
         share = lost / (lost + came) if lost else 0.0
         self.silence_ns = now_ns - self._frames_ns if spec.silence_ns else 0
-        is_holding = bool(self._schedules.holding(now_ns)[0])
+        is_holding = bool(self._book.schedules.holding(now_ns)[0])
         is_over = (share > spec.share or (spec.silence_ns > 0 and self.silence_ns >= spec.silence_ns)) and is_holding
         rows = np.zeros(1, np.intp)
         over = np.array([is_over])
@@ -131,8 +130,8 @@ class _LossWording:
             return f"{value:.2%} of all frames were lost over {format_duration(spec.window_ns)}, more than {spec.share:.2%}"
         return f"no frame came for {format_duration(self._family.silence_ns)}"
 
-    def cleared(self, spec: LossSpec, value: float) -> str:  # noqa: ARG002 - it is of no host
-        return f"frames come, and {value:.2%} are lost"
+    def cleared(self, spec: LossSpec, value: float, *, is_holding: bool) -> str:  # noqa: ARG002 - it is of no host
+        return f"frames come, and {value:.2%} are lost" if is_holding else SCHEDULE_ENDED
 
     def details(self, spec: LossSpec, value: float, row: int) -> dict[str, object]:  # noqa: ARG002 - it is of no host
         return {"lost_share": round(value, 6), "silence_ns": self._family.silence_ns}

@@ -15,7 +15,7 @@ from fastmon.policy.cases import CaseBook
 from fastmon.policy.hosts import CHUNK_ROWS, GONE, Column
 from fastmon.policy.incidents import FIRING, NEVER_NS, Turns
 from fastmon.policy.ledger import Ledger
-from fastmon.policy.periods import ENDLESS_NS, Calendar, Schedules
+from fastmon.policy.periods import ENDLESS_NS, Calendar
 from fastmon.policy.words import VERBS, format_subject
 
 if TYPE_CHECKING:
@@ -105,7 +105,6 @@ class Quotas:
         self.book = CaseBook(specs, _TotalWording(self), context, is_network=is_network)
         self._keeps = context.keeps and bool(specs) and specs[0].per != "run"
         self._ledger = Ledger(specs, is_network=is_network)
-        self._schedules = Schedules(specs)
         of_specs = [Calendar(spec.per, spec.reset_day, spec.zone) for spec in specs]
         self._calendars = list(dict.fromkeys(of_specs))
         # The last one is for hosts that no rule governs, whose index is -1: they go by the first calendar.
@@ -200,7 +199,7 @@ class Quotas:
 
     def look(self, now_ns: int, sight: Sight, hosts: Roster) -> list[Alert]:
         """Return the alerts of those that have passed a level."""
-        holding = np.append(self._schedules.holding(now_ns), [True])
+        holding = np.append(self.book.schedules.holding(now_ns), [True])
         levels = np.where(holding[:, np.newaxis], self._levels, NEVER_NS)
         n_levels = levels.shape[1]
         flat = levels.ravel()
@@ -348,7 +347,7 @@ class _TotalWording:
         since = "" if spec.per == "run" else f"since {calendar.since(start_ns)}, "
         return f"{format_subject(subject)} {moved} {_THIS[spec.per]} ({since}{_percent(spec, value)} %)"
 
-    def cleared(self, spec: TotalSpec, value: float) -> str:
+    def cleared(self, spec: TotalSpec, value: float, *, is_holding: bool) -> str:  # noqa: ARG002 - its period is over
         moved = f"{VERBS[spec.direction]} {format_value(value, 'bytes')} of {format_value(spec.limit_bytes, 'bytes')}"
         return f"{moved}, and the {spec.per} is over"
 

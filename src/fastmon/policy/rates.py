@@ -21,8 +21,7 @@ from fastmon.policy.families import Governing, group_specs, make_table, match_sp
 from fastmon.policy.hosts import CHUNK_ROWS, Column
 from fastmon.policy.incidents import Lives
 from fastmon.policy.measures import Openings, Traffic
-from fastmon.policy.periods import Schedules
-from fastmon.policy.words import VERBS, format_subject
+from fastmon.policy.words import SCHEDULE_ENDED, VERBS, format_subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
@@ -268,7 +267,6 @@ class _RateCases:
 
     def __init__(self, specs: Sequence[RateSpec], steps: Steps, context: Context, *, is_network: bool) -> None:
         self.book = CaseBook(specs, _RateWording(steps.window_ns), context, is_network=is_network)
-        self._schedules = Schedules(specs)
         self._lives = Lives(specs, [spec.for_ns for spec in specs], [spec.clear_for_ns for spec in specs])
         per_unit = [steps.window_ns / NS_PER_S / (8 if spec.unit == "bit/s" else 1) for spec in specs]
         self._per_unit = np.array(per_unit)
@@ -279,7 +277,7 @@ class _RateCases:
 
     def hold(self, now_ns: int) -> None:
         """Let only rules hold that do by their schedule. One that does not is never over its limit, and clears."""
-        is_holding = np.append(self._schedules.holding(now_ns), True)
+        is_holding = np.append(self.book.schedules.holding(now_ns), True)
         self._limits, self._clears = (np.where(is_holding, levels, np.inf) for levels in (self._all_limits, self._all_clears))
 
     def next_due_ns(self) -> int:
@@ -326,8 +324,8 @@ class _RateWording:
         held = f", for {format_duration(spec.for_ns)}" if spec.for_ns else ""
         return f"{format_subject(subject)} {moved}, above {format_value(spec.limit, spec.unit)}{held}"
 
-    def cleared(self, spec: RateSpec, value: float) -> str:
-        return f"back to {format_value(value, spec.unit)}"
+    def cleared(self, spec: RateSpec, value: float, *, is_holding: bool) -> str:
+        return f"back to {format_value(value, spec.unit)}" if is_holding or value <= spec.clear else SCHEDULE_ENDED
 
     def details(self, spec: RateSpec, value: float, row: int) -> dict[str, object]:  # noqa: ARG002 - there are none
         return {}

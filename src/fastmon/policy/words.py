@@ -16,10 +16,13 @@ if TYPE_CHECKING:
     from fastmon.policy.hosts import Subject
     from fastmon.policy.specs import RuleSpec
 
-__all__ = ["VERBS", "clear_alert", "fire_alert", "format_subject"]
+__all__ = ["SCHEDULE_ENDED", "VERBS", "clear_alert", "fire_alert", "format_subject"]
 
 VERBS = {"both": "moved", "in": "received", "out": "sent"}
 """What a subject did with bytes, by the rule's direction."""
+
+SCHEDULE_ENDED = "the rule's schedule has ended"
+"""Why an incident has cleared whose value may still be above the limit."""
 
 
 def format_subject(subject: Subject) -> str:
