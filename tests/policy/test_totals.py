@@ -44,6 +44,11 @@ def test_tick_that_passes_several_levels_tells_the_greatest() -> None:
     assert [alert.evidence["warn_at"] for alert in alerts] == [90, 100]
 
 
+def test_level_that_no_counter_reaches_is_never_told() -> None:
+    alerts = run(rule_set(total(2**62, warn_at=(100, 199, 200, 1000))), World(), (T0 + 1, CAMERA, 2**63 - 2))
+    assert [alert.evidence["warn_at"] for alert in alerts] == [199]
+
+
 def test_period_begins_at_its_boundary_and_the_incident_clears() -> None:
     rules, world = rule_set(total(per="day")), World()
     end = T0 + DAY

@@ -55,6 +55,7 @@ __all__ = [
 ]
 
 MOST = (1 << 32) - 1
+MAX_LEVELS = 20
 
 
 def _takes(
@@ -125,7 +126,11 @@ CountOrNone = Annotated[int, Meta(ge=0, le=MOST), _takes(f"a whole number from 0
 Estimate = Annotated[int, Meta(ge=0, le=MAX_COUNTED), _takes(f"a whole number from 0 to {MAX_COUNTED}")]
 Score = Annotated[float, Meta(ge=1, le=1000), _takes("a number from 1 to 1000")]
 Share = Annotated[str | int | float, _takes('a share such as "0.1%", or a number from 0 to 1', v.parse_share)]
-Percents = Annotated[tuple[Annotated[int, Meta(ge=1, le=1000)], ...], _takes("a list of whole numbers from 1 to 1000, ascending")]
+Percents = Annotated[
+    tuple[Annotated[int, Meta(ge=1, le=1000)], ...],
+    Meta(max_length=MAX_LEVELS),
+    _takes(f"a list of at most {MAX_LEVELS} whole numbers from 1 to 1000, ascending"),
+]
 
 Direction = Annotated[Literal["both", "in", "out"], _one_of(("both", "in", "out"))]
 Role = Annotated[Literal["both", "client", "server"], _one_of(("both", "client", "server"))]

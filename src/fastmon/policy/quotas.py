@@ -368,5 +368,6 @@ def _make_levels(specs: Sequence[TotalSpec]) -> NDArray[np.int64]:
     n_levels = max((len(spec.warn_at) for spec in specs), default=0)
     levels = np.full((len(specs) + 1, n_levels + 1), NEVER_NS, np.int64)
     for row, spec in zip(levels, specs, strict=False):
-        row[: len(spec.warn_at)] = [max(-(-spec.limit_bytes * percent // 100), 1) for percent in spec.warn_at]
+        sizes = [max(-(-spec.limit_bytes * percent // 100), 1) for percent in spec.warn_at]
+        row[: len(sizes)] = [min(size, NEVER_NS) for size in sizes]  # which no counter ever reaches
     return levels
