@@ -309,8 +309,26 @@ def test_file_that_is_no_state_is_named_and_not_harmed(tmp_path: Path, capsys: p
     path = tmp_path / "notes.txt"
     path.write_text("nothing of fastmon's\n" * 99)
     for command in (["alerts"], ["silence", "x", "1h"]):
-        assert f"the state {path} is damaged" in refusal(capsys, 1, *command, "--state", str(path))
+        assert f"{path} is not a state of fastmon's" in refusal(capsys, 1, *command, "--state", str(path))
     assert path.read_text() == "nothing of fastmon's\n" * 99
+
+
+def test_damaged_state_is_said_to_be_set_aside(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path.write_bytes(b"x" * 4096)
+    assert f"the state {path} is damaged (" in refusal(capsys, 1, "alerts")
+    with Store.open(path) as store:  # as it was said
+        assert "it is set aside" in store.take_remarks()[0]
+
+
+@pytest.mark.parametrize("command", [["alerts"], ["silence", "x", "1h"]])
+def test_directory_is_named_as_one(tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
+    assert f"{tmp_path} is a directory" in refusal(capsys, 1, *command, "--state", str(tmp_path))
+
+
+def test_empty_file_is_no_state_yet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "empty"
+    path.touch()
+    assert f"there is no state at {path}" in refusal(capsys, 1, "alerts", "--state", str(path))
 
 
 @pytest.mark.parametrize(("option", "value"), [("--format", "csv"), ("--severity", "bad"), ("--since", "noon")])

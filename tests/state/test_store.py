@@ -310,7 +310,7 @@ def test_strangers_database_is_refused_and_not_harmed(tmp_path: Path) -> None:
 
 
 def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StateError, match="is not a regular file"):
+    with pytest.raises(StateError, match="is a directory"):
         Store.open(tmp_path)
     with pytest.raises(StateError, match="is not a regular file"):
         Store.open("/dev/null")

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from fastmon.errors import StateError
-from fastmon.state.files import shown, side_path
+from fastmon.state.files import check_owner, has_content, shown, side_path
 from fastmon.state.schema import VERSION, has_all_tables, stated_version
 
 __all__ = ["DamagedStateError", "check", "connect", "is_damage", "open_readable", "reason_of"]
@@ -92,9 +92,9 @@ def check(connection: sqlite3.Connection, path: Path, *, thoroughly: bool = Fals
 
 def open_readable(path: Path) -> sqlite3.Connection:
     """Open a state for reading, whoever has it, and check it. Raises StateError."""
-    if not path.exists():
-        raise StateError(f"there is no state at {shown(path)}: a run with --state makes one; or name another with --state")
     try:
+        if not has_content(path):
+            raise StateError(f"there is no state at {shown(path)}: a run with --state makes one; or name another with --state")
         connection = connect(path, writes=False)
         try:
             check(connection, path)
@@ -102,6 +102,7 @@ def open_readable(path: Path) -> sqlite3.Connection:
             connection.close()
             raise
     except DamagedStateError as error:
+        check_owner(path)  # a run refuses a stranger's file
         raise StateError(f"the state {shown(path)} is damaged ({error}): the next run sets it aside") from error
     except (OSError, sqlite3.Error) as error:
         copy = _copy(path)

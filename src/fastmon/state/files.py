@@ -71,13 +71,14 @@ def side_path(path: Path, suffix: str) -> Path:
 
 
 def has_content(path: Path) -> bool:
-    """Return whether there is a file at `path` that is not empty. Raises StateError if that is no regular file."""
+    """Return whether there is a file at `path` that is not empty. Raises StateError if it is no regular file."""
     try:
         status = path.stat()
     except FileNotFoundError:
         return False
     if not stat.S_ISREG(status.st_mode):
-        raise StateError(f"{shown(path)} is not a regular file: name a file for the state")
+        what = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+        raise StateError(f"{shown(path)} is {what}: name a file for the state")
     return status.st_size > 0
 
 
