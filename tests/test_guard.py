@@ -143,6 +143,15 @@ def test_nothing_is_told_twice_after_a_restart_and_totals_go_on(
     assert CAMERA in run("devices", "--state", tmp_path / "state.db").stdout
 
 
+def test_devices_were_seen_last_when_they_were(tmp_path: Path, rules: Path) -> None:
+    """Though a run that goes on keeps that every few minutes only."""
+    capture, state = tmp_path / "half-a-minute.pcap", tmp_path / "state.db"
+    capture.write_bytes(b.pcap_file([tcp(second, CAMERA, SERVER, 443, flags=b.ACK) for second in range(30)]))
+    alerts(run("replay", capture, "--format", "jsonl", "--config", rules, "-i", "0", "--state", state))
+    (device,) = map(json.loads, run("devices", "--state", state, "--format", "jsonl").stdout.splitlines())
+    assert device["last_seen"] == "2026-01-01T00:00:29.000000Z"
+
+
 def test_silenced_alerts_say_so_and_reach_no_action(rules: Path, tmp_path: Path) -> None:
     state, told, capture = tmp_path / "state.db", tmp_path / "told.jsonl", tmp_path / "now.pcap"
     named = RULES.replace('name = "services"', 'name = "services"\nactions = ["file"]')

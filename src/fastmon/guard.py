@@ -81,7 +81,7 @@ class Guard:
     def close(self) -> None:
         """Write what is new, and let the actions deliver for some seconds."""
         self._dispatcher.close()
-        self._keep(())
+        self._keep((), is_last=True)
         self._close_state()
 
     def load(self, names: NameBook | None) -> Sequence[Rule]:
@@ -116,9 +116,9 @@ class Guard:
         for alert in alerts:
             self._dispatcher.send(alert)
 
-    def _keep(self, alerts: Sequence[Alert]) -> None:
+    def _keep(self, alerts: Sequence[Alert], *, is_last: bool = False) -> None:
         if self._keeper is not None and self._rules is not None:
-            self._keeper.put(self._rules.take_changes(), alerts)
+            self._keeper.put(self._rules.take_changes(is_last=is_last), alerts)
 
     def keep_if_due(self) -> None:
         """Put what is new into the state if a checkpoint is due."""

@@ -114,16 +114,28 @@ class TestNew:
         world = World([Host(CAMERA, mac=MAC_1)])
         family = self.new(world)
         world.tick(family, 0)
-        survive(family)
+        survive(family, is_last=False)
 
         world.hosts[0].last = 250
         world.tick(family, 250)
-        assert survive(family).devices == ()
+        assert survive(family, is_last=False).devices == ()
         world.hosts[0].last = 320
         world.call(CAMERA, "camera", "dhcp")
         world.tick(family, 330)
-        (device,) = survive(family).devices
+        (device,) = survive(family, is_last=False).devices
         assert (device.name, device.first_seen_ns, device.last_seen_ns) == ("camera", T0, T0 + 320 * S)
+
+    def test_the_end_of_a_run_brings_last_seen_up_to_date(self) -> None:
+        world = World([Host(CAMERA, mac=MAC_1), Host(PHONE), Host(FAR, local=False)])
+        family = self.new(world)
+        world.tick(family, 0)
+        survive(family, is_last=False)
+        world.hosts[0].last, world.hosts[2].last = 29, 30
+        world.tick(family, 30)
+        reloaded = self.new(world)
+        reloaded.adopt(family)
+        assert [(device.id, device.last_seen_ns) for device in survive(reloaded).devices] == [(TEXT_1, T0 + 29 * S)]
+        assert survive(reloaded).devices == ()
 
     def test_the_rule_of_the_host_decides(self) -> None:
         world = World([Host(CAMERA), Host("10.0.0.1")])

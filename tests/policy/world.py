@@ -140,9 +140,9 @@ class World:
         return rows
 
 
-def survive(*families: Family) -> Memory:
-    """Return what a restart finds."""
-    changes = Changes()
+def survive(*families: Family, is_last: bool = True) -> Memory:
+    """Return what a restart finds. is_last: the run has come to its end."""
+    changes = Changes(is_last=is_last)
     for family in families:
         family.take_changes(changes)
     return Memory(*(tuple(getattr(changes, name)) for name in ("periods", "incidents", "told", "devices", "baselines", "days")))

@@ -11,7 +11,7 @@ import threading
 from contextlib import closing, suppress
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -285,7 +285,8 @@ def test_damaged_state_is_kept_or_set_aside_and_the_next_one_works(
         found = store.load()
         store.silences(), store.given_names(), store.load_outbox()
         assert store.fault is None
-        store.save(Changes(**{name: list(getattr(found, name)) for name in Memory.__dataclass_fields__}))
+        rows: dict[str, Any] = {name: list(getattr(found, name)) for name in Memory.__dataclass_fields__}
+        store.save(Changes(**rows))
         store.save(changes(9))
         remarks = store.take_remarks()
         asides = [file for file in folder.glob("state.db.damaged-*Z*") if not file.name.endswith(("-wal", "-shm"))]

@@ -116,7 +116,10 @@ class Memory:
 
 @dataclass(slots=True)
 class Changes:
-    """What has changed since it was last taken: each row replaces the one with its key."""
+    """What has changed since it was last taken: each row replaces the one with its key.
+
+    is_last: nothing is taken afterwards. What is kept only now and then is brought up to date.
+    """
 
     periods: list[PeriodTotal] = field(default_factory=list)
     incidents: list[OpenIncident] = field(default_factory=list)
@@ -124,3 +127,4 @@ class Changes:
     devices: list[KnownDevice] = field(default_factory=list)
     baselines: list[Baseline] = field(default_factory=list)
     days: list[DayTotal] = field(default_factory=list)
+    is_last: bool = False

@@ -55,7 +55,7 @@ _LOOK_NS = 60 * NS_PER_S
 _SAVE_NS = 300 * NS_PER_S
 
 SEEN_STEP_NS = _LOOK_NS + _SAVE_NS
-"""How much later than it is kept a device may have been seen."""
+"""How much later than it is kept a device may have been seen, where a run did not come to its end."""
 
 _DEVICE_BYTES = 512
 _UNKNOWN, _NOT_KEPT = -1, -2
@@ -108,6 +108,7 @@ class NewFamily:
         self._told: list[Told] = []
         self._column: Column | None = None
         self._looked_ns = -(1 << 62)
+        self._seen = (np.empty(0, np.int32), np.empty(0, np.int64))  # at the last tick: local hosts' devices, and when
 
     def evaluate(self, view: View, now_ns: int, hosts: Roster) -> Iterable[Alert]:  # noqa: ARG002 - it is all in the hosts
         """See `Family`."""
@@ -124,6 +125,9 @@ class NewFamily:
         if not 0 <= now_ns - self._looked_ns < _LOOK_NS:
             self._looked_ns = now_ns
             self._look_again(hosts, of_rows)
+        if self._keeps:
+            rows = np.flatnonzero(hosts.local & (of_rows >= 0))
+            self._seen = of_rows[rows], hosts.hosts["last_seen_ns"][rows]
         return alerts
 
     def restore(self, memory: Memory) -> None:
@@ -140,7 +144,7 @@ class NewFamily:
         """See `Family`."""
         self._devices, self._indices = old._devices, old._indices
         self._column, old._column = old._column, None
-        self._looked_ns = old._looked_ns
+        self._looked_ns, self._seen = old._looked_ns, old._seen
         self._told, old._told = old._told, []
         for rule, new_rule in enumerate(match_specs(old._specs, self._specs).tolist()):
             if new_rule >= 0 and rule in old._learning_since:
@@ -159,6 +163,8 @@ class NewFamily:
         self._told = []
         if not self._keeps:
             return
+        if changes.is_last:
+            self._note_seen(*self._seen, step_ns=1)
         for device_id, index in self._indices.items():
             device = self._devices[index]
             if device.is_dirty:
@@ -206,17 +212,21 @@ class NewFamily:
     def _look_again(self, hosts: Roster, of_rows: NDArray[np.int32]) -> None:
         """Note when devices were seen last, and their names."""
         rows = np.flatnonzero(hosts.local & (of_rows >= 0))
-        last_ns = np.full(len(self._devices), -(1 << 62), np.int64)
-        np.maximum.at(last_ns, of_rows[rows], hosts.hosts["last_seen_ns"][rows])
-        saved_ns = np.fromiter((device.saved_ns for device in self._devices), np.int64, len(self._devices))
-        for index in np.flatnonzero(last_ns - _SAVE_NS >= saved_ns).tolist():
-            device = self._devices[index]
-            device.last_ns, device.is_dirty = int(last_ns[index]), True
+        self._note_seen(of_rows[rows], hosts.hosts["last_seen_ns"][rows], step_ns=_SAVE_NS)
         names = self._local_hosts.names_of(hosts.keys[rows])
         for index, name in zip(of_rows[rows].tolist(), names, strict=True):
             device = self._devices[index]
             if name and name != device.name:
                 device.name, device.is_dirty = name, True
+
+    def _note_seen(self, indices: NDArray[np.int32], seen_ns: NDArray[np.int64], *, step_ns: int) -> None:
+        """Note when devices were seen last, where that is so much later than what is kept."""
+        last_ns = np.full(len(self._devices), -(1 << 62), np.int64)
+        np.maximum.at(last_ns, indices, seen_ns)
+        saved_ns = np.fromiter((device.saved_ns for device in self._devices), np.int64, len(self._devices))
+        for index in np.flatnonzero(last_ns - step_ns >= saved_ns).tolist():
+            device = self._devices[index]
+            device.last_ns, device.is_dirty = int(last_ns[index]), True
 
     def _tell(self, rows: NDArray[np.intp], now_ns: int, hosts: Roster) -> list[Alert]:
         """Return the alerts of rules that govern the hosts of new devices, hold, and do not learn."""

@@ -132,9 +132,9 @@ class RuleSet:
         hosts.release()
         return sorted(alerts, key=lambda alert: alert.ts_ns)  # a tick after a silence may have alerts of several moments
 
-    def take_changes(self) -> Changes:
-        """Return what must survive, and has changed since the last call."""
-        changes = Changes(incidents=self._closed)
+    def take_changes(self, *, is_last: bool = False) -> Changes:
+        """Return what must survive, and has changed since the last call. is_last: there is no further call."""
+        changes = Changes(incidents=self._closed, is_last=is_last)
         self._closed = []
         for family in chain(self._gone, self._closing, self._families):
             family.take_changes(changes)
