@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import builders as b
 import pytest
 from config_files import load, load_file
 
@@ -57,7 +58,53 @@ def test_all_mistakes_are_printed_one_a_line(tmp_path: Path, capsys: pytest.Capt
     assert second.startswith(f"fastmon: {path}:3: rule 'a\\nb': name: invalid name")
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('exec = ["/nonexistent/x"]', "exec: there is no program /nonexistent/x to run"),
+        ('syslog = "tls://h?ca=/nope&x=y"', "syslog: invalid syslog server 'tls://h?ca=/nope&x=y'"),
+        ('syslog = "tls://h?ca=/nope"', "syslog: tls://h:6514: cannot use its certificates"),
+        (f'syslog = "unix:{"/a" * 200}"', "syslog: invalid path of 400 bytes"),
+    ],
+)
+def test_action_that_a_run_refuses_is_told_in_its_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, words: str
+) -> None:
+    path, capture = tmp_path / "fastmon.toml", tmp_path / "empty.pcap"
+    path.write_text(f'interval = 1\n[[action]]\nname = "x"\n{text}\n')
+    capture.write_bytes(b.pcap_file([]))
+    status, printed, errors = run(capsys, str(path))
+    assert (status, printed) == (2, "")
+    assert errors.startswith(f"fastmon: {path}:4: action 'x': {words}")
+    assert main(["replay", str(capture), "--config", str(path)]) == 2
+    assert capsys.readouterr() == ("", errors)
+
+
+def test_url_that_apprise_does_not_understand_is_told_without_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("apprise")
+    path = tmp_path / "fastmon.toml"
+    path.write_text('[[action]]\nname = "x"\napprise = "nosuch://tok3n"\n')
+    status, printed, errors = run(capsys, str(path))
+    assert (status, printed) == (2, "")
+    assert errors.startswith(f"fastmon: {path}:3: action 'x': apprise: it is not understood")
+    assert "tok3n" not in errors
+
+
+def test_url_that_cannot_be_checked_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fastmon.alerts.notify.find_spec", lambda _: None)
+    path = tmp_path / "fastmon.toml"
+    path.write_text('[[action]]\nname = "x"\napprise = "nosuch://tok3n"\n')
+    status, printed, errors = run(capsys, str(path))
+    assert status == 0
+    (line,) = errors.splitlines()
+    assert line.startswith("fastmon: action 'x': apprise: it cannot be checked, nor used, without the package apprise")
+    assert "has no errors" in printed
+
+
 def test_secrets_are_not_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("apprise")
     path = tmp_path / "fastmon.toml"
     path.write_text('[[action]]\nname = "phone"\napprise = "json://tok3n"\n')
     status, printed, errors = run(capsys, str(path))

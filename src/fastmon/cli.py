@@ -151,15 +151,21 @@ class _Settings(NamedTuple):
 
 def _settings(config: str | None, given: dict[str, Any], control: Control) -> _Settings:
     """Return the options of the configuration file and, over them, those of the command line, with the file's rules."""
-    configuration = Configuration({}) if config is None else load_config(config, partial(_read_config, control))
+    configuration = Configuration({}) if config is None else _load(config, control)
     values = dict(configuration.options)
     for name, value in given.items():
         if value not in (None, []):
             values[name] = tuple(value) if isinstance(value, list) else value
     run, output = make_options(values)
     check_together(run, output)
-    read_policy = None if config is None else lambda: load_config(config, partial(_read_config, control)).policy
+    read_policy = None if config is None else lambda: _load(config, control).policy
     return _Settings(run, output, configuration.policy, read_policy)
+
+
+def _load(config: str, control: Control) -> Configuration:
+    from fastmon.alerts.actions import make_action
+
+    return load_config(config, partial(_read_config, control), make_action)
 
 
 def _read_config(control: Control, path: str, n_bytes: int) -> bytes:

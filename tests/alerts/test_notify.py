@@ -155,7 +155,7 @@ def test_secret_is_read_anew_and_shown_nowhere(
 
 
 def test_secret_that_is_missing_is_a_wrong_configuration() -> None:
-    with pytest.raises(ConfigError, match="action test: the environment variable FASTMON_NONE is not set"):
+    with pytest.raises(ConfigError, match="action 'test': apprise: the environment variable FASTMON_NONE is not set"):
         Desk(spec(apprise="env:FASTMON_NONE"))
 
 

@@ -239,12 +239,22 @@ def test_end_of_the_run_ends_a_delivery(open_desk: Callable[..., Desk]) -> None:
         "tcp://a?ca=x",
         "tls://a?verify=no",
         "tls://a/path",
+        "tls://a?ca=%00",
+        "tcp://a:0",
+        "udp://a b",
+        "udp://u@a",
         "tls://[a",
     ],
 )
 def test_wrong_target_is_a_wrong_configuration(text: str) -> None:
     with pytest.raises(ConfigError, match="use udp://HOST:PORT"):
         SyslogAction(text)
+
+
+@pytest.mark.parametrize("path", ["/" + "a" * 107, "/" + "ä" * 54, "/a\0b"])
+def test_path_that_no_socket_can_have_is_a_wrong_configuration(path: str) -> None:
+    with pytest.raises(ConfigError, match="at most 107 bytes"):
+        SyslogAction(f"unix:{path}")
 
 
 def test_certificates_that_cannot_be_used_are_a_wrong_configuration(tmp_path: Path) -> None:

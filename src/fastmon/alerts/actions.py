@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from fastmon.alerts.action import Action
     from fastmon.policy.specs import ActionSpec
 
-__all__ = ["make_action"]
+__all__ = ["check_action", "make_action"]
 
 
 def make_action(spec: ActionSpec) -> Action:
@@ -36,5 +36,29 @@ def make_action(spec: ActionSpec) -> Action:
 
             return FileAction(spec.file)
     except ConfigError as error:
-        raise ConfigError(f"action {spec.name}: {error}") from None
-    raise ConfigError(f"action {spec.name} does nothing: it needs one of exec, apprise, syslog and file")
+        raise _wrong(spec, str(error)) from None
+    raise ConfigError(f"action {spec.name!r} does nothing: it needs one of exec, apprise, syslog and file")
+
+
+def check_action(spec: ActionSpec) -> str:
+    """Check an action as thoroughly as can be without delivering anything; return what could not be checked, "" if all was.
+
+    A run looks at a URL of Apprise's only when the first alert is delivered: that takes a second. Raises ConfigError.
+    """
+    if spec.apprise is not None:
+        from fastmon.alerts.notify import INSTALL, has_apprise
+        from fastmon.alerts.notify_helper import is_understood
+        from fastmon.alerts.secrets import read_secret
+
+        if not has_apprise():
+            return f"action {spec.name!r}: apprise: it cannot be checked, nor used, without the package apprise: {INSTALL}"
+        make_action(spec)
+        if not is_understood(read_secret(spec.apprise)):
+            raise _wrong(spec, "it is not understood by Apprise: use one URL of a service that it knows, complete")
+    else:
+        make_action(spec)
+    return ""
+
+
+def _wrong(spec: ActionSpec, why: str) -> ConfigError:
+    return ConfigError(f"action {spec.name!r}: {spec.way}: {why}")

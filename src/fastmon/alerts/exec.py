@@ -193,10 +193,10 @@ def _find_program(arguments: Sequence[str]) -> str:
     from shutil import which
 
     if not arguments:
-        raise ConfigError("exec must be a list of a program and its arguments, not an empty one")
+        raise ConfigError("it must be a list of a program and its arguments, not an empty one")
     path = which(arguments[0], path=PATH)
     if path is None:
-        raise ConfigError(f"exec: there is no program {printable(arguments[0])} to run: use a path, or a name in {PATH}")
+        raise ConfigError(f"there is no program {printable(arguments[0])} to run: use a path, or a name in {PATH}")
     return os.path.abspath(path)  # noqa: PTH100 - a link stays one: some programs look at their name
 
 

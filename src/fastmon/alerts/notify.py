@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
     from fastmon.alerts.records import Record
 
-__all__ = ["AppriseAction"]
+__all__ = ["INSTALL", "AppriseAction", "has_apprise"]
+
+INSTALL = "pip install 'fastmon[notify]'"
 
 KINDS = {"cleared": "success", "info": "info", "warning": "warning", "critical": "failure"}
 """Apprise's kinds of messages, by severity."""
@@ -36,6 +38,11 @@ MAX_ANSWER = 10_000
 
 LOAD_S = 60.0
 """How long the helper may take to load Apprise, on a slow machine under load. No attempt's time limit counts it."""
+
+
+def has_apprise() -> bool:
+    """Return whether Apprise is installed."""
+    return find_spec("apprise") is not None
 
 
 class AppriseAction:
@@ -49,8 +56,8 @@ class AppriseAction:
     def __init__(self, url: str) -> None:
         self._url = url
         read_secret(url)
-        if find_spec("apprise") is None:
-            raise ConfigError("apprise needs the package apprise: pip install 'fastmon[notify]'")
+        if not has_apprise():
+            raise ConfigError(f"it needs the package apprise: {INSTALL}")
         self._helper: subprocess.Popen[bytes] | None = None
         self._is_ready = False
         self._is_aborted = False

@@ -11,11 +11,12 @@ import os
 import re
 import signal
 import sys
+import warnings
 from typing import Any
 
 import msgspec
 
-__all__ = ["main"]
+__all__ = ["is_understood", "main"]
 
 _REASONS = (
     (r"timed? ?out", "it did not answer in time"),
@@ -58,10 +59,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a service's code prints is no answer
     listener = _Listener()
-    log = logging.getLogger("apprise")
-    log.addHandler(listener)
-    log.setLevel(logging.DEBUG)
-    log.propagate = False
+    _send_log_to(listener)
     os.nice(5)
     _load()
     answers.write(msgspec.json.encode("") + b"\n")  # ready
@@ -72,6 +70,27 @@ def main() -> None:
         error = _send(request, listener.lines)
         signal.alarm(0)
         answers.write(msgspec.json.encode(error) + b"\n")
+
+
+def is_understood(url: str) -> bool:
+    """Return whether Apprise knows the service of a URL, and finds all in it that the service needs. Nothing is sent."""
+    import apprise
+
+    _send_log_to(logging.NullHandler())
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what services import is not the user's to mend
+            return bool(apprise.Apprise.instantiate(url))
+    except Exception:  # noqa: BLE001 - of 130 services, any may fail in any way
+        return False
+
+
+def _send_log_to(handler: logging.Handler) -> None:
+    """Let Apprise's log, which may hold secrets, go to `handler` alone."""
+    log = logging.getLogger("apprise")
+    log.addHandler(handler)
+    log.setLevel(logging.DEBUG)
+    log.propagate = False
 
 
 def _load() -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from fastmon.alerts.records import Record
 
-__all__ = ["SyslogAction", "format_syslog"]
+__all__ = ["SyslogAction", "format_syslog", "parse_target"]
 
 PORTS = {"udp": 514, "tcp": 514, "tls": 6514}
 DEFAULT_SOCKET = "/dev/log"
@@ -44,6 +44,11 @@ MAX_MESSAGE = 2000
 
 GOODBYE_S = 2.0
 """How long the receiver may take to close its side."""
+
+MAX_PATH = 107
+"""Bytes of a local socket's path (unix(7))."""
+
+_URL = re.compile(r"(?:udp|tcp|tls)://(?:\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::\d{1,5})?/?(?:\?.*)?")
 
 _FIELDS = ("id", "rule", "kind", "state", "severity", "scope", "since", "host", "name", "mac", "value", "limit", "unit", "window")
 
@@ -74,7 +79,7 @@ class SyslogAction:
     """
 
     def __init__(self, target: str) -> None:
-        self._target = _parse_target(target)
+        self._target = parse_target(target)
         self._context = _make_context(self._target) if self._target.kind == "tls" else None
         self._socket: socket.socket | None = None
         self._is_aborted = False
@@ -250,9 +255,12 @@ def _say_goodbye(secured: ssl.SSLSocket, deadline_s: float) -> None:
         _await_goodbye(connection, deadline_s)
 
 
-def _parse_target(text: str) -> _Target:
+def parse_target(text: str) -> _Target:
+    """Return where a text, as `SyslogAction` takes it, sends to. Raises ConfigError."""
     if text.startswith("unix:"):
-        return _Target("unix", text[5:].removeprefix("//") or DEFAULT_SOCKET, 0)
+        return _Target("unix", _checked_path(text[5:].removeprefix("//") or DEFAULT_SOCKET), 0)
+    if _URL.fullmatch(text) is None:
+        raise _refused(text)
     try:
         parts = urlsplit(text)
         port = parts.port
@@ -260,13 +268,22 @@ def _parse_target(text: str) -> _Target:
     except ValueError:
         raise _refused(text) from None
     allowed = {"ca", "cert", "key"} if parts.scheme == "tls" else set()
-    if parts.scheme not in PORTS or not parts.hostname or parts.path not in ("", "/") or not set(options) <= allowed:
+    if not parts.hostname or port == 0 or not set(options) <= allowed or "\0" in "".join(options.values()):
         raise _refused(text)
     return _Target(parts.scheme, unquote(parts.hostname), port or PORTS[parts.scheme], **options)
 
 
+def _checked_path(path: str) -> str:
+    n_bytes = len(os.fsencode(path))
+    if "\0" in path or n_bytes > MAX_PATH:
+        why = "with a NUL" if "\0" in path else f"of {n_bytes:,} bytes"
+        raise ConfigError(f"invalid path {why} of a local socket: use at most {MAX_PATH} bytes, none of them NUL")
+    return path
+
+
 def _refused(text: str) -> ConfigError:
-    return ConfigError(f"invalid syslog {text!r}: use udp://HOST:PORT, tcp://HOST:PORT, tls://HOST:PORT?ca=FILE or unix:PATH")
+    targets = "udp://HOST:PORT, tcp://HOST:PORT, tls://HOST:PORT?ca=FILE&cert=FILE&key=FILE or unix:PATH"
+    return ConfigError(f"invalid syslog server {text!r}: use {targets}")
 
 
 def _make_context(target: _Target) -> ssl.SSLContext:
@@ -277,5 +294,5 @@ def _make_context(target: _Target) -> ssl.SSLContext:
             # a key with a password would ask for it on the terminal
             context.load_cert_chain(target.cert, target.key or None, password=lambda: "")
     except OSError as error:
-        raise ConfigError(f"syslog {target}: cannot use its certificates: {error.strerror or type(error).__name__}") from None
+        raise ConfigError(f"{target}: cannot use its certificates: {error.strerror or type(error).__name__}") from None
     return context

@@ -40,13 +40,21 @@ def check_config(
 
         sys.stdout.write(EXAMPLE)
         return 0
+    from fastmon.alerts.actions import check_action
     from fastmon.capture.inputs import read_file
     from fastmon.run.control import Control
 
     control = Control()
+    remarks: list[str] = []
     with Signals(control):
-        configuration = load_config(file, lambda path, n_bytes: read_file(path, n_bytes, lambda: control.stop))
+        configuration = load_config(
+            file,
+            lambda path, n_bytes: read_file(path, n_bytes, lambda: control.stop),
+            lambda action: remarks.append(check_action(action)),
+        )
     check_together(*make_options(configuration.options))
+    for remark in filter(None, remarks):
+        typer.echo(f"fastmon: {remark}", err=True)
     _show_configuration(file, configuration)
     return 0
 

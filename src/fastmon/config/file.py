@@ -15,8 +15,12 @@ from fastmon.policy.contents import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import TypeAlias
 
     from fastmon.config.problems import Problems
+    from fastmon.policy.specs import ActionSpec
+
+    CheckAction: TypeAlias = Callable[[ActionSpec], object]
 
 __all__ = ["MAX_CONFIG_BYTES", "MAX_KEY_PARTS", "Configuration", "load_config", "make_options"]
 
@@ -41,10 +45,11 @@ class Configuration(NamedTuple):
     policy: Policy = Policy()
 
 
-def load_config(path: str, read: Callable[[str, int], bytes]) -> Configuration:
+def load_config(path: str, read: Callable[[str, int], bytes], check_action: CheckAction | None = None) -> Configuration:
     """Return what the TOML file at `path` sets. The keys of options are the long ones of the command line, without dashes.
 
     read: returns a file's bytes, at most as many as it is told.
+    check_action: raises ConfigError for an action that cannot be made, where that is to be found out.
 
     Raises ConfigError if it cannot be read. Raises ConfigFileError, with all that is wrong, if a key or value is.
     """
@@ -56,7 +61,7 @@ def load_config(path: str, read: Callable[[str, int], bytes]) -> Configuration:
         text = _read_text(path, read)
         values = msgspec.toml.decode(text)
         problems = Problems(path, text)
-        configuration = _configuration(values, problems)
+        configuration = _configuration(values, problems, check_action)
         problems.check()
     except OSError as error:
         raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from None
@@ -96,14 +101,14 @@ def _check_keys(text: str) -> None:
         follows_dot = token.lastgroup == "dot" or (follows_dot and token.lastgroup == "space")
 
 
-def _configuration(table: Mapping[str, Any], problems: Problems) -> Configuration:
+def _configuration(table: Mapping[str, Any], problems: Problems, check_action: CheckAction | None) -> Configuration:
     tables = {key: table[key] for key in POLICY_TABLES if key in table}
     options = _options({key: value for key, value in table.items() if key not in tables}, problems)
     if not tables:
         return Configuration(options)
     from fastmon.config.policy import read_policy
 
-    return Configuration(options, read_policy(tables, problems))
+    return Configuration(options, read_policy(tables, problems, check_action))
 
 
 def _options(table: Mapping[str, Any], problems: Problems) -> dict[str, Any]:

@@ -16,10 +16,11 @@ from fastmon.policy.contents import Policy
 from fastmon.policy.scopes import parse_scope
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from fastmon.config.lines import KeyPath
     from fastmon.config.problems import Problems
+    from fastmon.policy.specs import ActionSpec
 
 __all__ = ["read_policy"]
 
@@ -32,13 +33,14 @@ RESERVED = "limit"
 MEMBERS = "addresses, CIDRs, MACs, vendor:GLOB or name:GLOB"
 
 
-def read_policy(tables: Mapping[str, Any], problems: Problems) -> Policy:
-    """Return what `tables` ("groups", "rule", "action") set. What is wrong goes to `problems`; then some of it is missing."""
+def read_policy(tables: Mapping[str, Any], problems: Problems, check_action: Callable[[ActionSpec], object] | None) -> Policy:
+    """Return what `tables` ("groups", "rule", "action") set. What is wrong goes to `problems`; then some of it is missing.
+
+    check_action: see `load_config`.
+    """
     groups = dict(_groups(tables.get("groups", {}), problems))
     names = _names("action", tables, problems)
-    actions = [
-        read_table(ActionTable, table, place, title, problems) for place, title, table in _tables("action", tables, problems)
-    ]
+    actions = [_action(*found, check_action, problems) for found in _tables("action", tables, problems)]
     _names("rule", tables, problems)
     known = dict.fromkeys(groups, ())  # their members have been checked; a rule only has to name one that there is
     rules = [_rule(*found, known, names, problems) for found in _tables("rule", tables, problems)]
@@ -86,6 +88,20 @@ def _names(kind: str, tables: Mapping[str, Any], problems: Problems) -> set[str]
         elif isinstance(name, str):
             places[name] = (kind, index, "name")
     return set(places)
+
+
+def _action(
+    place: KeyPath,
+    title: str,
+    table: dict[str, Any],
+    check: Callable[[ActionSpec], object] | None,
+    problems: Problems,
+) -> ActionSpec | None:
+    action: ActionSpec | None = read_table(ActionTable, table, place, title, problems)
+    if action is not None and check is not None:
+        with problems.catch((*place, action.way)):
+            check(action)
+    return action
 
 
 def _rule(

@@ -45,7 +45,6 @@ _PORTS = re.compile(r"([a-z0-9]+)(?:/(\d{1,5})(?:-(\d{1,5}))?)?", re.ASCII)
 _TIMES = re.compile(r"(\d\d?):(\d\d)-(\d\d?):(\d\d)", re.ASCII)
 _PATTERN = re.compile(r"[\w.*?\[\]!-]+")
 _ADDRESS_LIKE = re.compile(r"[0-9./]+|.*:.*", re.DOTALL)
-_SYSLOG = re.compile(r"(?:udp|tcp|tls)://(?:\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::(\d{1,5}))?(?:\?.*)?|unix:.+")
 
 
 def within(least: str, most: str) -> Callable[[Any], int]:
@@ -200,7 +199,7 @@ def parse_path(text: str) -> str:
 
 def parse_syslog(text: str) -> str:
     """Return the address of a syslog server or the path of the local socket."""
-    match = _SYSLOG.fullmatch(text)
-    if match is None or "\0" in text or int(match[1] or 1) not in range(1, MAX_PORT + 1):
-        raise ConfigError(f"invalid syslog server {text!r}: use udp://HOST:PORT, tcp://HOST:PORT, tls://HOST:PORT or unix:PATH")
+    from fastmon.alerts.syslog import parse_target
+
+    parse_target(text)
     return text
