@@ -18,6 +18,7 @@ from fastmon.config import (
     make_run_options,
 )
 from fastmon.errors import ConfigError
+from fastmon.policy.contents import Policy
 
 S = 1_000_000_000
 
@@ -83,8 +84,8 @@ def test_options_that_exclude_each_other() -> None:
     with pytest.raises(ConfigError, match="--hosts-only cannot be combined with --by mac"):
         RunOptions(hosts_only=True, by="mac")
     with pytest.raises(ConfigError, match="--hosts-only cannot be combined with --conversations"):
-        check_together(RunOptions(hosts_only=True), OutputOptions(conversations="x"))
-    check_together(RunOptions(hosts_only=True), OutputOptions())
+        check_together(RunOptions(hosts_only=True), OutputOptions(conversations="x"), Policy())
+    check_together(RunOptions(hosts_only=True), OutputOptions(), Policy())
 
 
 def test_program_is_told_of_options_of_the_command_line() -> None:

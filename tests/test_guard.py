@@ -194,6 +194,31 @@ def test_learnt_rules_are_accepted_and_tell_a_foreign_service(cut: Callable[[int
     assert any(record["host"] == CAMERA and "tcp/8443" in record["reason"] for record in told)
 
 
+def test_reload_refuses_rules_that_cannot_work(tmp_path: Path, rules: Path) -> None:
+    state = tmp_path / "state.db"
+    frames = [tcp(second, CAMERA, SERVER, 443, flags=b.ACK, wire_len=200) for second in range(700)]
+    options = ("--hosts-only", "--format", "jsonl", "-i", "0", "--config", str(rules), "--state", str(state))
+    command = [*COMMAND, "replay", "-", *options]
+    total = '[[rule]]\nname = "quota"\nkind = "total"\nlimit = "90kB"\nwarn-at = [100]\n'
+    rules.write_text(total)
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        process.stdin.write(b.pcap_file(frames[:400]))
+        process.stdin.flush()
+        wait_until(lambda: run("reload", "--state", state).returncode == 0, "a run that can be told to reload")
+        rules.write_text(total + '[[rule]]\nname = "failures"\nkind = "failed"\nlimit = 5\n')
+        assert run("reload", "--state", state).returncode == 0
+        said = process.stderr.readline()
+        out, err = process.communicate(b.pcap_file(frames[400:])[24:], timeout=120)
+    assert process.returncode == 0, err
+    assert said == (
+        b"fastmon: --hosts-only cannot be combined with rule 'failures' (failed: it needs conversations); "
+        b"the rules stay as they were\n"
+    )
+    assert [record["rule"] for record in map(json.loads, out.splitlines()) if record["type"] == "alert"] == ["quota"]
+
+
 def test_reload_keeps_counters_and_takes_new_rules(tmp_path: Path, rules: Path) -> None:
     """A pipe is the capture, so that the run goes on for as long as the test wants."""
     state = tmp_path / "state.db"

@@ -157,9 +157,14 @@ def _settings(config: str | None, given: dict[str, Any], control: Control) -> _S
         if value not in (None, []):
             values[name] = tuple(value) if isinstance(value, list) else value
     run, output = make_options(values)
-    check_together(run, output)
-    read_policy = None if config is None else lambda: _load(config, control).policy
-    return _Settings(run, output, configuration.policy, read_policy)
+    check_together(run, output, configuration.policy)
+
+    def read_policy() -> Policy:
+        policy = _load(str(config), control).policy
+        check_together(run, output, policy)
+        return policy
+
+    return _Settings(run, output, configuration.policy, None if config is None else read_policy)
 
 
 def _load(config: str, control: Control) -> Configuration:

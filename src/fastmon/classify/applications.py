@@ -56,6 +56,11 @@ class Application:
     protocols: tuple[int, ...] = ()
     matchers: tuple[Matcher, ...] = ()
 
+    @property
+    def needs_payload(self) -> bool:
+        """Whether only payloads tell it: neither a port nor a protocol's number suggests it."""
+        return self.id != 0 and not (self.tcp or self.udp or self.protocols)
+
 
 def _app(name: str, about: str, how: str = "", *matchers: Matcher, **where: tuple[int, ...]) -> Application:
     return Application(0, name, about, how, matchers=matchers, **where)

@@ -52,7 +52,7 @@ def check_config(
             lambda path, n_bytes: read_file(path, n_bytes, lambda: control.stop),
             lambda action: remarks.append(check_action(action)),
         )
-    check_together(*make_options(configuration.options))
+    check_together(*make_options(configuration.options), configuration.policy)
     for remark in filter(None, remarks):
         typer.echo(f"fastmon: {remark}", err=True)
     _show_configuration(file, configuration)

@@ -17,6 +17,8 @@ from fastmon.model.units import NS_PER_S, parse_duration, parse_size
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from fastmon.policy.contents import Policy
+
 __all__ = [
     "FORMATS",
     "Kind",
@@ -237,12 +239,16 @@ class OutputOptions(_Options):
             _check_path(name, getattr(self, name))
 
 
-def check_together(run: RunOptions, output: OutputOptions) -> None:
-    """Raise ConfigError for options that exclude each other."""
+def check_together(run: RunOptions, output: OutputOptions, policy: Policy) -> None:
+    """Raise ConfigError for options that exclude each other, or the rules of `policy`."""
     if run.hosts_only and output.conversations is not None:
         raise ConfigError("--hosts-only cannot be combined with --conversations")
     if run.hosts_only and output.ports:
         raise ConfigError("--hosts-only cannot be combined with --ports")
+    if policy.rules:
+        from fastmon.config.needs import check_needs
+
+        check_needs(run, policy)
 
 
 def make_run_options(values: Mapping[str, object]) -> RunOptions:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from fastmon.policy.specs import PortRange
 
-__all__ = ["AppLists", "Listed", "PeerLists", "PortLists", "are_guesses", "have_application", "parse_peers"]
+__all__ = ["AppLists", "Listed", "PeerLists", "PortLists", "are_guesses", "have_application", "is_name", "parse_peers"]
 
 _BY_PAYLOAD = LABELLED_BY.index("payload")
 _N_APPS = 256
@@ -139,6 +139,11 @@ def parse_peers(texts: Sequence[str]) -> tuple[Prefixes, NamePatterns]:
     peers = [_parse_peer(text) for text in texts]
     networks = [peer for peer in peers if isinstance(peer, Network)]
     return Prefixes(networks), NamePatterns(peer for peer in peers if isinstance(peer, str))
+
+
+def is_name(text: str) -> bool:
+    """Return whether a peer of a list is a pattern of names."""
+    return isinstance(_parse_peer(text), str)
 
 
 def _parse_peer(text: str) -> Network | str:
