@@ -526,6 +526,7 @@ ACCOUNTANT_USES: dict[str, Callable[[NativeAccountant], object]] = {
     "take_limit_crossings": lambda target: target.take_limit_crossings(),
     "take_contacts": lambda target: target.take_contacts(),
     "fanout": lambda target: target.fanout(0, 1),
+    "peers": lambda target: target.peers(np.empty((0, 16), np.uint8), 0),
     "openings": lambda target: target.openings(),
     "note_unanswered": lambda target: target.note_unanswered(0),
     "payload_allowance": lambda target: setattr(target, "payload_allowance", 3),
