@@ -246,10 +246,14 @@ cdef inline uint32_t number_of(const Hosts* hosts, const ConversationTable* tabl
     """Return the number of the host of a conversation that is not over at `now_ns`; 0 if it has none."""
     cdef const Conversation* row = &table.rows[row_index]
     cdef const ConversationRecord* record = &table.records[row_index]
-    cdef uint32_t host = row.hosts[side]
-    if not row.state & RUNNING or host >= hosts.table.n_rows or numbers[host] == 0 or is_idle(row, now_ns):
+    cdef const Key* key = &record.b if side else &record.a
+    cdef uint32_t host
+    if not row.state & RUNNING or is_idle(row, now_ns):
         return 0
-    return 0 if credited_row(hosts, &record.b if side else &record.a, host) == NO_ROW else numbers[host]
+    host = credited_row(hosts, key, row.hosts[side])
+    if host == NO_ROW:  # it had no row when the conversation's last frame came, and may have one now
+        host = table_find(&hosts.table, key, table_hash(&hosts.table, key))
+    return 0 if host == NO_ROW else numbers[host]
 
 
 cdef inline size_t count_peers(const Hosts* hosts, const ConversationTable* table, const uint16_t[::1] numbers,
