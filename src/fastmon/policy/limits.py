@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from fastmon.model.addresses import key_to_text
 from fastmon.policy.hosts import Subject
-from fastmon.policy.specs import TotalSpec
 from fastmon.policy.words import fire_alert, format_subject
 
 if TYPE_CHECKING:
@@ -64,6 +63,8 @@ class LimitRule:
         return [self._alert(crossing) for crossing in view.crossings if crossing.local or self._scope == "all"]
 
     def _alert(self, crossing: LimitCrossing) -> Alert:
+        from fastmon.policy.specs import TotalSpec  # takes time to load
+
         found = None if self._names is None else self._names.name_of(crossing.key, crossing.local)
         subject = Subject(key_to_text(crossing.key), "" if found is None else found[0], "", crossing.local)
         limit_bytes = crossing.limit_bytes
