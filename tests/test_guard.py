@@ -22,7 +22,7 @@ S = 1_000_000_000
 T0 = 1_767_225_600 * S
 COMMAND = [sys.executable, "-m", "fastmon"]
 
-CAMERA, LAPTOP, SCANNER, NEWCOMER, SERVER = "10.0.0.40", "10.0.0.7", "10.0.0.66", "10.0.0.99", "192.0.2.10"
+CAMERA, LAPTOP, SCANNER, SERVER = "10.0.0.40", "10.0.0.7", "10.0.0.66", "192.0.2.10"
 
 RULES = """
 limit = "0"

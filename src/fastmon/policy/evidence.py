@@ -72,18 +72,18 @@ def _of_hosts(
     subjects: Sequence[str], view: View, totals: Snapshot, hosts: Roster, apps: Mapping[int, str]
 ) -> dict[str, dict[str, object]]:
     """Return what is known of some hosts."""
+    if not subjects:
+        return {}
     keys = np.frombuffer(b"".join(map(key_from_text, subjects)), np.uint8).reshape(-1, 16)
-    rows = hosts.rows_of(keys)
-    peers = view.peers(keys) if len(keys) else None
-    found = {}
-    for index, (subject, row) in enumerate(zip(subjects, rows.tolist(), strict=True)):
-        if row != GONE:
-            talks = None if peers is None else peers[peers["host"] == index]
-            found[subject] = _of_host(totals, row, talks, apps)
-    return found
+    peers = view.peers(keys)
+    return {
+        subject: _of_host(totals, row, peers[peers["host"] == index], apps)
+        for index, (subject, row) in enumerate(zip(subjects, hosts.rows_of(keys).tolist(), strict=True))
+        if row != GONE
+    }
 
 
-def _of_host(totals: Snapshot, row: int, talks: NDArray[np.void] | None, apps: Mapping[int, str]) -> dict[str, object]:
+def _of_host(totals: Snapshot, row: int, talks: NDArray[np.void], apps: Mapping[int, str]) -> dict[str, object]:
     """Return what a host moved since the start, its top applications and services, and top peers of running conversations.
 
     Bytes are in and out together. What is not known is left out.
@@ -93,7 +93,7 @@ def _of_host(totals: Snapshot, row: int, talks: NDArray[np.void] | None, apps: M
         total_bytes=int(totals.hosts["bytes_in"][row] + totals.hosts["bytes_out"][row]),
         apps=_name_apps(apps, of_apps["app"], _bytes_of(of_apps)),
         services={_name_service(services[at]): n_bytes for at, n_bytes in _top(_bytes_of(services))},
-        top_peers={} if talks is None else _top_peers(talks),
+        top_peers=_top_peers(talks),
     )
 
 
@@ -123,9 +123,9 @@ def _bytes_of(rows: NDArray[np.void]) -> NDArray[np.uint64]:
     return moved
 
 
-def _top(n_bytes: NDArray[np.uint64], *then: NDArray[np.uint64]) -> list[tuple[int, int]]:
-    """Return the indices and values of the greatest, greatest first; of equal ones, those with the least of `then`."""
-    best = find_smallest([~n_bytes, *then], _N_TOP)
+def _top(n_bytes: NDArray[np.uint64]) -> list[tuple[int, int]]:
+    """Return the indices and values of the greatest, greatest first; of equal ones, the first."""
+    best = find_smallest([~n_bytes], _N_TOP)
     return list(zip(best.tolist(), n_bytes[best].tolist(), strict=True))
 
 
@@ -145,5 +145,4 @@ def _top_peers(talks: NDArray[np.void]) -> dict[str, int]:
     _, firsts, places = np.unique(np.ascontiguousarray(talks["peer"]).view("S16").ravel(), return_index=True, return_inverse=True)
     moved = np.zeros(len(firsts), np.uint64)
     np.add.at(moved, places, _bytes_of(talks))
-    best = _top(moved, np.arange(len(firsts), dtype=np.uint64))
-    return {key_to_text(talks["peer"][firsts[at]].tobytes()): n_bytes for at, n_bytes in best}
+    return {key_to_text(talks["peer"][firsts[at]].tobytes()): n_bytes for at, n_bytes in _top(moved)}

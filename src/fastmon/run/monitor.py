@@ -218,10 +218,12 @@ class Monitor(abc.ABC, Generic[_ShardT]):
         views = []
         while (tick_ns := schedule.take_tick(bound_ns)) is not None:
             views.append((tick_ns, self._look(tick_ns)))
-        ends = end_ns is not None and now_ns >= end_ns and not schedule.is_over(end_ns)
-        n_silent = schedule.n_silent(now_ns) if ends else 0
-        snapshot = self._rotated(end_ns) if ends and end_ns is not None else None
-        left_out_ns = schedule.skip_intervals(n_silent) if n_silent > MAX_SILENT_INTERVALS else 0
+        snapshot, n_silent, left_out_ns = None, 0, 0
+        if end_ns is not None and now_ns >= end_ns and not schedule.is_over(end_ns):
+            n_silent = schedule.n_silent(now_ns)
+            snapshot = self._rotated(end_ns)
+            if n_silent > MAX_SILENT_INTERVALS:
+                left_out_ns = schedule.skip_intervals(n_silent)
         if views and self._drains_on and self._reporter.wants_ticks and not schedule.is_over(now_ns):
             self._start_crew(schedule.due_ns)
         for tick_ns, view in views:
@@ -230,7 +232,7 @@ class Monitor(abc.ABC, Generic[_ShardT]):
             self._subscriber.snapshot(snapshot)
         if left_out_ns:
             self._reporter.tell_of_silence(left_out_ns, n_silent)
-        return not ends and schedule.is_over(now_ns)
+        return snapshot is None and schedule.is_over(now_ns)
 
     def _covered_until_ns(self) -> int:
         """Return when the part of the phase ends that frames, or a clock, have covered."""

@@ -71,7 +71,8 @@ class Reporter:
                 self._subscriber.conversations(shard.ended.popleft())
             while shard.crossings:
                 found.append(shard.crossings.popleft())
-        self._tell_of_crossings([*found, *crossings])
+        found += crossings
+        self._tell_of_crossings(found)
         for index, shard in enumerate(self._shards):
             while shard.warnings:
                 text = shard.warnings.popleft()
