@@ -30,11 +30,10 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
     path = tmp_path / "state.db"
     now = time.time_ns()
-    today = now // DAY * DAY
     rows = Changes(
         incidents=[incident("quota")],
         periods=[
-            PeriodTotal("quota", "10.0.0.1", today - DAY, today + 30 * DAY, 4_100_000_000, 5_000_000_000, 80),
+            PeriodTotal("quota", "10.0.0.1", now - DAY, now + 29 * DAY + DAY // 2, 4_100_000_000, 5_000_000_000, 80),
             PeriodTotal("quota", "10.0.0.2", T0 - DAY, T0, 6_000_000_000, 5_000_000_000, 100),
             PeriodTotal("all", "network", -(2**63 - 1), 2**63 - 1, 5, 1000),
         ],
@@ -183,7 +182,7 @@ def test_usage_records(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         82.0,
         False,
     )
-    assert 29 < running["days_left"] <= 30
+    assert running["days_left"] == pytest.approx(29.5, abs=0.02)
     assert days["day"] == {"date": "2026-01-05", "bytes_in": 2000, "bytes_out": 30}
     assert days["month"] == {"month": "2026-01", "bytes_in": 3000, "bytes_out": 50}
 
