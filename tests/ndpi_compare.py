@@ -22,7 +22,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from corpus.captures import CORPUS
 
 import fastmon
-from fastmon.classify import APPLICATIONS, Classifier, Conversation, Endpoint, Finding, by_port, by_protocol
+from fastmon.classify import APPLICATIONS, Conversation, Endpoint, Finding, by_port, by_protocol
+from fastmon.classify.classifier import Classifier
 from fastmon.decode import decode
 from fastmon.model import addresses
 from fastmon.model.conversations import LABELLED_BY, AppTables
@@ -236,7 +237,7 @@ def labelled(path: Path, *, inner: bool, hide_ports: bool) -> dict[Key, Labelled
     tables = AppTables(by_protocol()) if hide_ports else AppTables(by_protocol(), by_port(TCP), by_port(UDP))
     accountant = fastmon.make_accountant(inner=inner, max_conversations=1 << 20, applications=tables, keep_conversations=True)
     witness = Witness(use_ports=not hide_ports)
-    inspector = Inspector(accountant, witness, ReplayBudget(100), NameBook())
+    inspector = Inspector(accountant, lambda: witness, ReplayBudget(100), NameBook())
     with suppress(fastmon.CaptureError), fastmon.open_offline(str(path)) as capture:
         while not capture.exhausted:
             inspector.look(accountant.drain(capture, 1000))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from fastmon.classify import Finding, NameFact
+from fastmon.classify.classifier import Classifier
 from fastmon.model.conversations import CONVERSATION_DTYPE, Payload
 from fastmon.model.names import MAX_NAME_BYTES, NameBook
 from fastmon.run.inspection import (
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastmon.accounting import Accountant
-    from fastmon.classify import Classifier, Conversation
+    from fastmon.classify import Conversation
     from fastmon.run.inspection import Budget
 
 MS = 1_000_000
@@ -94,7 +95,7 @@ def inspector(
 ) -> Inspector:
     return Inspector(
         cast("Accountant", ring),
-        cast("Classifier", classifier),
+        lambda: cast("Classifier", classifier),
         budget or ReplayBudget(100),
         NameBook() if names is None else names,
         keeps_names=keeps_names,
@@ -299,8 +300,20 @@ def test_names_are_not_kept_unless_wanted() -> None:
 
 def test_classifier_forgets_what_has_ended() -> None:
     classifier = FakeClassifier()
-    inspector(FakeRing(), classifier).take_names(rows(5, 3))
+    looking = inspector(FakeRing(payload(5)), classifier)
+    looking.look(1)
+    looking.take_names(rows(5, 3))
     assert classifier.forgotten == [5, 3]
+
+
+def test_classifier_is_made_for_the_first_payload() -> None:
+    ring = FakeRing()
+    looking = Inspector(cast("Accountant", ring), Classifier, ReplayBudget(100), NameBook())
+    for n_payloads in range(3):
+        ring.payloads = [payload(1) for _ in range(n_payloads)]
+        looking.look(1)
+        looking.take_names(rows())
+        assert (looking._classifier is not None) == (n_payloads > 0)
 
 
 def test_what_there_is_no_time_for_waits_and_what_comes_then_stays_in_the_ring() -> None:

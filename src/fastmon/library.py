@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from fastmon.accounting import Accountant
     from fastmon.capture import Capture, LiveCapture
+    from fastmon.classify.classifier import Classifier
     from fastmon.config import RunOptions
     from fastmon.model.alerts import Alert
     from fastmon.model.conversations import EndedConversations
@@ -386,8 +387,13 @@ def _inspector(
     """Return who looks at the payloads of an accountant that drains; nobody where there are no conversations."""
     if names is None:
         return None
-    from fastmon.classify import Classifier
     from fastmon.run.inspection import Inspector, LiveBudget, ReplayBudget
 
     budget = LiveBudget(options.classify_budget) if is_live else ReplayBudget(options.classify_budget)
-    return Inspector(accountant, Classifier(), budget, names, keeps_names=keeps_conversations)
+    return Inspector(accountant, _make_classifier, budget, names, keeps_names=keeps_conversations)
+
+
+def _make_classifier() -> Classifier:
+    from fastmon.classify.classifier import Classifier
+
+    return Classifier()

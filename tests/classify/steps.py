@@ -6,7 +6,8 @@ import sys
 from types import FrameType
 from typing import Any
 
-from fastmon.classify import Classifier, Conversation
+from fastmon.classify import Conversation
+from fastmon.classify.classifier import Classifier
 from fastmon.classify.matchers import quic_initial
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from fastmon.classify import APPLICATIONS, BY_NAME, Classifier, Conversation, Endpoint, Finding, by_port, by_protocol
+from fastmon.classify import APPLICATIONS, BY_NAME, Conversation, Endpoint, Finding, by_port, by_protocol
 from fastmon.classify.applications import MAX_APPLICATIONS
-from fastmon.classify.classifier import _DISPATCH, MAX_MATCHERS, MAX_PAYLOAD
+from fastmon.classify.classifier import _DISPATCH, MAX_MATCHERS, MAX_PAYLOAD, Classifier
 from fastmon.classify.document import document
 
 from . import cases

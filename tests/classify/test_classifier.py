@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from fastmon.classify import APPLICATIONS, Classifier, Conversation, Endpoint
-from fastmon.classify.classifier import EXPECTED_FOR_NS, MAX_EXPECTED, MAX_PENDING
+from fastmon.classify import APPLICATIONS, Conversation, Endpoint
+from fastmon.classify.classifier import EXPECTED_FOR_NS, MAX_EXPECTED, MAX_PENDING, Classifier
 
 from . import cases, noise
 

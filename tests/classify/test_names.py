@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fastmon.classify import APPLICATIONS, Classifier, Conversation, Endpoint, Finding, NameFact
+from fastmon.classify import APPLICATIONS, Conversation, Endpoint, Finding, NameFact
+from fastmon.classify.classifier import Classifier
 
 from . import cases
 

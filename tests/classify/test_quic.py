@@ -7,8 +7,8 @@ import sys
 import pytest
 from needs import cannot_run
 
-from fastmon.classify import APPLICATIONS, Classifier, Conversation, Endpoint
-from fastmon.classify.classifier import MAX_STEPS
+from fastmon.classify import APPLICATIONS, Conversation, Endpoint
+from fastmon.classify.classifier import MAX_STEPS, Classifier
 from fastmon.classify.matchers import quic_initial
 
 from . import cases

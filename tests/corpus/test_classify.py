@@ -10,8 +10,8 @@ import ndpi_compare
 import pytest
 from classify.steps import inspect_counted
 
-from fastmon.classify import APPLICATIONS, Classifier, Conversation, Endpoint
-from fastmon.classify.classifier import MAX_STEPS
+from fastmon.classify import APPLICATIONS, Conversation, Endpoint
+from fastmon.classify.classifier import MAX_STEPS, Classifier
 from fastmon.errors import CaptureError, UnsupportedLinkTypeError
 
 from .captures import CORPUS

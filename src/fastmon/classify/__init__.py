@@ -1,6 +1,7 @@
 """Classification: the first payloads of a conversation give its application, and names of hosts.
 
-`APPLICATIONS` is the table of applications and how each is recognised. `Classifier` applies it. docs/applications.md shows it.
+`APPLICATIONS` is the table of applications and how each is recognised. `classifier.Classifier` applies it: it loads
+all matchers, so it is not imported here. docs/applications.md shows it.
 
 What it does not do: input or output, or look names up. Names come out as they were sent; they are not sanitised.
 """
@@ -8,7 +9,6 @@ What it does not do: input or output, or look names up. Names come out as they w
 from __future__ import annotations
 
 from fastmon.classify.applications import APPLICATIONS, BY_NAME, Application
-from fastmon.classify.classifier import Classifier
 from fastmon.classify.model import Conversation, Endpoint, Finding, NameFact
 from fastmon.classify.tables import by_port, by_protocol
 
@@ -16,7 +16,6 @@ __all__ = [
     "APPLICATIONS",
     "BY_NAME",
     "Application",
-    "Classifier",
     "Conversation",
     "Endpoint",
     "Finding",

@@ -17,18 +17,20 @@ What it does not do: capture, count, or sanitise names.
 from __future__ import annotations
 
 import struct
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastmon.classify.applications import APPLICATIONS, BY_NAME
-from fastmon.classify.matching import NEVER, TCP, UDP, Context, Match, MatcherFunction
-from fastmon.classify.model import Conversation, Endpoint, Finding
+from fastmon.classify.matching import NEVER, Context, Match, MatcherFunction
+from fastmon.classify.model import TCP, UDP, Conversation, Endpoint, Finding
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
+    from fastmon.classify.applications import Matcher
     from fastmon.classify.matching import Expectation
 
-__all__ = ["MAX_EXPECTED", "MAX_MATCHERS", "MAX_PAYLOAD", "MAX_PENDING", "MAX_STEPS", "MAX_VOTES", "Classifier"]
+__all__ = ["MAX_EXPECTED", "MAX_MATCHERS", "MAX_PAYLOAD", "MAX_PENDING", "MAX_STEPS", "MAX_VOTES", "Classifier", "function_of"]
 
 MAX_PAYLOAD = 1500
 MAX_PENDING = 4096
@@ -61,6 +63,13 @@ class _Expected(NamedTuple):
     hosts: tuple[bytes, bytes]
 
 
+def function_of(matcher: Matcher) -> MatcherFunction:
+    """Return the function of a matcher."""
+    module, name = matcher.name.split(".")
+    function: MatcherFunction = getattr(import_module(f"fastmon.classify.matchers.{module}"), name)
+    return function
+
+
 Dispatch = dict[int, tuple[tuple[tuple[int, MatcherFunction], ...], ...]]
 
 
@@ -70,7 +79,8 @@ def _dispatch() -> Dispatch:
     for protocol in (TCP, UDP):
         matchers = [m for application in APPLICATIONS for m in application.matchers if m.protocol == protocol]
         matchers.sort(key=lambda matcher: len(matcher.first))
-        tables[protocol] = tuple(tuple((m.least, m.function) for m in matchers if byte in m.first) for byte in range(256))
+        rows = [(matcher.first, (matcher.least, function_of(matcher))) for matcher in matchers]
+        tables[protocol] = tuple(tuple(entry for first, entry in rows if byte in first) for byte in range(256))
     return tables
 
 
@@ -88,7 +98,8 @@ def _least() -> dict[MatcherFunction, int]:
     least: dict[MatcherFunction, int] = {}
     for application in APPLICATIONS:
         for matcher in application.matchers:
-            least[matcher.function] = max(matcher.least, least.get(matcher.function, 1))
+            function = function_of(matcher)
+            least[function] = max(matcher.least, least.get(function, 1))
     return least
 
 

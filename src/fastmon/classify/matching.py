@@ -1,4 +1,4 @@
-"""The parts of matchers: their arguments, their results, and how to declare them.
+"""The parts of matchers: their arguments and their results.
 
 A matcher is a function (payload, context) -> Match | None. It reads the payload in one pass. It must not raise for any payload
 that its row of the table lets through, and must not trust a length that the sender states. `parsed` catches dpkt's exceptions.
@@ -9,12 +9,14 @@ What it does not do: decide. The classifier weighs the matches.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import dpkt
+
+from fastmon.classify.model import TCP, UDP
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,29 +25,23 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NEVER",
-    "SCTP",
     "TCP",
     "UDP",
     "Context",
     "Expectation",
     "Match",
-    "Matcher",
     "MatcherFunction",
     "certain",
     "hinted",
     "likely",
     "looks_random",
     "parsed",
-    "tcp",
     "text",
-    "udp",
 ]
 
-TCP, UDP, SCTP = 6, 17, 132
 V4_MAPPED = bytes(10) + b"\xff\xff"
 NEVER = "never"
 """The tag of a match that no second payload makes certain."""
-EVERY_BYTE = frozenset(range(256))
 MAX_TEXT = 512
 """Bytes of a name that are read. No valid name is longer, and longer ones are not kept."""
 Parsed = TypeVar("Parsed")
@@ -109,30 +105,6 @@ class Context:
 
 
 MatcherFunction = Callable[[bytes, Context], "Match | None"]
-
-
-@dataclass(frozen=True, slots=True)
-class Matcher:
-    """A matcher and the payloads to call it for.  first: possible first bytes.  least: fewest bytes."""
-
-    protocol: int
-    function: MatcherFunction
-    first: frozenset[int] = EVERY_BYTE
-    least: int = 1
-
-
-def _first_bytes(first: bytes | Iterable[int] | None) -> frozenset[int]:
-    return EVERY_BYTE if first is None else frozenset(first)
-
-
-def tcp(function: MatcherFunction, first: bytes | Iterable[int] | None = None, least: int = 1) -> Matcher:
-    """Declare a matcher for TCP segments."""
-    return Matcher(TCP, function, _first_bytes(first), least)
-
-
-def udp(function: MatcherFunction, first: bytes | Iterable[int] | None = None, least: int = 1) -> Matcher:
-    """Declare a matcher for UDP datagrams."""
-    return Matcher(UDP, function, _first_bytes(first), least)
 
 
 @cache

@@ -10,7 +10,9 @@ from typing import NamedTuple
 
 from fastmon.model.names import NameFact
 
-__all__ = ["Conversation", "Endpoint", "Finding", "NameFact"]
+__all__ = ["SCTP", "TCP", "UDP", "Conversation", "Endpoint", "Finding", "NameFact"]
+
+TCP, UDP, SCTP = 6, 17, 132
 
 
 class Endpoint(NamedTuple):

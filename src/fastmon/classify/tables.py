@@ -6,7 +6,7 @@ What it does not do: look at payloads.
 from __future__ import annotations
 
 from fastmon.classify.applications import APPLICATIONS
-from fastmon.classify.matching import SCTP, TCP, UDP
+from fastmon.classify.model import SCTP, TCP, UDP
 
 __all__ = ["by_port", "by_protocol"]
 

@@ -5,6 +5,8 @@ What it does not do: know what a service is used for (`classify` does).
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 __all__ = ["PORT_PROTOCOLS", "PROTOCOLS", "PROTOCOL_NUMBERS", "protocol_text", "service_text"]
 
 PROTOCOLS = {
@@ -34,9 +36,10 @@ PORT_PROTOCOLS = frozenset(PROTOCOL_NUMBERS[name] for name in ("tcp", "udp", "dc
 
 def protocol_text(protocol: int) -> str:
     """Return a protocol's keyword, or its number."""
-    return PROTOCOLS.get(protocol, str(protocol))
+    return PROTOCOLS.get(protocol) or str(protocol)
 
 
+@lru_cache(maxsize=1 << 12)  # outputs ask for the same few services of each host
 def service_text(protocol: int, port: int) -> str:
     """Return "tcp/443", or "icmp" for a protocol without ports."""
     name = protocol_text(protocol)

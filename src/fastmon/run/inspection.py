@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastmon.accounting import Accountant
-    from fastmon.classify import Classifier, Finding
+    from fastmon.classify import Finding
+    from fastmon.classify.classifier import Classifier
     from fastmon.model.conversations import Payload
     from fastmon.model.names import NameBook
 
@@ -120,6 +121,7 @@ class LiveBudget:
 class Inspector:
     """Shows the payloads that one accountant keeps to a classifier.
 
+    make_classifier: called with the first payload: a classifier takes long to load.
     names: takes what is learnt of hosts' names; it may be shared with other inspectors.
     keeps_names: remember the names of conversations for `take_names`.
     """
@@ -127,14 +129,15 @@ class Inspector:
     def __init__(
         self,
         accountant: Accountant,
-        classifier: Classifier,
+        make_classifier: Callable[[], Classifier],
         budget: Budget,
         names: NameBook,
         *,
         keeps_names: bool = False,
     ) -> None:
         self._accountant = accountant
-        self._classifier = classifier
+        self._make_classifier = make_classifier
+        self._classifier: Classifier | None = None
         self._budget = budget
         self._book = names
         self._names: dict[int, str] | None = {} if keeps_names else None
@@ -164,8 +167,9 @@ class Inspector:
     def take_names(self, ended: NDArray[np.void]) -> list[str | None]:
         """Return the names of conversations that have ended, in their order, and forget them."""
         tokens = ended["token"].tolist()
-        for token in tokens:
-            self._classifier.forget(token)
+        if self._classifier is not None:
+            for token in tokens:
+                self._classifier.forget(token)
         if self._names is None:
             return [None] * len(tokens)
         return [self._names.pop(token, None) for token in tokens]
@@ -173,6 +177,8 @@ class Inspector:
     def _inspect(self, payload: Payload) -> None:
         if payload.token in self._done:
             return
+        if self._classifier is None:
+            self._classifier = self._make_classifier()
         conversation = Conversation(
             payload.token,
             payload.protocol,

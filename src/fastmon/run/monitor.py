@@ -12,6 +12,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+import numpy as np
+
 from fastmon.errors import ConfigError
 from fastmon.model.counters import Dropped, Interval
 from fastmon.model.grouping import group_hosts
@@ -26,6 +28,8 @@ from fastmon.run.subscriber import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from fastmon.accounting import Accountant
     from fastmon.model.snapshot import Snapshot
@@ -102,7 +106,7 @@ class Monitor(abc.ABC, Generic[_ShardT]):
         self._n_intervals = 0
         self._n_steps = 0
         self._last_tick_ns: int | None = None
-        self._reserve: bytearray | None = bytearray(RESERVE_BYTES)
+        self._reserve: NDArray[np.uint8] | None = np.empty(RESERVE_BYTES, np.uint8)
 
     def run(self) -> None:
         """Run to the end, and tell the subscriber everything; the summary is last but for problems."""

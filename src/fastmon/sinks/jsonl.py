@@ -59,7 +59,7 @@ class _Service(_Traffic, frozen=True, gc=False):
     last_seen: str
 
 
-_Ports: TypeAlias = "dict[str, dict[str, _Service]]"
+_Ports: TypeAlias = dict[str, dict[str, _Service]]
 
 
 class _DetailedHost(_Host, frozen=True, gc=False, omit_defaults=True):
@@ -130,10 +130,7 @@ def _detail_columns(chunk: Snapshot) -> Sequence[Sequence[object]]:
     return (
         [{app: _Traffic(*traffic) for app, traffic in found.apps.items()} for found in details],
         *([getattr(found, name) for found in details] for name in ("name", "name_from", "mac", "vendor", "addresses")),
-        [
-            {role: {text: _Service(*use) for text, use in services.items()} for role, services in found.items()}
-            for found in host_ports(chunk)
-        ],
+        host_ports(chunk, _Service),
     )
 
 

@@ -5,7 +5,7 @@ What it does not do: choose or order hosts, lay anything out.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -14,21 +14,13 @@ from fastmon.model.services import ROLES
 from fastmon.sinks.hosts import time_texts
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fastmon.model.snapshot import Snapshot
 
-__all__ = ["ServiceUse", "TopService", "host_ports", "top_services"]
+__all__ = ["TopService", "host_ports", "top_services"]
 
-
-class ServiceUse(NamedTuple):
-    """What a service moved for a host; times as ISO-8601 in UTC."""
-
-    bytes_in: int
-    bytes_out: int
-    packets_in: int
-    packets_out: int
-    conversations: int
-    first_seen: str
-    last_seen: str
+UseT = TypeVar("UseT")
 
 
 class TopService(NamedTuple):
@@ -42,14 +34,17 @@ class TopService(NamedTuple):
     conversations: int
 
 
-def host_ports(chunk: Snapshot) -> list[dict[str, dict[str, ServiceUse]]]:
-    """Return each host's services by role and service, those with most bytes first; none for hosts that are not local."""
-    by_host: list[dict[str, dict[str, ServiceUse]]] = [{} for _ in range(len(chunk))]
+def host_ports(chunk: Snapshot, make: Callable[..., UseT]) -> list[dict[str, dict[str, UseT]]]:
+    """Return each host's services by role and service, those with most bytes first; none for hosts that are not local.
+
+    make: called with bytes in and out, packets in and out, conversations, first and last seen as ISO-8601 in UTC.
+    """
+    by_host: list[dict[str, dict[str, UseT]]] = [{} for _ in range(len(chunk))]
     services = chunk.services
     services = services[np.lexsort((~(services["bytes_in"] + services["bytes_out"]), services["role"], services["host"]))]
     times = (time_texts(services[name]) for name in ("first_ns", "last_ns"))
     for (host, role, protocol, port, *numbers, _, _), first_seen, last_seen in zip(services.tolist(), *times, strict=True):
-        use = ServiceUse._make([*numbers, first_seen, last_seen])
+        use = make(*numbers, first_seen, last_seen)
         by_host[host].setdefault(ROLES[role], {})[service_text(protocol, port)] = use
     return by_host
 
