@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
@@ -172,6 +173,7 @@ def _comparison(record: AlertRecord) -> str:
     return f"{format_value(record.value, record.unit)}{limit}"
 
 
+@lru_cache(1 << 10)  # rules, scopes and names come again and again
 def _clean(text: str) -> str:
     if _PLAIN.fullmatch(text) and len(text) <= MAX_TEXT:
         return text
