@@ -8,6 +8,7 @@ What it does not do: look names up, read traffic.
 
 from __future__ import annotations
 
+import re
 import socket
 from collections import OrderedDict
 from copy import copy
@@ -41,6 +42,9 @@ Best first, for local hosts. For remote hosts, the names that others use come fi
 
 _NUMBERS = {source: number for number, source in enumerate(NAME_SOURCES)}
 _RANKS = tuple(_NUMBERS["http" if source == "quic" else source] for source in NAME_SOURCES)
+_HOST_NAME = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.-]{,252}")
+"""Names that `clean_title` leaves as they are: nearly all."""
+
 _ADDRESS_CHARS = frozenset("0123456789abcdefABCDEF:.")
 _LATEST_NS = (1 << 63) - 1
 
@@ -69,7 +73,7 @@ def clean_name(name: str, source: str) -> str:
         name = name.lower()
         if not name.isascii():
             name = name.encode("ascii", "backslashreplace").decode()
-    name = clean_title(name)
+    name = name if _HOST_NAME.fullmatch(name) else clean_title(name)
     return "" if _is_address(name) else name
 
 
