@@ -13,6 +13,7 @@ import io
 import os
 import sys
 from contextlib import ExitStack, suppress
+from copy import copy
 from dataclasses import fields, replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -83,7 +84,7 @@ def _status(arguments: Sequence[str]) -> int:
             return 2
         release()
     try:
-        status: int | None = app(arguments or ["--help"], prog_name="fastmon", standalone_mode=False)
+        status: int | None = _app_for(arguments)(arguments or ["--help"], prog_name="fastmon", standalone_mode=False)
     except _UsageError as error:
         command = error.ctx.command_path if error.ctx else "fastmon"
         _say(f"{error.format_message().rstrip('.')} (see '{command} --help')")
@@ -108,6 +109,20 @@ def _status(arguments: Sequence[str]) -> int:
     except (typer.Abort, KeyboardInterrupt):
         return 0
     return status or 0
+
+
+def _app_for(arguments: Sequence[str]) -> typer.Typer:
+    """Return the application with the command that is named first, if it is one: the options of all take long to prepare."""
+    named = [each for each in app.registered_commands if arguments and arguments[0] == _command_name(each)]
+    if not named:
+        return app
+    one = copy(app)
+    one.registered_commands, one.registered_groups = named, []
+    return one
+
+
+def _command_name(command: typer.models.CommandInfo) -> str:
+    return command.name or str(getattr(command.callback, "__name__", ""))
 
 
 def _say(text: str) -> None:
