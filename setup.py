@@ -40,6 +40,7 @@ setup(
         extension("native.decoder", "pcap"),
         extension("native.exclusive"),
         extension("native.live_reader", "pcap"),
+        extension("native.matchers"),
         extension("native.packet_text"),
         extension("native.readers", "pcap"),
     ],

@@ -16,6 +16,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from fastmon.native.arguments cimport bytes_of, copy_table, count_of, duration_or, room_in, time_or
+from fastmon.native.classify.notes cimport TITLE, Note, Notes, note_bytes, pass_on_sights
 from fastmon.native.decode.headers cimport N_STATUSES
 from fastmon.native.engine.batch cimport account_batch
 from fastmon.native.engine.columns cimport (
@@ -34,18 +35,22 @@ from fastmon.native.engine.engine cimport (
 )
 from fastmon.native.decode.entry cimport BATCH_FRAMES
 from fastmon.native.engine.hosts cimport Crossing, Hosts, Overflow, Prefix, is_local
+from fastmon.native.engine.inspection cimport announce, forget_announcements, inspection_new
 from fastmon.native.engine.packet_log cimport PacketRecord, log_free, log_new
 from fastmon.native.engine.payloads cimport Payload
 from fastmon.native.engine.rotation cimport begin_interval, end_all, end_all_idle, merge, settle_all
 from fastmon.native.engine.services cimport fail_unanswered, probe_by_arp
 from fastmon.native.exclusive cimport Exclusive
+from fastmon.native.matchers cimport Matchers
 from fastmon.native.memory cimport release
 from fastmon.native.readers cimport Reader
 from fastmon.native.tables.applications cimport N_APPS, apps_free, apps_init
 from fastmon.native.tables.conversations cimport BY_PAYLOAD, N_REASONS, Conversation, conversations_are_sound
 from fastmon.native.tables.hosts cimport HostRow, HostTable, table_free, table_init, table_is_sound
 from fastmon.native.tables.services cimport ServiceRow, services_are_sound
-from fastmon.native.wire cimport v6_key
+from fastmon.native.wire cimport Key, v6_key
+
+from fastmon.native.matchers import SOURCES
 
 cdef extern from *:
     """
@@ -104,6 +109,7 @@ cdef class Accountant:
     cdef Engine engine
     cdef Exclusive use
     cdef RowMemory memory
+    cdef Matchers matchers
     cdef bint has_finished
     cdef bint has_rotated
 
@@ -300,6 +306,30 @@ cdef class Accountant:
             if self.engine.conversations != NULL:
                 self.engine.conversations.payloads.pauses = value
 
+    def use_matchers(self, Matchers matchers not None, bint keep_titles):
+        """Let native matchers look at payloads before `take_payloads_as` gives out those that they cannot decide.
+
+        keep_titles: whether `take_names_as` gives the names that conversations ask for. Raises RuntimeError at a second call.
+        """
+        with self.use:
+            self.check_usable()
+            if self.engine.conversations == NULL:
+                return
+            if self.engine.conversations.inspection != NULL:
+                raise RuntimeError("the accountant has matchers")
+            self.engine.conversations.inspection = inspection_new(&matchers.dispatch, keep_titles)
+            self.matchers = matchers
+
+    def expect(self, uint8_t protocol, bytes host not None, uint16_t port, int64_t ts_ns):
+        """Leave conversations with an endpoint, whose host's key is given, to Python: another conversation announced them at `ts_ns`."""
+        cdef Key key
+        if len(host) != 16:
+            raise ValueError(f"a host's key of 16 bytes is needed, not {host!r}")
+        key = v6_key(<const uint8_t*>host)
+        with self.use:
+            if self.engine.conversations != NULL and self.engine.conversations.inspection != NULL:
+                announce(self.engine.conversations.inspection, &key, port, protocol, ts_ns)
+
     # What is taken out between rotations.
 
     def take_payloads_as(self, make):
@@ -317,7 +347,42 @@ cdef class Accountant:
                     slot.ports & 0xFFFF, bool(slot.from_a), slot.ts_ns, slot.data[:slot.length],
                 ))
             self.engine.conversations.payloads.n_filled = 0
+            if self.engine.conversations.inspection != NULL:
+                forget_announcements(self.engine.conversations.inspection)
         return payloads
+
+    def take_names_as(self, make, bint all_sights):
+        """Return the names that the matchers found, oldest first: `make(key, name, source, ts_ns)`, and (token, name) of titles.
+
+        all_sights: also tell again when names were seen last. Names are as they were sent.
+        """
+        cdef Notes* notes
+        cdef Note* note
+        cdef uint32_t at = 0
+        facts, titles = [], []
+        with self.use:
+            if self.engine.conversations == NULL or self.engine.conversations.inspection == NULL:
+                return facts, titles
+            notes = &self.engine.conversations.inspection.notes
+            if all_sights:
+                pass_on_sights(notes)
+            while at < notes.n_filled:
+                note = <Note*>(notes.data + at)
+                name = (<uint8_t*>note + sizeof(Note))[:note.n]
+                if note.source == TITLE:
+                    titles.append((note.host.low, name))
+                else:
+                    facts.append(make((<uint8_t*>&note.host)[:16], name, SOURCES[note.source], note.ts_ns))
+                at += note_bytes(note.n)
+            notes.n_filled = 0
+        return facts, titles
+
+    @property
+    def names_dropped(self):
+        """Names that did not fit."""
+        if self.engine.conversations == NULL or self.engine.conversations.inspection == NULL:
+            return 0
+        return self.engine.conversations.inspection.notes.n_lost
 
     def take_crossings_as(self, make):
         """Return `make(key, ts_ns, total_bytes, limit_bytes, is_local)` of each limit crossing, in the order of their frames."""

@@ -16,7 +16,7 @@ from fastmon.bounds import MAX_CONVERSATIONS, MAX_HOSTS, check_choice, check_num
 from fastmon.errors import ConfigError
 from fastmon.model.addresses import parse_network
 from fastmon.model.columns import interval_snapshot, whole_snapshot
-from fastmon.model.conversations import CONVERSATION_DTYPE, AppTables, Payload
+from fastmon.model.conversations import CONVERSATION_DTYPE, AppTables, FoundName, FoundNames, Payload
 from fastmon.model.packets import PACKET_DTYPE
 from fastmon.model.services import CONTACT_DTYPE, FANOUT_DTYPE, OPENING_DTYPE, PEER_DTYPE
 from fastmon.model.snapshot import LimitCrossing, Snapshot
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from fastmon.capture import Capture
     from fastmon.model.frames import Frame
     from fastmon.model.snapshot import Interval
+    from fastmon.native.matchers import Matchers
 
 __all__ = ["Accountant", "NativeAccountant", "make_accountant"]
 
@@ -127,6 +128,29 @@ class Accountant(Protocol):
 
     def take_payloads(self) -> list[Payload]:
         """Return the payloads of the ring, oldest first, and empty it."""
+        ...
+
+    def use_matchers(self, matchers: Matchers, keep_titles: bool) -> None:
+        """Let native matchers look at payloads first: `take_payloads` gives what they cannot decide.
+
+        keep_titles: whether `take_names` gives the names that conversations ask for. The reference ignores it all.
+        """
+        ...
+
+    def expect(self, protocol: int, host: bytes, port: int, ts_ns: int) -> None:
+        """Leave conversations with an endpoint to `take_payloads`: a payload of `ts_ns` announced them. host: its 16-byte key."""
+        ...
+
+    def take_names(self, *, all_sights: bool = False) -> FoundNames:
+        """Return the names that the matchers found since the last call.
+
+        all_sights: also tell again when a host's names were seen last.
+        """
+        ...
+
+    @property
+    def names_dropped(self) -> int:
+        """Names that did not fit."""
         ...
 
     def label(self, token: int, app: int, wanted: int) -> bool:
@@ -231,6 +255,10 @@ class NativeAccountant(_accounting.Accountant):
     def take_payloads(self) -> list[Payload]:
         """See `Accountant`."""
         return self.take_payloads_as(Payload)
+
+    def take_names(self, *, all_sights: bool = False) -> FoundNames:
+        """See `Accountant`."""
+        return FoundNames(*self.take_names_as(FoundName, all_sights))
 
     def take_packets(self) -> NDArray[np.void]:
         """See `Accountant`."""

@@ -9,7 +9,7 @@ import os
 import socket
 import time
 from contextlib import ExitStack, nullcontext
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from fastmon.accounting import make_accountant
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from fastmon.model.alerts import Alert
     from fastmon.model.conversations import EndedConversations
     from fastmon.model.snapshot import Snapshot
+    from fastmon.native.matchers import Matchers
     from fastmon.run.inspection import Inspector
     from fastmon.run.plan import RuleSource
     from fastmon.run.shards import SourceOpener
@@ -390,7 +391,17 @@ def _inspector(
     from fastmon.run.inspection import Inspector, LiveBudget, ReplayBudget
 
     budget = LiveBudget(options.classify_budget) if is_live else ReplayBudget(options.classify_budget)
-    return Inspector(accountant, _make_classifier, budget, names, keeps_names=keeps_conversations)
+    matchers = _matchers() if options.classify_budget else None
+    return Inspector(accountant, _make_classifier, budget, names, matchers=matchers, keeps_names=keeps_conversations)
+
+
+@cache
+def _matchers() -> Matchers:
+    from fastmon.classify import for_native
+    from fastmon.native.matchers import Matchers
+    from fastmon.run.inspection import WANTED_AFTER_LABEL
+
+    return Matchers(*for_native(), WANTED_AFTER_LABEL)
 
 
 def _make_classifier() -> Classifier:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from fastmon.classify.applications import APPLICATIONS, BY_NAME, Application
 from fastmon.classify.model import Conversation, Endpoint, Finding, NameFact
-from fastmon.classify.tables import by_port, by_protocol
+from fastmon.classify.tables import by_port, by_protocol, for_native
 
 __all__ = [
     "APPLICATIONS",
@@ -22,4 +22,5 @@ __all__ = [
     "NameFact",
     "by_port",
     "by_protocol",
+    "for_native",
 ]

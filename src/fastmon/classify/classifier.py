@@ -124,6 +124,7 @@ class Classifier:
         self._max_expected = max_expected
         self._pending: dict[int, _State] = {}
         self._expected: dict[tuple[int, Endpoint], _Expected] = {}
+        self._news: list[tuple[int, Endpoint]] = []
 
     @property
     def n_pending(self) -> int:
@@ -134,6 +135,11 @@ class Classifier:
     def n_expected(self) -> int:
         """Endpoints that other conversations announced."""
         return len(self._expected)
+
+    def take_expected(self) -> list[tuple[int, Endpoint]]:
+        """Return protocol and endpoint of each announcement since the last call."""
+        news, self._news = self._news, []
+        return news
 
     def forget(self, token: int) -> None:
         """Drop the state of a conversation that has ended."""
@@ -265,4 +271,5 @@ class Classifier:
         while len(self._expected) >= self._max_expected:
             del self._expected[next(iter(self._expected))]
         hosts = (conversation.a.host, conversation.b.host)
+        self._news.append(key)
         self._expected[key] = _Expected(expectation.app, expectation.outright, ts_ns, hosts)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from fastmon.classify.applications import APPLICATIONS
 from fastmon.classify.model import SCTP, TCP, UDP
 
-__all__ = ["by_port", "by_protocol"]
+__all__ = ["by_port", "by_protocol", "for_native"]
 
 _FIELDS = {TCP: "tcp", UDP: "udp", SCTP: "sctp"}
 
@@ -32,3 +32,14 @@ def by_port(protocol: int) -> bytes:
         for port in getattr(application, _FIELDS[protocol]):
             ids[port] = ids[port] or application.id
     return bytes(ids)
+
+
+def for_native() -> tuple[list[tuple[int, str, bytes, int]], dict[str, int], bytes, bytes]:
+    """Return the arguments of `native.matchers.Matchers`: its rows, numbers, and tables of ports."""
+    rows = [
+        (matcher.protocol, matcher.name, bytes(sorted(matcher.first)), matcher.least)
+        for application in APPLICATIONS
+        for matcher in application.matchers
+    ]
+    numbers = {application.name: application.id for application in APPLICATIONS}
+    return rows, numbers, by_port(TCP), by_port(UDP)

@@ -31,6 +31,8 @@ __all__ = [
     "AppTraffic",
     "ConversationCounts",
     "EndedConversations",
+    "FoundName",
+    "FoundNames",
     "Payload",
 ]
 
@@ -110,6 +112,25 @@ class Payload(NamedTuple):
     from_a: bool
     ts_ns: int
     data: bytes
+
+
+class FoundName(NamedTuple):
+    """A name of a host that a payload told.  key: the host's.  name: as it was sent.  source: one of `names.NAME_SOURCES`."""
+
+    key: bytes
+    name: bytes
+    source: str
+    ts_ns: int
+
+
+class FoundNames(NamedTuple):
+    """Names that payloads told.
+
+    hosts: those of hosts, oldest first.  titles: (token, name as it was sent) of conversations that asked for a name.
+    """
+
+    hosts: Sequence[FoundName] = ()
+    titles: Sequence[tuple[int, bytes]] = ()
 
 
 class AppTraffic(NamedTuple):

@@ -14,7 +14,7 @@ import numpy as np
 
 from fastmon.bounds import MAX_CONVERSATIONS, MAX_HOSTS, check_number
 from fastmon.decode import decode
-from fastmon.model.conversations import CONVERSATION_DTYPE, AppTables
+from fastmon.model.conversations import CONVERSATION_DTYPE, AppTables, FoundNames
 from fastmon.model.frames import FrameStatus
 from fastmon.model.packets import MAX_RECORDS, PACKET_DTYPE, packet_record
 from fastmon.model.services import CONTACT_DTYPE, FANOUT_DTYPE, OPENING_DTYPE, PEER_DTYPE
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from fastmon.model.conversations import Payload
     from fastmon.model.frames import Frame, PacketSummary
     from fastmon.model.snapshot import Counters, Interval, LimitCrossing, Snapshot
+    from fastmon.native.matchers import Matchers
 
 __all__ = ["FRAMES_PER_READ", "ReferenceAccountant"]
 
@@ -240,6 +241,21 @@ class ReferenceAccountant:
             self._packets.append(packet_record(frame, summary))
         else:
             self.packets_dropped += 1
+
+    def use_matchers(self, matchers: Matchers, keep_titles: bool) -> None:
+        """Ignore it: all payloads are for the classifier."""
+
+    def expect(self, protocol: int, host: bytes, port: int, ts_ns: int) -> None:
+        """Ignore it: all payloads are for the classifier."""
+
+    def take_names(self, *, all_sights: bool = False) -> FoundNames:  # noqa: ARG002 - there are none
+        """Return no names: the classifier finds them."""
+        return FoundNames()
+
+    @property
+    def names_dropped(self) -> int:
+        """Return 0."""
+        return 0
 
     def take_payloads(self) -> list[Payload]:
         """Return the payloads of the ring, oldest first, and empty it."""

@@ -13,7 +13,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from fastmon.classify.model import Conversation, Endpoint
-from fastmon.model.names import clean_title
+from fastmon.model.names import NameFact, clean_title
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fastmon.classify.classifier import Classifier
     from fastmon.model.conversations import Payload
     from fastmon.model.names import NameBook
+    from fastmon.native.matchers import Matchers
 
 __all__ = ["Budget", "Inspector", "LiveBudget", "ReplayBudget"]
 
@@ -37,6 +38,9 @@ FREE_PAYLOADS = 65_536
 
 FRAME_NS, PAYLOAD_NS = 50, 20_000
 """Replay: what accounting a frame and looking at a payload are taken to cost."""
+
+LOOKS_PER_SIGHTS = 64
+"""How many looks pass before the accountant is asked when it has seen known names last."""
 
 LONGEST_TURN_NS = 20_000_000
 """Live: the kernel's ring fills while payloads are looked at."""
@@ -123,6 +127,7 @@ class Inspector:
 
     make_classifier: called with the first payload: a classifier takes long to load.
     names: takes what is learnt of hosts' names; it may be shared with other inspectors.
+    matchers: look at payloads first; None: the classifier looks at all of them.
     keeps_names: remember the names of conversations for `take_names`.
     """
 
@@ -133,6 +138,7 @@ class Inspector:
         budget: Budget,
         names: NameBook,
         *,
+        matchers: Matchers | None = None,
         keeps_names: bool = False,
     ) -> None:
         self._accountant = accountant
@@ -143,11 +149,16 @@ class Inspector:
         self._names: dict[int, str] | None = {} if keeps_names else None
         self._waiting: deque[Payload] = deque()
         self._done: set[int] = set()  # conversations that wait with more payloads than were wanted
+        self._n_looks = 0
+        if matchers is not None:
+            accountant.use_matchers(matchers, keeps_names)
         accountant.pauses = budget.pauses
         accountant.payload_allowance = budget.allowance(0, 0)
 
     def look(self, n_frames: int) -> None:
         """Look at what came with the last `n_frames` frames, for as long as the budget allows."""
+        self._n_looks += 1
+        self._take_names(all_sights=self._n_looks % LOOKS_PER_SIGHTS == 0)
         self._budget.begin_turn()
         if not self._waiting:  # else what comes passes by
             self._done.clear()
@@ -160,6 +171,7 @@ class Inspector:
 
     def finish(self) -> None:
         """Look at all that is left: no capture has to wait for it any more."""
+        self._take_names(all_sights=True)
         self._waiting.extend(self._accountant.take_payloads())
         while self._waiting:
             self._inspect(self._waiting.popleft())
@@ -188,6 +200,18 @@ class Inspector:
         finding = self._classifier.inspect(conversation, payload.data, payload.from_a, payload.ts_ns)
         if finding is not None:
             self._take(payload, finding)
+        for protocol, endpoint in self._classifier.take_expected():
+            self._accountant.expect(protocol, *endpoint, payload.ts_ns)
+
+    def _take_names(self, *, all_sights: bool) -> None:
+        """Take the names that the native matchers have found."""
+        found = self._accountant.take_names(all_sights=all_sights)
+        for key, name, source, ts_ns in found.hosts:
+            self._book.record((NameFact(key, _decode(name), source),), ts_ns)
+        if self._names is not None:
+            for token, name in found.titles:
+                if title := clean_title(_decode(name)):
+                    self._names[token] = title
 
     def _take(self, payload: Payload, finding: Finding) -> None:
         token = payload.token
@@ -198,3 +222,7 @@ class Inspector:
             self._names[token] = name
         if finding.facts:
             self._book.record(finding.facts, payload.ts_ns)
+
+
+def _decode(name: bytes) -> str:
+    return name.decode("utf-8", "backslashreplace")

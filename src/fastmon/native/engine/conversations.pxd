@@ -9,6 +9,7 @@ from libc.stdint cimport INT64_MIN, int64_t, uint8_t, uint16_t, uint32_t, uint64
 from libc.stdlib cimport calloc, free
 
 from fastmon.native.engine.contacts cimport Contacts, contacts_free, contacts_init
+from fastmon.native.engine.inspection cimport Inspection, inspection_delete
 from fastmon.native.engine.payloads cimport Payloads, payloads_free, payloads_init
 from fastmon.native.engine.probes cimport Probes, probes_free, probes_init
 from fastmon.native.tables.conversations cimport (
@@ -76,6 +77,7 @@ cdef struct Conversations:
     Sketches[N_SKETCHES] sketches
     Contacts contacts
     Payloads payloads
+    Inspection* inspection  # NULL: all payloads are for Python
     Probes probes
     uint8_t[256] protocol_apps
     uint8_t[65536] tcp_apps  # by port
@@ -126,6 +128,7 @@ cdef inline void conversations_delete(Conversations* conversations) noexcept:
     if conversations != NULL:
         conversations_free(&conversations.table)
         payloads_free(&conversations.payloads)
+        inspection_delete(conversations.inspection)
         local_hosts_free(&conversations.local_hosts)
         services_free(&conversations.services)
         for kind in range(N_SKETCHES):

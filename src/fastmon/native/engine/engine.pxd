@@ -12,6 +12,7 @@ What it does not do: read, lock, raise, touch a Python object.
 from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
+from fastmon.native.classify.notes cimport notes_are_filled
 from fastmon.native.decode.frame cimport decode
 from fastmon.native.decode.headers cimport IP, N_STATUSES, NON_IP, Packet
 from fastmon.native.decode.link cimport LINK_ETHERNET
@@ -80,8 +81,12 @@ cdef inline void flush(Engine* engine) noexcept nogil:
 
 
 cdef inline bint is_paused(const Engine* engine) noexcept nogil:
-    """Whether payloads must be taken before the next frame."""
-    return engine.conversations != NULL and unlikely(must_pause(&engine.conversations.payloads))
+    """Whether payloads or names must be taken before the next frame."""
+    cdef const Conversations* conversations = engine.conversations
+    if conversations == NULL or not conversations.payloads.pauses:
+        return False
+    return unlikely(must_pause(&conversations.payloads)
+                    or (conversations.inspection != NULL and notes_are_filled(&conversations.inspection.notes)))
 
 
 cdef inline int64_t n_allowed(const Engine* engine, int64_t max_frames) noexcept nogil:

@@ -7,11 +7,17 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from fastmon.native.engine.conversations cimport Conversations, EndedRow, token_of, want_payloads
-from fastmon.native.engine.credits cimport credited_row, settle
+from fastmon.native.classify.dispatch cimport Dispatch
+from fastmon.native.classify.look cimport ASK, CERTAIN, Look
+from fastmon.native.classify.notes cimport note_title
+from fastmon.native.engine.credits cimport credited_row, relabel, settle
 from fastmon.native.decode.entry cimport TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, Entry, find_payload
 from fastmon.native.decode.upper cimport TCP, UDP
 from fastmon.native.engine.contacts cimport tell_of_ended
 from fastmon.native.engine.hosts cimport Hosts
+from fastmon.native.engine.inspection cimport (
+    ANNOUNCES, ANNOUNCES_SHIFT, FOLLOW, IS_ASKED, Inspection, is_for_python, note_announcement,
+)
 from fastmon.native.engine.payloads cimport Payload, payload_fill, payload_slot
 from fastmon.native.engine.services cimport fail, note_end, note_first_from, open_services
 from fastmon.native.memory cimport grow_array
@@ -219,14 +225,11 @@ cdef inline void note_tcp_flags(const Hosts* hosts, Conversations* conversations
         row.state |= CLOSED_BY_FIN
 
 
-cdef inline void offer_payload(Conversations* conversations, uint32_t row_index, Entry* entry, int d) noexcept nogil:
-    cdef Payload* slot
-    find_payload(entry)
-    if entry.n_captured == 0:
-        return
-    slot = payload_slot(&conversations.payloads)
+cdef inline bint offer_payload(Conversations* conversations, uint32_t row_index, const Entry* entry, int d) noexcept nogil:
+    """Keep a payload for Python; False if it must pass by."""
+    cdef Payload* slot = payload_slot(&conversations.payloads)
     if slot == NULL:
-        return
+        return False
     want_payloads(conversations, row_index, <uint8_t>(conversations.table.records[row_index].wanted - 1))
     slot.token = token_of(&conversations.table, row_index)
     slot.a = conversations.table.records[row_index].a
@@ -236,6 +239,71 @@ cdef inline void offer_payload(Conversations* conversations, uint32_t row_index,
     slot.from_a = d == 0
     slot.ts_ns = entry.ts_ns
     payload_fill(slot, entry.captured, <uint16_t>entry.n_captured)
+    return True
+
+
+cdef inline void begin_look(Look* look, const Conversations* conversations, uint32_t row_index, const Entry* entry,
+                            int d) noexcept nogil:
+    look.data = entry.captured
+    look.n = entry.n_captured
+    look.protocol = entry.protocol
+    look.from_a = d == 0
+    look.src, look.dst = entry.src, entry.dst
+    look.src_port, look.dst_port = <uint16_t>(entry.ports >> 16), <uint16_t>entry.ports
+    look.ts_ns = entry.ts_ns
+    look.token = token_of(&conversations.table, row_index)
+    look.notes = &conversations.inspection.notes
+    look.hellos = conversations.inspection.hellos
+    look.memos = conversations.inspection.memos
+    look.may_be_announced = conversations.inspection.hints_wait
+
+
+cdef inline void take_finding(Hosts* hosts, Conversations* conversations, uint32_t row_index, Look* look, bint is_first) noexcept nogil:
+    """Label a conversation, and say what else is to be looked at."""
+    cdef Conversation* row = &conversations.table.rows[row_index]
+    cdef ConversationRecord* record = &conversations.table.records[row_index]
+    cdef const Dispatch* dispatch = conversations.inspection.dispatch
+    cdef uint8_t app = dispatch.numbers[look.app]
+    cdef bint is_news = is_first or app != row.app or look.n_title or look.has_facts
+    if app != row.app:
+        relabel(hosts, conversations, row_index, app)
+    row.labelled_by = BY_PAYLOAD
+    record.inspection = look.follow
+    note_title(look.notes, look.token, look.title, look.n_title, look.ts_ns)
+    if not look.follow:
+        want_payloads(conversations, row_index, 0)
+    else:
+        want_payloads(conversations, row_index, dispatch.wanted_after_label if is_news else <uint8_t>(record.wanted - 1))
+
+
+cdef inline void inspect_payload(Hosts* hosts, Conversations* conversations, uint32_t row_index, Entry* entry, int d) noexcept nogil:
+    """Let the matchers look at a wanted payload, or keep it for Python."""
+    cdef ConversationRecord* record = &conversations.table.records[row_index]
+    cdef Inspection* inspection = conversations.inspection
+    cdef uint8_t follow
+    cdef int kind, verdict = ASK
+    cdef Look look
+    find_payload(entry)
+    if entry.n_captured == 0:
+        return
+    if inspection == NULL:
+        offer_payload(conversations, row_index, entry, d)
+        return
+    begin_look(&look, conversations, row_index, entry, d)
+    follow = record.inspection & FOLLOW
+    if follow:
+        verdict = inspection.dispatch.go_on(inspection.dispatch, &look, follow)
+    elif not record.inspection & IS_ASKED and not is_for_python(inspection, &look):
+        verdict = inspection.dispatch.decide(inspection.dispatch, &look)
+    if verdict == CERTAIN:
+        take_finding(hosts, conversations, row_index, &look, follow == 0)
+    elif verdict != ASK:
+        want_payloads(conversations, row_index, <uint8_t>(record.wanted - 1))
+    elif offer_payload(conversations, row_index, entry, d):
+        kind = max(<int>(record.inspection & ANNOUNCES) >> ANNOUNCES_SHIFT,
+                   inspection.dispatch.may_announce(inspection.dispatch, &look))
+        record.inspection = <uint8_t>(IS_ASKED | kind << ANNOUNCES_SHIFT)
+        note_announcement(inspection, &look, kind)
 
 
 cdef inline void end_idle(Hosts* hosts, Conversations* conversations, uint32_t row_index, int64_t now_ns) noexcept nogil:
@@ -282,7 +350,7 @@ cdef inline void count_frame(Hosts* hosts, Conversations* conversations, Entry* 
     if unlikely(row.packets[d] == 1):
         note_first_from(hosts, conversations, row_index, entry, d)
     if unlikely(row.state & WANTS_PAYLOAD):
-        offer_payload(conversations, row_index, entry, d)
+        inspect_payload(hosts, conversations, row_index, entry, d)
     conversations.n_frames += 1
     if conversations.n_frames & (SWEEP_FRAMES - 1) == 0:
         sweep(hosts, conversations)

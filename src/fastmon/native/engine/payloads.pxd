@@ -50,7 +50,7 @@ cdef inline void payloads_free(Payloads* payloads) noexcept nogil:
 
 
 cdef inline bint must_pause(const Payloads* payloads) noexcept nogil:
-    return payloads.pauses and payloads.n_filled > N_PAYLOADS - MIN_ROOM and payloads.allowance > 0
+    return payloads.n_filled > N_PAYLOADS - MIN_ROOM and payloads.allowance > 0
 
 
 cdef inline Payload* payload_slot(Payloads* payloads) noexcept nogil:

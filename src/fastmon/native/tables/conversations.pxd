@@ -103,6 +103,7 @@ cdef struct ConversationRecord:
     uint8_t wanted  # payload frames that the classifier would like to see
     uint8_t marks
     uint8_t told_app
+    uint8_t inspection  # FOLLOW, ANNOUNCES, IS_ASKED of `native/engine/inspection.pxd`
 
 cdef struct ConversationTable:
     Conversation* rows

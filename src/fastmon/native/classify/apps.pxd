@@ -1,0 +1,91 @@
+"""The applications that native matchers name: their names are `APPS` in `matchers.pyx`, in this order.
+
+What it does not do: know their numbers in the table of applications; `Matchers` is told.
+"""
+
+cdef enum App:
+    UNKNOWN
+    AMQP
+    BACNET
+    BGP
+    BITTORRENT
+    CASSANDRA
+    COAP
+    DCERPC
+    DHCP
+    DHCPV6
+    DIAMETER
+    DNP3
+    DNS
+    DTLS
+    ETHERNET_IP
+    FTP
+    FTP_DATA
+    GIT
+    GTP
+    H323
+    HTTP
+    HTTPS
+    IEC104
+    IMAP
+    IPSEC
+    IRC
+    KERBEROS
+    L2TP
+    LDAP
+    LDP
+    LLMNR
+    MDNS
+    MEMCACHED
+    MODBUS
+    MONGODB
+    MQTT
+    MSSQL
+    MYSQL
+    NETBIOS
+    NFS
+    NNTP
+    NTP
+    OPCUA
+    OPENVPN
+    ORACLE
+    POP3
+    POSTGRESQL
+    PPTP
+    QUIC
+    RADIUS
+    RDP
+    REDIS
+    RPC
+    RSYNC
+    RTCP
+    RTP
+    RTSP
+    S7
+    SIP
+    SMB
+    SMTP
+    SNMP
+    SOCKS
+    SSDP
+    SSH
+    STUN
+    SYSLOG
+    TELNET
+    TFTP
+    TLS
+    VNC
+    VXLAN
+    WIREGUARD
+    XMPP
+    N_NATIVE_APPS
+
+cdef enum Follow:  # what looks at a conversation's further payloads
+    NOTHING_FOLLOWS
+    DNS_FOLLOWS
+    DNS_STREAM_FOLLOWS
+    HELLO_FOLLOWS
+    STUN_FOLLOWS
+    DHCP_FOLLOWS
+    DHCPV6_FOLLOWS
+    N_FOLLOWERS
