@@ -1,6 +1,7 @@
 from collections.abc import Mapping, Sequence
 
 APPS: tuple[str, ...]
+NAMES: tuple[str, ...]
 SOURCES: tuple[str, ...]
 ANNOUNCING: dict[str, int]
 

@@ -147,6 +147,9 @@ TWINS.add("web.http", web.http)
 TWINS.add("web.rtsp", web.rtsp)
 TWINS.add("web.ssdp", web.ssdp)
 
+NAMES = tuple(TWINS.places)
+"""The names of the matchers that have a native twin."""
+
 
 cdef class Matchers:
     """All matchers, chosen by protocol and first byte; shared by accountants, and never changed.

@@ -14,9 +14,9 @@ from fastmon.native.tables.hosts cimport mix
 
 cdef enum:
     N_MEMOS = 1 << 10
-    MEMO_BYTES = 236
+    MEMO_BYTES = 512  # as long as a name that Python reads
 
-cdef struct Memo:  # four cache lines
+cdef struct Memo:
     uint64_t token  # of the conversation
     uint64_t tag  # of the matcher and its subject
     uint32_t n  # bytes; 0: free

@@ -4,7 +4,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
 from fastmon.native.classify.apps cimport DHCP, DHCP_FOLLOWS, DHCPV6, DHCPV6_FOLLOWS
-from fastmon.native.classify.look cimport NO, Look, are_zero, certain, hinted_one, name_host, set_title
+from fastmon.native.classify.look cimport MAX_NAME, NO, Look, are_zero, certain, hinted_one, name_host, set_title
 from fastmon.native.classify.memos cimport Memo, find_memo, keep_memo
 from fastmon.native.classify.notes cimport BY_DHCP, BY_DHCPV6
 from fastmon.native.wire cimport Key, be16_at, be32_at, v4_key, v6_key
@@ -109,6 +109,12 @@ cdef inline bint is_identifier(const Option* option) noexcept nogil:
     return 8 <= option.n <= 24 if option.data[1] == 3 else option.n == 18
 
 
+cdef inline void add_to_title(Look* look, const uint8_t* text, uint32_t n) noexcept nogil:
+    n = min(n, MAX_NAME - look.n_title)
+    memcpy(look.title + look.n_title, text, n)
+    look.n_title += n
+
+
 cdef inline void set_fqdn(Look* look, const Option* option) noexcept nogil:
     """Set the title to the name in a client FQDN option (RFC 4704), with or without the final empty label."""
     cdef uint32_t at = 1, length
@@ -119,13 +125,9 @@ cdef inline void set_fqdn(Look* look, const Option* option) noexcept nogil:
             look.n_title = 0
             return
         if look.n_title:
-            look.title[look.n_title] = 0x2E
-            look.n_title += 1
-        memcpy(look.title + look.n_title, option.data + at + 1, length)
-        look.n_title += length
+            add_to_title(look, b".", 1)
+        add_to_title(look, option.data + at + 1, length)
         at += 1 + length
-        if look.n_title > 255:
-            return
 
 
 cdef inline int dhcpv6(Look* look) noexcept nogil:

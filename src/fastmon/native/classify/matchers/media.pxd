@@ -23,8 +23,8 @@ cdef inline int sip(Look* look) noexcept nogil:
     """Whether Python must look for SIP (RFC 3261): the URI of a request, a status line, a Via field, or a keepalive."""
     cdef const uint8_t* data = look.data
     cdef uint32_t at
-    if data[0] == 0x0D:
-        return ASK if data[1] == 0x0A and (look.n == 4 or look.n == 5) else NO
+    if data[0] == 0x0D and data[1] == 0x0A and look.n <= 5:
+        return ASK
     at = find_byte(look, 0, 0x20) + 1
     if begins_any_case(look, at, b"sip", 3) or begins_any_case(look, at, b"tel:", 4) or begins_any_case(look, 0, b"sip/", 4):
         return ASK

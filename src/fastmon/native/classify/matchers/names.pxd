@@ -68,6 +68,38 @@ cdef inline uint32_t read_name(const uint8_t* data, uint32_t n, uint32_t at, Nam
     return BROKEN
 
 
+cdef inline uint32_t character_bytes(const uint8_t* text, uint32_t n) noexcept nogil:
+    """Return the bytes of the first character in UTF-8 (RFC 3629, section 4); 0 if there is none."""
+    cdef uint8_t first = text[0], least = 0x80, most = 0xBF
+    cdef uint32_t size = 2 if first < 0xE0 else 3 if first < 0xF0 else 4, i
+    if first < 0x80:
+        return 1
+    if first < 0xC2 or first > 0xF4 or size > n:
+        return 0
+    if first == 0xE0 or first == 0xF0:
+        least = 0xA0 if first == 0xE0 else 0x90
+    elif first == 0xED or first == 0xF4:
+        most = 0x9F if first == 0xED else 0x8F
+    if not least <= text[1] <= most:
+        return 0
+    for i in range(2, size):
+        if text[i] & 0xC0 != 0x80:
+            return 0
+    return size
+
+
+cdef inline bint is_long(const Name* name) noexcept nogil:
+    """Whether its text has more than three characters. A byte that is not UTF-8 has four: a backslash, an x, two digits."""
+    cdef uint32_t at = 0, n_characters = 0, size
+    while at < name.n and n_characters <= 3:
+        size = character_bytes(name.text + at, name.n - at)
+        if size == 0:
+            return True
+        at += size
+        n_characters += 1
+    return n_characters > 3
+
+
 cdef inline bint is_type(uint32_t kind) noexcept nogil:
     return (1 <= kind <= 65 or 99 <= kind <= 109 or 128 <= kind <= 135 or 249 <= kind <= 262 or kind == 32768 or kind == 32769
             or kind == 65281 or kind == 65305)
@@ -196,7 +228,7 @@ cdef inline int read_records(Look* look, const uint8_t* data, uint32_t n, uint32
             if kind == OPT:
                 if name.n:
                     return False
-            elif not (is_class(kind_class & 0x7FFF) and (be16_at(data + 4) > 0 or end <= n or name.n > 3)):
+            elif not (is_class(kind_class & 0x7FFF) and (be16_at(data + 4) > 0 or end <= n or is_long(&name))):
                 return False
         n_read += 1
         n_rdata = min(end, n) - min(at + 10, n)

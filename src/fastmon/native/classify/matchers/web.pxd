@@ -194,6 +194,8 @@ cdef inline int http(Look* look) noexcept nogil:
         return certain(look, HTTP, NOTHING_FOLLOWS)
     set_host(look, host, n_host)
     is_proxied = begins(look, 0, b"CONNECT", 7) or (line.target[0] != 0x2F and line.target[0] != 0x2A)
+    if not is_proxied and contains(look.title, look.n_title, b"%", 1) and contains(look.title, look.n_title, b":", 1):
+        return ASK  # maybe an address with a zone, which is no name
     if not is_proxied:
         name_host(look, &look.dst, BY_HTTP)
     return certain(look, HTTP, NOTHING_FOLLOWS)
