@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections import deque
 from typing import TYPE_CHECKING, cast
 
 import builders as b
 import numpy as np
 import pytest
 
-from fastmon.classify import Finding, NameFact
+from fastmon.classify import Endpoint, Finding, NameFact
 from fastmon.classify.classifier import Classifier
-from fastmon.model.conversations import CONVERSATION_DTYPE, Payload
+from fastmon.model.conversations import CONVERSATION_DTYPE, FoundName, FoundNames, Payload
 from fastmon.model.names import MAX_NAME_BYTES, NameBook
 from fastmon.run.inspection import (
     FRAME_NS,
     FREE_PAYLOADS,
     LONGEST_TURN_NS,
+    LOOKS_PER_SIGHTS,
     PAYLOAD_NS,
     WANTED_AFTER_LABEL,
     Inspector,
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
     from fastmon.accounting import Accountant
     from fastmon.classify import Conversation
+    from fastmon.native.matchers import Matchers
     from fastmon.run.inspection import Budget
 
 MS = 1_000_000
@@ -57,10 +60,25 @@ class FakeRing:
         self.pauses: bool | None = None
         self.labels: list[tuple[int, int, int]] = []
         self.over: set[int] = set()
+        self.found = FoundNames()
+        self.expected: list[tuple[int, bytes, int, int]] = []
+        self.matchers: tuple[object, bool] | None = None
+        self.looks_at_all_sights: deque[bool] = deque(maxlen=200)
 
     def take_payloads(self) -> list[Payload]:
         taken, self.payloads = self.payloads, []
         return taken
+
+    def use_matchers(self, matchers: Matchers, keep_titles: bool) -> None:
+        self.matchers = matchers, keep_titles
+
+    def take_names(self, *, all_sights: bool = False) -> FoundNames:
+        self.looks_at_all_sights.append(all_sights)
+        taken, self.found = self.found, FoundNames()
+        return taken
+
+    def expect(self, protocol: int, host: bytes, port: int, ts_ns: int) -> None:
+        self.expected.append((protocol, host, port, ts_ns))
 
     def label(self, token: int, app: int, wanted: int) -> bool:
         self.labels.append((token, app, wanted))
@@ -75,6 +93,7 @@ class FakeClassifier:
         self.on_inspect = on_inspect
         self.seen: list[tuple[Conversation, bytes, bool, int]] = []
         self.forgotten: list[int] = []
+        self.announced: list[tuple[int, Endpoint]] = []
 
     def inspect(self, conversation: Conversation, data: bytes, from_a: bool, ts_ns: int) -> Finding | None:
         self.seen.append((conversation, data, from_a, ts_ns))
@@ -83,6 +102,10 @@ class FakeClassifier:
 
     def forget(self, token: int) -> None:
         self.forgotten.append(token)
+
+    def take_expected(self) -> list[tuple[int, Endpoint]]:
+        taken, self.announced = self.announced, []
+        return taken
 
 
 def inspector(
@@ -370,3 +393,56 @@ def test_what_is_kept_of_conversations_does_not_grow_with_their_number() -> None
     finally:
         tracemalloc.stop()
     assert sizes[-1] - sizes[4] < 100 * n_conversations
+
+
+# With native matchers.
+
+
+@pytest.mark.parametrize("keeps_names", [True, False])
+def test_matchers_are_given_to_the_accountant(keeps_names: bool) -> None:
+    for matchers in (None, cast("Matchers", "matchers")):
+        ring = FakeRing()
+        accountant = cast("Accountant", ring)
+        Inspector(accountant, Classifier, ReplayBudget(100), NameBook(), matchers=matchers, keeps_names=keeps_names)
+        assert ring.matchers == (matchers and (matchers, keeps_names))
+
+
+def test_names_that_matchers_found_are_told() -> None:
+    names, ring = NameBook(), FakeRing()
+    looking = inspector(ring, FakeClassifier(), names=names, keeps_names=True)
+    hosts = [FoundName(REMOTE, b"old.example", "sni", 5), FoundName(REMOTE, b"new.example", "sni", 7)]
+    ring.found = FoundNames(
+        [*hosts, FoundName(LOCAL, b"B\xc3\xbcro \xff", "mdns", 6)], [(1, b"new.example"), (2, b"\xff\x1b[2J"), (3, b"\xff" * 200)]
+    )
+    looking.look(1)
+    assert names.name_of(REMOTE, is_local=False) == ("new.example", "sni")
+    assert names.name_of(LOCAL, is_local=True) == ("B\u00fcro \\xff", "mdns")
+    assert looking.take_names(rows(1, 2, 3, 4)) == ["new.example", "\\xff\\x1b[2J", None, None]
+
+
+def test_last_sights_are_asked_for_now_and_then_and_at_the_end() -> None:
+    ring = FakeRing()
+    looking = inspector(ring, FakeClassifier())
+    for _ in range(2 * LOOKS_PER_SIGHTS):
+        looking.look(1)
+    assert [number for number, is_all in enumerate(ring.looks_at_all_sights, 1) if is_all] == [
+        LOOKS_PER_SIGHTS,
+        2 * LOOKS_PER_SIGHTS,
+    ]
+    looking.finish()
+    assert ring.looks_at_all_sights[-1]
+
+
+def test_accountant_is_told_what_is_announced_when_it_is() -> None:
+    """By the next payload it must be known: that may be of the announced conversation."""
+    ring, classifier = FakeRing(payload(1), payload(2)._replace(ts_ns=9)), FakeClassifier()
+    known: list[int] = []
+
+    def announce() -> None:
+        known.append(len(ring.expected))
+        classifier.announced.append((b.UDP, Endpoint(REMOTE, 5004)))
+
+    classifier.on_inspect = announce
+    inspector(ring, classifier).look(2)
+    assert known == [0, 1]
+    assert ring.expected == [(b.UDP, REMOTE, 5004, 7), (b.UDP, REMOTE, 5004, 9)]

@@ -13,20 +13,20 @@ from cpython.buffer cimport PyBuffer_FillInfo
 from libc.stddef cimport size_t
 from libc.stdint cimport INT64_MAX, INT64_MIN, UINT16_MAX, UINT64_MAX, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
-from fastmon.native.arguments cimport bytes_of, copy_table, count_of, duration_or, room_in, time_or
-from fastmon.native.classify.notes cimport TITLE, Note, Notes, note_bytes, pass_on_sights
+from fastmon.native.arguments cimport bytes_of, copy_table, count_of, duration_or, key_of, room_in, time_or
+from fastmon.native.classify.notes cimport pass_on_sights
 from fastmon.native.decode.headers cimport N_STATUSES
 from fastmon.native.engine.batch cimport account_batch
 from fastmon.native.engine.columns cimport (
     AppCopy, AppRecord, FanoutRecord, OpeningRecord, PeerRecord, add_unsettled, copy_app_totals, copy_apps, copy_fanout,
-    copy_interval, copy_marks, copy_openings, copy_peers, copy_services, copy_statuses, count_peers, n_active, number_hosts,
-    restore_flags, strip_flags,
+    copy_interval, copy_marks, copy_openings, copy_peers, copy_services, copy_statuses, count_conversations, count_overflow,
+    count_peers, n_active, number_hosts, restore_flags, strip_flags,
 )
 from fastmon.native.engine.contacts cimport Contact, tell_of_running
 from fastmon.native.engine.conversations cimport (
-    ConversationTallies, Conversations, EndedRow, ServiceLimits, conversations_delete, conversations_new, is_running,
+    Conversations, EndedRow, ServiceLimits, conversations_delete, conversations_new, inspection_of, is_running,
     n_sketches_evicted, want_payloads,
 )
 from fastmon.native.engine.credits cimport relabel
@@ -34,20 +34,20 @@ from fastmon.native.engine.engine cimport (
     COPY_BYTES, Engine, TimeLimits, begin_phase, engine_init, flush, last_time, n_allowed, push,
 )
 from fastmon.native.decode.entry cimport BATCH_FRAMES
-from fastmon.native.engine.hosts cimport Crossing, Hosts, Overflow, Prefix, is_local
-from fastmon.native.engine.inspection cimport announce, forget_announcements, inspection_new
+from fastmon.native.engine.hosts cimport Hosts, Prefix
+from fastmon.native.engine.inspection cimport Inspection, announce, forget_announcements, inspection_new
 from fastmon.native.engine.packet_log cimport PacketRecord, log_free, log_new
-from fastmon.native.engine.payloads cimport Payload
-from fastmon.native.engine.rotation cimport begin_interval, end_all, end_all_idle, merge, settle_all
+from fastmon.native.engine.rotation cimport begin_interval, damaged_index, end_all, end_all_idle, merge, settle_all
 from fastmon.native.engine.services cimport fail_unanswered, probe_by_arp
+from fastmon.native.engine.taken cimport take_crossings, take_names, take_payloads
 from fastmon.native.exclusive cimport Exclusive
 from fastmon.native.matchers cimport Matchers
 from fastmon.native.memory cimport release
 from fastmon.native.readers cimport Reader
 from fastmon.native.tables.applications cimport N_APPS, apps_free, apps_init
-from fastmon.native.tables.conversations cimport BY_PAYLOAD, N_REASONS, Conversation, conversations_are_sound
-from fastmon.native.tables.hosts cimport HostRow, HostTable, table_free, table_init, table_is_sound
-from fastmon.native.tables.services cimport ServiceRow, services_are_sound
+from fastmon.native.tables.conversations cimport BY_PAYLOAD, Conversation
+from fastmon.native.tables.hosts cimport HostRow, HostTable, table_free, table_init
+from fastmon.native.tables.services cimport ServiceRow
 from fastmon.native.wire cimport Key, v6_key
 
 from fastmon.native.matchers import SOURCES
@@ -322,33 +322,19 @@ cdef class Accountant:
 
     def expect(self, uint8_t protocol, bytes host not None, uint16_t port, int64_t ts_ns):
         """Leave conversations with an endpoint, whose host's key is given, to Python: another conversation announced them at `ts_ns`."""
-        cdef Key key
-        if len(host) != 16:
-            raise ValueError(f"a host's key of 16 bytes is needed, not {host!r}")
-        key = v6_key(<const uint8_t*>host)
+        cdef Key key = key_of(host)
         with self.use:
-            if self.engine.conversations != NULL and self.engine.conversations.inspection != NULL:
-                announce(self.engine.conversations.inspection, &key, port, protocol, ts_ns)
+            announce(inspection_of(self.engine.conversations), &key, port, protocol, ts_ns)
 
     # What is taken out between rotations.
 
     def take_payloads_as(self, make):
-        """Return `make(token, protocol, a_host, a_port, b_host, b_port, from_a, ts_ns, data)` of each payload, oldest first."""
-        cdef uint32_t i
-        cdef Payload* slot
-        payloads = []
+        """Return what `make` makes of each payload, oldest first: see `engine/taken.pxd`."""
         with self.use:
             if self.engine.conversations == NULL:
-                return payloads
-            for i in range(self.engine.conversations.payloads.n_filled):
-                slot = &self.engine.conversations.payloads.slots[i]
-                payloads.append(make(
-                    slot.token, slot.protocol, (<uint8_t*>&slot.a)[:16], slot.ports >> 16, (<uint8_t*>&slot.b)[:16],
-                    slot.ports & 0xFFFF, bool(slot.from_a), slot.ts_ns, slot.data[:slot.length],
-                ))
-            self.engine.conversations.payloads.n_filled = 0
-            if self.engine.conversations.inspection != NULL:
-                forget_announcements(self.engine.conversations.inspection)
+                return []
+            payloads = take_payloads(&self.engine.conversations.payloads, make)
+            forget_announcements(self.engine.conversations.inspection)
         return payloads
 
     def take_names_as(self, make, bint all_sights):
@@ -356,47 +342,25 @@ cdef class Accountant:
 
         all_sights: also tell again when names were seen last. Names are as they were sent.
         """
-        cdef Notes* notes
-        cdef Note* note
-        cdef uint32_t at = 0
-        facts, titles = [], []
+        cdef Inspection* inspection = inspection_of(self.engine.conversations)
+        hosts, titles = [], []
         with self.use:
-            if self.engine.conversations == NULL or self.engine.conversations.inspection == NULL:
-                return facts, titles
-            notes = &self.engine.conversations.inspection.notes
-            if all_sights:
-                pass_on_sights(notes)
-            while at < notes.n_filled:
-                note = <Note*>(notes.data + at)
-                name = (<uint8_t*>note + sizeof(Note))[:note.n]
-                if note.source == TITLE:
-                    titles.append((note.host.low, name))
-                else:
-                    facts.append(make((<uint8_t*>&note.host)[:16], name, SOURCES[note.source], note.ts_ns))
-                at += note_bytes(note.n)
-            notes.n_filled = 0
-        return facts, titles
+            if inspection != NULL:
+                if all_sights:
+                    pass_on_sights(&inspection.notes)
+                take_names(&inspection.notes, make, SOURCES, hosts, titles)
+        return hosts, titles
 
     @property
     def names_dropped(self):
         """Names that did not fit."""
-        if self.engine.conversations == NULL or self.engine.conversations.inspection == NULL:
-            return 0
-        return self.engine.conversations.inspection.notes.n_lost
+        cdef Inspection* inspection = inspection_of(self.engine.conversations)
+        return 0 if inspection == NULL else inspection.notes.n_lost
 
     def take_crossings_as(self, make):
-        """Return `make(key, ts_ns, total_bytes, limit_bytes, is_local)` of each limit crossing, in the order of their frames."""
-        cdef Hosts* hosts = &self.engine.hosts
-        cdef Crossing* crossing
-        cdef uint32_t i
-        crossings = []
+        """Return what `make` makes of each limit crossing, in the order of their frames: see `engine/taken.pxd`."""
         with self.use:
-            for i in range(hosts.n_crossings):
-                crossing = &hosts.crossings[i]
-                crossings.append(make((<uint8_t*>&crossing.key)[:16], crossing.ts_ns, crossing.total_bytes, hosts.limit_bytes,
-                                      is_local(hosts, &crossing.key)))
-            hosts.n_crossings = 0
-        return crossings
+            return take_crossings(&self.engine.hosts, make)
 
     def take_conversations_as(self, dtype):
         """Return the conversations that ended, in that order, as a read-only array of `dtype`."""
@@ -563,14 +527,9 @@ cdef class Accountant:
     cdef int check_tables(self) except -1:
         """In the debug build, check that the indexes have exactly the rows: no sum would show it."""
         if FM_DEBUG:
-            if not table_is_sound(&self.engine.hosts.table):
-                raise AssertionError("the index of hosts is damaged")
-            if self.engine.conversations == NULL:
-                return 0
-            if not conversations_are_sound(&self.engine.conversations.table):
-                raise AssertionError("the index of conversations is damaged")
-            if not services_are_sound(&self.engine.conversations.services):
-                raise AssertionError("the index of services is damaged")
+            damaged = damaged_index(&self.engine)
+            if damaged:
+                raise AssertionError(f"the index of {damaged} is damaged")
         return 0
 
     cdef dict columns(self, bint since_rotation):
@@ -587,7 +546,8 @@ cdef class Accountant:
         statuses = np.empty((<int>N_STATUSES, 2), np.uint64)
         copy_marks(&self.engine.hosts, since_rotation, marks, macs)
         copy_statuses(&self.engine, since_rotation, statuses)
-        return {"marks": marks, "macs": macs, "statuses": statuses, "overflow": self.overflow(since_rotation)}
+        overflow = count_overflow(&self.engine.hosts, since_rotation)
+        return {"marks": marks, "macs": macs, "statuses": statuses, "overflow": overflow}
 
     cdef dict interval_columns(self):
         """Return `columns` and `conversation_columns` since the rotation, and those of each active host's traffic.
@@ -601,17 +561,9 @@ cdef class Accountant:
         copy_interval(table, <HostRow*>room_in(hosts), totals)
         return {"hosts": hosts, "totals": totals, **self.columns(True), **self.conversation_columns(True)}
 
-    cdef tuple overflow(self, bint since_rotation):
-        cdef Overflow* total = &self.engine.hosts.overflow
-        cdef Overflow base = self.engine.hosts.overflow_base
-        if not since_rotation:
-            memset(&base, 0, sizeof(base))
-        return (total.frames_in - base.frames_in, total.bytes_in - base.bytes_in, total.frames_out - base.frames_out,
-                total.bytes_out - base.bytes_out)
-
     cdef dict conversation_columns(self, bint since_rotation):
         """Return `traffic_columns`, and conversations: (opened, ended by reason, running, skipped), None for hosts only."""
-        counts = None if self.engine.conversations == NULL else self.conversation_counts(since_rotation)
+        counts = None if self.engine.conversations == NULL else count_conversations(self.engine.conversations, since_rotation)
         return {"conversations": counts, **self.traffic_columns(since_rotation, False)}
 
     cdef dict traffic_columns(self, bint since_rotation, bint with_unsettled):
@@ -645,19 +597,3 @@ cdef class Accountant:
         return {"apps": apps[:copy.n_records * sizeof(AppRecord)], "app_totals": app_totals,
                 "services": services[:n_copied * sizeof(ServiceRow)],
                 "services_overflow": conversations.services.overflow - conversations.services.overflow_base * since_rotation}
-
-    cdef tuple conversation_counts(self, bint since_rotation):
-        cdef Conversations* conversations = self.engine.conversations
-        cdef ConversationTallies* counts = &conversations.counts
-        cdef ConversationTallies base = conversations.counts_base
-        cdef uint64_t n_skipped = conversations.payloads.n_skipped
-        if since_rotation:
-            n_skipped -= conversations.payloads.n_skipped_base
-        else:
-            memset(&base, 0, sizeof(base))
-        return (
-            counts.opened - base.opened,
-            [counts.ended[i] - base.ended[i] for i in range(N_REASONS)],
-            counts.opened - sum([counts.ended[i] for i in range(N_REASONS)]),
-            n_skipped,
-        )

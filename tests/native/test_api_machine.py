@@ -22,6 +22,7 @@ from conversation_tools import peers
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from inspected import MATCHERS
 from snapshot_checks import assert_conserved, rows
 
 from fastmon.accounting import NativeAccountant, make_accountant
@@ -229,6 +230,16 @@ CALLS = st.one_of(
     st.tuples(st.just("label_token"), INDEX, st.one_of(st.integers(0, (1 << 64) - 1), ODD)),
     st.tuples(st.just("set_allowance"), INDEX, st.one_of(st.integers(0, 2000), ODD)),
     st.tuples(st.just("set_pauses"), INDEX, st.booleans()),
+    st.tuples(st.just("use_matchers"), INDEX, st.booleans()),
+    st.tuples(
+        st.just("expect"),
+        INDEX,
+        BYTE,
+        st.one_of(st.sampled_from(HOSTS).map(b.host), ODD),
+        st.one_of(st.integers(0, 99), ODD),
+        TIME,
+    ),
+    st.tuples(st.just("take_names"), INDEX, st.booleans()),
     st.tuples(st.just("begin_phase"), INDEX),
     st.tuples(st.just("end_conversations"), INDEX),
     st.tuples(st.just("fanout"), INDEX, TIME, WINDOW),
@@ -435,6 +446,20 @@ class ApiMachine(RuleBasedStateMachine):
 
     def call_set_pauses(self, index: int, value: bool) -> None:
         self.both(self.target(index), lambda each: setattr(each, "pauses", value))
+
+    def call_use_matchers(self, index: int, keep_titles: bool) -> None:
+        """The twin has none, so the native half leaves it other payloads, and labels conversations itself."""
+        target = self.target(index)
+        target.twin = None
+        attempt(lambda: target.native.use_matchers(MATCHERS, keep_titles))
+
+    def call_expect(self, index: int, protocol: Any, host: Any, port: Any, ts_ns: Any) -> None:
+        self.both(self.target(index), lambda each: each.expect(protocol, host, port, ts_ns))
+
+    def call_take_names(self, index: int, all_sights: bool) -> None:
+        target = self.target(index)
+        attempt(lambda: target.native.take_names(all_sights=all_sights))
+        attempt(lambda: target.native.names_dropped)
 
     def call_begin_phase(self, index: int) -> None:
         self.both(self.target(index), lambda each: each.begin_phase())

@@ -7,6 +7,8 @@ from cpython.number cimport PyNumber_Index
 from libc.stdint cimport INT64_MAX, INT64_MIN, UINT32_MAX, UINT64_MAX, int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 
+from fastmon.native.wire cimport Key, v6_key
+
 
 cdef inline int64_t time_or(value, int64_t default) except? -1:
     """Return a time in nanoseconds, the nearest one if it is out of range; `default` for None."""
@@ -49,6 +51,13 @@ cdef inline int copy_table(uint8_t* target, table, Py_ssize_t length, str name) 
         raise ValueError(f"{name} has {view.shape[0]} entries; {length} are needed")
     memcpy(target, &view[0], length)
     return 0
+
+
+cdef inline Key key_of(bytes host) except *:
+    """Return a host's key. Raises TypeError for None, ValueError for another length."""
+    if host is None or len(host) != 16:
+        raise (TypeError if host is None else ValueError)(f"a host's key of 16 bytes is needed, not {host!r}")
+    return v6_key(<const uint8_t*>host)
 
 
 cdef inline void* room_in(uint8_t[::1] target) noexcept:

@@ -8,17 +8,18 @@ What it does not do: settle conversations, allocate, change what is counted.
 """
 
 from libc.stdint cimport INT64_MIN, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memset
 
 from fastmon.native.decode.headers cimport N_STATUSES
-from fastmon.native.engine.conversations cimport Conversations
+from fastmon.native.engine.conversations cimport ConversationTallies, Conversations
 from fastmon.native.engine.credits cimport credited_row
 from fastmon.native.engine.engine cimport Engine
-from fastmon.native.engine.hosts cimport Hosts, is_local
+from fastmon.native.engine.hosts cimport Hosts, Overflow, is_local
 from fastmon.native.engine.rotation cimport was_idle
 from fastmon.native.tables.applications cimport (
     N_APPS, AppRow, AppTable, app_get, traffic_add, traffic_is_zero, traffic_subtract,
 )
-from fastmon.native.tables.conversations cimport RUNNING, Conversation, ConversationRecord, ConversationTable, is_idle
+from fastmon.native.tables.conversations cimport N_REASONS, RUNNING, Conversation, ConversationRecord, ConversationTable, is_idle
 from fastmon.native.tables.hosts cimport (
     HostRow, HostTable, Traffic, bytes_in, is_flagged, set_flag, table_find, table_hash,
 )
@@ -329,3 +330,30 @@ cdef inline uint32_t copy_openings(const HostTable* hosts, const LocalHosts* loc
                 records[n_copied].failed = local_host.failed
                 n_copied += 1
     return n_copied
+
+
+cdef inline tuple count_overflow(const Hosts* hosts, bint since_rotation):
+    """Return the overflow: frames and bytes in, frames and bytes out."""
+    cdef const Overflow* total = &hosts.overflow
+    cdef Overflow base = hosts.overflow_base
+    if not since_rotation:
+        memset(&base, 0, sizeof(base))
+    return (total.frames_in - base.frames_in, total.bytes_in - base.bytes_in, total.frames_out - base.frames_out,
+            total.bytes_out - base.bytes_out)
+
+
+cdef inline tuple count_conversations(const Conversations* conversations, bint since_rotation):
+    """Return how many were opened, ended by each reason, and are running, and how many payloads were skipped."""
+    cdef const ConversationTallies* counts = &conversations.counts
+    cdef ConversationTallies base = conversations.counts_base
+    cdef uint64_t n_skipped = conversations.payloads.n_skipped
+    if since_rotation:
+        n_skipped -= conversations.payloads.n_skipped_base
+    else:
+        memset(&base, 0, sizeof(base))
+    return (
+        counts.opened - base.opened,
+        [counts.ended[i] - base.ended[i] for i in range(N_REASONS)],
+        counts.opened - sum([counts.ended[i] for i in range(N_REASONS)]),
+        n_skipped,
+    )

@@ -140,6 +140,11 @@ cdef inline void conversations_delete(Conversations* conversations) noexcept:
         free(conversations)
 
 
+cdef inline Inspection* inspection_of(Conversations* conversations) noexcept nogil:
+    """Return what looks at payloads before Python; NULL if nothing does."""
+    return NULL if conversations == NULL else conversations.inspection
+
+
 cdef inline uint64_t n_sketches_evicted(const Conversations* conversations) noexcept nogil:
     cdef uint32_t kind
     cdef uint64_t n_evicted = 0

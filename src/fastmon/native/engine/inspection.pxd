@@ -97,7 +97,9 @@ cdef inline uint32_t endpoint_bit(const Key* host, uint16_t port, uint8_t protoc
 
 
 cdef inline void announce(Inspection* inspection, const Key* host, uint16_t port, uint8_t protocol, int64_t ts_ns) noexcept nogil:
-    """Note that Python expects a conversation with this endpoint, for `EXPECTED_FOR_NS`."""
+    """Note that Python expects a conversation with this endpoint, for `EXPECTED_FOR_NS`. NULL: all are for Python."""
+    if inspection == NULL:
+        return
     if not inspection.has_announced:
         inspection.announced_since_ns = ts_ns
     if <uint64_t>ts_ns - <uint64_t>inspection.announced_since_ns > <uint64_t>EXPECTED_FOR_NS:  # also if the clock was set back
@@ -133,7 +135,9 @@ cdef inline void note_announcement(Inspection* inspection, const Look* look, int
 
 
 cdef inline void forget_announcements(Inspection* inspection) noexcept nogil:
-    """Python has seen all that waited."""
+    """Python has seen all that waited. NULL: nothing else looks."""
+    if inspection == NULL:
+        return
     inspection.hints_wait = False
     if inspection.announcers_wait:
         inspection.announcers_wait = False

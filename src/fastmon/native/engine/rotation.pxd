@@ -8,9 +8,10 @@ from libc.string cimport memcpy
 
 from fastmon.native.tables.applications cimport apps_begin_interval, apps_merge, apps_merge_tallies, apps_move
 from fastmon.native.tables.local_hosts cimport local_hosts_begin_interval, local_hosts_move
-from fastmon.native.tables.services cimport services_begin_interval
+from fastmon.native.tables.services cimport services_are_sound, services_begin_interval
 from fastmon.native.tables.conversations cimport (
     ENDED_END, ENDED_FULL, N_REASONS, RUNNING, UNCREDITED_A, UNCREDITED_B, Conversation, ConversationRecord, closing_reason,
+    conversations_are_sound,
 )
 from fastmon.native.decode.headers cimport N_STATUSES
 from fastmon.native.engine.engine cimport Engine, last_time
@@ -22,10 +23,21 @@ from fastmon.native.engine.lives cimport end, end_idle
 from fastmon.native.engine.services cimport merge_services
 from fastmon.native.tables.index cimport NO_ROW
 from fastmon.native.tables.hosts cimport (
-    HostRow, HostTable, Traffic, bytes_in, table_find, table_hash, table_move, table_reserve, table_truncate,
+    HostRow, HostTable, Traffic, bytes_in, table_find, table_hash, table_is_sound, table_move, table_reserve, table_truncate,
     tally_add,
 )
 from fastmon.native.wire cimport Key
+
+
+cdef inline str damaged_index(const Engine* engine):
+    """Return whose index has not exactly the rows of its table; None if all are sound."""
+    if not table_is_sound(&engine.hosts.table):
+        return "hosts"
+    if engine.conversations == NULL:
+        return None
+    if not conversations_are_sound(&engine.conversations.table):
+        return "conversations"
+    return None if services_are_sound(&engine.conversations.services) else "services"
 
 
 cdef inline void settle_all(Engine* engine) noexcept nogil:

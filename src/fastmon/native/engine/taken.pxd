@@ -1,0 +1,56 @@
+"""What is taken out between rotations, as lists of Python's values: payloads, names, limit crossings.
+
+Each is made by a function of Python's side. If that raises, everything stays where it was.
+
+What it does not do: lock, tell arrays (`columns.pxd`).
+"""
+
+from libc.stdint cimport uint8_t, uint32_t
+
+from fastmon.native.classify.notes cimport TITLE, Note, Notes, note_bytes
+from fastmon.native.engine.hosts cimport Crossing, Hosts, is_local
+from fastmon.native.engine.payloads cimport Payload, Payloads
+
+
+cdef inline list take_payloads(Payloads* payloads, make):
+    """Return `make(token, protocol, a_host, a_port, b_host, b_port, from_a, ts_ns, data)` of each payload, oldest first."""
+    cdef uint32_t i
+    cdef Payload* slot
+    taken = []
+    for i in range(payloads.n_filled):
+        slot = &payloads.slots[i]
+        taken.append(make(
+            slot.token, slot.protocol, (<uint8_t*>&slot.a)[:16], slot.ports >> 16, (<uint8_t*>&slot.b)[:16],
+            slot.ports & 0xFFFF, bool(slot.from_a), slot.ts_ns, slot.data[:slot.length],
+        ))
+    payloads.n_filled = 0
+    return taken
+
+
+cdef inline int take_names(Notes* notes, make, tuple sources, list hosts, list titles) except -1:
+    """Add `make(key, name, source, ts_ns)` of each host's name to `hosts`, (token, name) of each title to `titles`."""
+    cdef uint32_t at = 0
+    cdef Note* note
+    while at < notes.n_filled:
+        note = <Note*>(notes.data + at)
+        name = (<uint8_t*>note + sizeof(Note))[:note.n]
+        if note.source == TITLE:
+            titles.append((note.host.low, name))
+        else:
+            hosts.append(make((<uint8_t*>&note.host)[:16], name, sources[note.source], note.ts_ns))
+        at += note_bytes(note.n)
+    notes.n_filled = 0
+    return 0
+
+
+cdef inline list take_crossings(Hosts* hosts, make):
+    """Return `make(key, ts_ns, total_bytes, limit_bytes, is_local)` of each limit crossing, in the order of their frames."""
+    cdef Crossing* crossing
+    cdef uint32_t i
+    taken = []
+    for i in range(hosts.n_crossings):
+        crossing = &hosts.crossings[i]
+        taken.append(make((<uint8_t*>&crossing.key)[:16], crossing.ts_ns, crossing.total_bytes, hosts.limit_bytes,
+                          is_local(hosts, &crossing.key)))
+    hosts.n_crossings = 0
+    return taken
