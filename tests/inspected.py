@@ -88,11 +88,14 @@ class Inspected:
             app, by = APPLICATIONS[row["app"]].name, LABELLED_BY[row["by"]]
             self.ended.append(Ended(int(row["first_ns"]), app, by, title, row.tobytes()[TOKEN_BYTES:]))
 
-    def drain(self, capture: Capture, max_frames: int) -> None:
-        """Account a whole capture, and look after so many frames each."""
+    def drain(self, capture: Capture, gulp_frames: int, max_frames: int = 1 << 62) -> None:
+        """Account a capture, up to its end, its damage or a number of frames; look after so many frames each."""
+        n_frames = 0
         with suppress(CaptureError):
-            while not capture.exhausted:
-                self.look(self.accountant.drain(capture, max_frames))
+            while not capture.exhausted and n_frames < max_frames:
+                n_drained = self.accountant.drain(capture, gulp_frames)
+                self.look(n_drained)
+                n_frames += n_drained
 
     def finish(self) -> Outcome:
         """End everything."""

@@ -6,6 +6,7 @@ from contextlib import suppress
 
 import pytest
 from classify.twins import compare
+from inspected import Inspected
 
 from fastmon.accounting import make_accountant
 from fastmon.capture import open_offline
@@ -49,3 +50,18 @@ def test_native_matchers_say_what_the_classifier_says(name: str, use_ports: bool
                 SHOWN.add(shown)
                 a, b = Endpoint(first.a_host, first.a_port), Endpoint(first.b_host, first.b_port)
                 compare(first.protocol, a, b, course, use_ports=use_ports)
+
+
+MAX_FRAMES = 3000
+"""Frames of a capture that are accounted one by one."""
+
+
+def test_run_with_matchers_comes_to_the_same(name: str) -> None:
+    """The inspector looks after every frame, so that both sides decide at the same time."""
+    outcomes = []
+    for run in (Inspected(), Inspected(matchers=None)):
+        with suppress(CaptureError), open_offline(str(CORPUS / name)) as capture:
+            run.drain(capture, 1, MAX_FRAMES)
+        outcomes.append(run.finish())
+    assert outcomes[0].ended == outcomes[1].ended
+    assert outcomes[0] == outcomes[1]
