@@ -43,6 +43,7 @@ cdef inline int payload_may_announce(const Dispatch* dispatch, Look* look) noexc
     cdef uint32_t i
     cdef int kind = 0 if look.protocol == TCP else 1
     cdef const Candidate* candidate
+    look.n_likely = 0  # it may not have been decided on
     for i in range(dispatch.starts[kind][look.data[0]], dispatch.starts[kind][look.data[0] + 1]):
         candidate = &dispatch.candidates[i]
         if candidate.announces > most and look.n >= candidate.least:
