@@ -11,13 +11,14 @@ from fastmon.native.classify.look cimport ASK, NO, Look, begins, find_byte, is_d
 
 cdef extern from *:
     """
-    /* Whether it is a command that Python knows, in any case. */
+    /* The first three letters of the commands that Python knows; their case does not matter. */
     static inline int fm_is_verb(const uint8_t *data, uint32_t n) {
         static const char verbs[] =
-            "EHLO\\0   HELO\\0   LHLO\\0   MAIL\\0   RCPT\\0   PORT\\0   EPRT\\0   PASV\\0   EPSV\\0   SYST\\0   MLSD\\0   MLST\\0   "
-            "PBSZ\\0   CWD\\0    XPWD\\0   CLNT\\0   MDTM\\0   STOR\\0   NLST\\0   CDUP\\0   CAPA\\0   STLS\\0   UIDL\\0   APOP\\0   "
-            "USER\\0   PASS\\0   RETR\\0   LIST\\0   STAT\\0   DELE\\0   QUIT\\0   NOOP\\0   RSET\\0   AUTH\\0   FEAT\\0   TYPE\\0   "
-            "OPTS\\0   PWD\\0    SIZE\\0   PROT\\0   REST\\0   ABOR\\0   DATA\\0   STARTTLSVRFY\\0   ";
+            "EHLO\\0   HELO\\0   LHLO\\0   MAIL\\0   RCPT\\0   PORT\\0   EPRT\\0   PASV\\0   EPSV\\0   SYST\\0   MLSD\\0   "
+            "MLST\\0   PBSZ\\0   CWD\\0    XPWD\\0   CLNT\\0   MDTM\\0   STOR\\0   NLST\\0   CDUP\\0   CAPA\\0   STLS\\0   "
+            "UIDL\\0   APOP\\0   USER\\0   PASS\\0   RETR\\0   LIST\\0   STAT\\0   DELE\\0   QUIT\\0   NOOP\\0   RSET\\0   "
+            "AUTH\\0   FEAT\\0   TYPE\\0   OPTS\\0   PWD\\0    SIZE\\0   PROT\\0   REST\\0   ABOR\\0   DATA\\0   STARTTLS"
+            "VRFY\\0   ";
         for (const char *verb = verbs; *verb; verb += 8) {
             uint32_t i = 0;
             while (i < n && (data[i] & 0xDF) == (uint8_t)verb[i])
