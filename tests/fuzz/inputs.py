@@ -52,8 +52,13 @@ def hosts_like(b_host: bytes) -> int:
     return 0 if b_host.startswith(bytes(10) + b"\xff\xff") else 4
 
 
-def encode(is_udp: bool, b_host: bytes, ports: tuple[int, int], payloads: Iterable[tuple[bool, bytes]]) -> bytes:
-    """Return the input for a conversation.  payloads: whether `a` sent each, and its bytes."""
-    flags = UDP_FLAG * is_udp | hosts_like(b_host) << HOSTS_SHIFT
+def encode(
+    is_udp: bool, b_host: bytes, ports: tuple[int, int], payloads: Iterable[tuple[bool, bytes]], n_repeats: int = 0
+) -> bytes:
+    """Return the input for a conversation.
+
+    payloads: whether `a` sent each, and its bytes.  n_repeats: how often the last one comes again, 0 to 7 times.
+    """
+    flags = UDP_FLAG * is_udp | hosts_like(b_host) << HOSTS_SHIFT | n_repeats << REPEATS_SHIFT
     parts = [bytes([not from_a]) + data[:MAX_PAYLOAD] for from_a, data in payloads]
     return struct.pack(">BHH", flags, *ports) + SEPARATOR.join(parts[:MAX_PAYLOADS])

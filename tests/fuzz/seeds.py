@@ -10,6 +10,7 @@ import ast
 import hashlib
 import random
 import re
+import struct
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -17,13 +18,13 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from classify.cases import CASES, UDP
+from classify.cases import CASES, DUIDS, UDP
 from corpus.captures import CORPUS, names
 
 from fastmon.accounting import make_accountant
 from fastmon.capture import open_offline
 from fastmon.errors import CaptureError, UnsupportedLinkTypeError
-from fuzz.inputs import HOSTS, MAX_INPUT, MAX_PAYLOADS, SEPARATOR, encode
+from fuzz.inputs import HOSTS, MAX_INPUT, MAX_PAYLOAD, MAX_PAYLOADS, SEPARATOR, encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,6 +45,14 @@ def seeds_of_cases() -> Iterator[bytes]:
     for case in CASES:
         for start in range(len(case.payloads)):
             yield encode(case.protocol == UDP, HOSTS[0][1], case.ports, case.payloads[start:])
+
+
+def long_seeds() -> Iterator[bytes]:
+    """Yield what reaches the limits of what matchers keep: a hello without an end, and a name of more than 255 bytes."""
+    hello = b"\x16\3\1\x40\0" + b"\1\0\x3f\xfc\3\3" + bytes(681)  # 692 bytes, which 1500 fill to `MAX_HELLO`, and beyond
+    yield encode(False, HOSTS[0][1], (50000, 443), [(True, hello), (True, bytes(MAX_PAYLOAD))], n_repeats=7)
+    name = 7 * (b"\x3f" + 63 * b"a")
+    yield encode(True, HOSTS[7][1], (546, 547), [(True, b"\1abc" + DUIDS + struct.pack(">2HB", 39, 1 + len(name), 0) + name)])
 
 
 def conversations(path: Path) -> Iterator[list[Payload]]:
@@ -89,7 +98,7 @@ def words() -> list[bytes]:
 def main() -> None:
     folder = Path(sys.argv[1])
     (folder / "seeds").mkdir(parents=True, exist_ok=True)
-    for seed in [*seeds_of_cases(), *(seed for path in captures() for seed in seeds_of_capture(path))]:
+    for seed in [*seeds_of_cases(), *long_seeds(), *(seed for path in captures() for seed in seeds_of_capture(path))]:
         (folder / "seeds" / hashlib.sha1(seed).hexdigest()).write_bytes(seed[:MAX_INPUT])
     lines = ['"' + "".join(f"\\x{byte:02x}" for byte in word) + '"\n' for word in words()]
     (folder / "dictionary").write_text("".join(lines))
