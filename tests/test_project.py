@@ -27,6 +27,7 @@ PACKAGE = ROOT / "src" / "fastmon"
 PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 STUBS = {path.relative_to(PACKAGE).with_suffix(".pyi").as_posix() for path in PACKAGE.rglob("*.pyx")}
 """One for each extension."""
+DATA = {"py.typed", "classify/online.tsv"}
 NATIVE_SOURCES = sorted(path.relative_to(PACKAGE).as_posix() for pattern in ("*.pyx", "*.pxd") for path in PACKAGE.rglob(pattern))
 
 
@@ -169,7 +170,7 @@ def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_sdist_carries_sources_and_nothing_generated(sdist: Path) -> None:
     files = {path.relative_to(sdist / "src" / "fastmon").as_posix() for path in (sdist / "src" / "fastmon").rglob("*")}
-    assert {*NATIVE_SOURCES, *STUBS, "py.typed"} <= files
+    assert {*NATIVE_SOURCES, *STUBS, *DATA} <= files
     assert [file for file in files if file.endswith((".c", ".so", ".pyc"))] == []
     assert (sdist / "LICENSE").exists()
 
@@ -177,7 +178,7 @@ def test_sdist_carries_sources_and_nothing_generated(sdist: Path) -> None:
 def test_wheel_carries_the_extensions_and_no_sources(wheel: Path) -> None:
     files = {path.relative_to(wheel / "fastmon").as_posix() for path in (wheel / "fastmon").rglob("*")}
     assert {f"{name.partition('.')[0]}.pyi" for name in files if name.endswith(".so")} == STUBS
-    assert {*STUBS, "py.typed"} <= files
+    assert {*STUBS, *DATA} <= files
     assert [name for name in files if name.endswith((".c", ".pyx", ".pxd", ".h"))] == []
 
 

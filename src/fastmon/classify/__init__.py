@@ -3,7 +3,7 @@
 `APPLICATIONS` is the table of applications and how each is recognised. `classifier.Classifier` applies it: it loads
 all matchers, so it is not imported here. docs/applications.md shows it.
 
-What it does not do: input or output, or look names up. Names come out as they were sent; they are not sanitised.
+What it does not do: capture, write, or look names up in the network. Names come out as they were sent; they are not sanitised.
 """
 
 from __future__ import annotations
