@@ -32,7 +32,9 @@ from fastmon.run.inspection import Inspector, ReplayBudget
 
 TCP, UDP = 6, 17
 
-_TLS = ("tls", "https", "dns", "imap", "pop3", "smtp", "ldap", "ftp", "rdp", "mqtt", "amqp", "xmpp", "irc", "sip", "coap", "stun")
+_ENCRYPTED_DNS = ("dot", "doh", "doq")
+_WITHIN_TLS = ("imap", "pop3", "smtp", "ldap", "ftp", "rdp", "mqtt", "amqp", "xmpp", "irc", "sip", "coap", "stun")
+_TLS = ("tls", "https", "dot", "doh", *_WITHIN_TLS)
 _RPC = ("rpc", "nfs")
 
 OURS: dict[str, tuple[str, ...]] = {
@@ -41,7 +43,7 @@ OURS: dict[str, tuple[str, ...]] = {
     "HTTP_Connect": ("http",),
     "HTTP2": ("http",),
     "TLS": _TLS,
-    "QUIC": ("quic",),
+    "QUIC": ("quic", "doq", "doh"),
     "DNS": ("dns",),
     "MDNS": ("mdns",),
     "LLMNR": ("llmnr",),
@@ -291,6 +293,8 @@ class Comparison:
     bytes_right: int = 0
     n_dpi: int = 0
     n_dpi_right: int = 0
+    n_encrypted_dns: int = 0
+    n_encrypted_dns_right: int = 0
     n_missing: int = 0
     out_of_scope: Counter[str] = field(default_factory=Counter)
     extra: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -315,6 +319,9 @@ class Comparison:
         self.bytes_right += verdict.size * right
         self.n_dpi += is_dpi
         self.n_dpi_right += is_dpi and right
+        if verdict.name.endswith("DoH_DoT"):
+            self.n_encrypted_dns += 1
+            self.n_encrypted_dns_right += ours in _ENCRYPTED_DNS
         if not right:
             self.misses.append(Miss(verdict, ours, by, one.payloads if one else []))
 
@@ -357,6 +364,7 @@ def main() -> int:
         ("conversations that nDPI decided by payload", total.n_dpi_right, total.n_dpi),
     ):
         print(f"{what}: {right} of {of} = {right / of:.2%}")
+    print(f"encrypted DNS in nDPI's eyes: {total.n_encrypted_dns}, here: {total.n_encrypted_dns_right}")
     print(f"not found in the captures: {total.n_missing}; out of scope: {sum(total.out_of_scope.values())}")
     return 0
 

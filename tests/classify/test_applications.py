@@ -84,6 +84,10 @@ NEITHER_BY_PAYLOAD = {"mdns", "llmnr", "ftp-data"}
 """Their payloads are those of another application. Address, port or announcement tell them apart: test_names, test_classifier."""
 
 
+WITHOUT_THE_NAME = {"doh": {"https"}, "doq": {"quic"}}
+"""What is left of an application without the server's name, or the port."""
+
+
 Payloads = Sequence[tuple[bool, bytes]]
 
 
@@ -128,7 +132,9 @@ def test_is_recognised(case: Case) -> None:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_cut_at_every_length_is_it_or_nothing_certain_else(case: Case, use_ports: bool) -> None:
     """The content of TLS is known at the end of its hello. A part of a name is not a name."""
-    apps = {case.app, "tls"} if case.payloads[0][1].startswith(b"\x16\3") else {case.app}
+    apps = {case.app} | WITHOUT_THE_NAME.get(case.app, set())
+    if case.payloads[0][1].startswith((b"\x16\3", b"\x17\3")):
+        apps.add("tls")
     names = {None} | names_in(findings(case, case.payloads, use_ports=use_ports))
     for length in range(1, max(len(payload) for _, payload in case.payloads)):
         for payloads in cut_payloads(case, length):
@@ -144,7 +150,10 @@ def test_42_bytes_are_enough_or_the_port_is(case: Case) -> None:
     for port in (BY_NAME[case.app].tcp if case.protocol == TCP else BY_NAME[case.app].udp) or case.ports[1:]:
         found = findings(replace(case, ports=(50000, port)), [(True, case.payloads[0][1][:42])], use_ports=True)
         apps.add(APPLICATIONS[found[-1].app if found else by_port(case.protocol)[port]].name)
-    assert case.app in apps or str(case) == "dcerpc PROFINET's"  # 42 bytes are half of its header
+    if case.app == "doh":
+        assert apps == {"https" if case.by_port else "tls"}  # the name comes later
+    else:
+        assert case.app in apps or str(case) == "dcerpc PROFINET's"  # 42 bytes are half of its header
 
 
 def test_every_application_with_matchers_has_a_case() -> None:
@@ -176,6 +185,7 @@ def test_tables_for_the_native_side() -> None:
     assert named == expected
     assert [APPLICATIONS[tcp[port]].name for port in (80, 443, 22, 445, 0)] == ["http", "https", "ssh", "smb", "unknown"]
     assert [APPLICATIONS[udp[port]].name for port in (53, 443, 5353, 67)] == ["dns", "quic", "mdns", "dhcp"]
+    assert (APPLICATIONS[tcp[853]].name, APPLICATIONS[udp[853]].name) == ("dot", "doq")
 
 
 def test_few_matchers_are_tried() -> None:

@@ -53,11 +53,11 @@ def crypto(offset: int, data: bytes) -> bytes:
     return b"\6" + (0x4000 | offset).to_bytes(2, "big") + (0x4000 | len(data)).to_bytes(2, "big") + data
 
 
-def inspect(*datagrams: bytes) -> tuple[str, str | None, bool]:
+def inspect(*datagrams: bytes, server: Endpoint = SERVER) -> tuple[str, str | None, bool]:
     classifier = Classifier()
     app, name, wants_more = "", None, False
     for datagram in datagrams:
-        found = classifier.inspect(Conversation(1, 17, CLIENT, SERVER), datagram, True, 0)
+        found = classifier.inspect(Conversation(1, 17, CLIENT, server), datagram, True, 0)
         if found is not None:
             app, name, wants_more = APPLICATIONS[found.app].name, found.name, found.wants_more
     assert classifier.n_failed == 0
@@ -68,6 +68,32 @@ def inspect(*datagrams: bytes) -> tuple[str, str | None, bool]:
 def test_server_name_in_one_initial(version: int) -> None:
     hello = cases.client_hello("example.org", ("h3",))
     assert inspect(sealed(version, crypto(0, hello))) == ("quic", "example.org", False)
+
+
+@pytest.mark.parametrize(
+    ("name", "alpn", "port", "app"),
+    [
+        ("resolver.example", ("doq",), 443, "doq"),
+        ("resolver.example", ("doq-i03",), 784, "doq"),
+        ("resolver.example", (), 853, "doq"),
+        ("resolver.example", ("h3",), 853, "quic"),
+        ("resolver.example", ("h3",), 443, "quic"),
+        ("dns.google", ("h3",), 443, "doh"),
+        ("dns.google", ("h3-29",), 443, "doh"),
+        ("dns.google", (), 443, "quic"),
+        ("dns.google", ("hq-interop",), 443, "quic"),
+        ("dns.google", ("doq", "h3"), 853, "doq"),
+    ],
+)
+def test_dns_within_quic(name: str, alpn: tuple[str, ...], port: int, app: str) -> None:
+    packet = sealed(1, crypto(0, cases.client_hello(name, alpn)))
+    assert inspect(packet, server=Endpoint(SERVER.host, port)) == (app, name, False)
+
+
+def test_dns_within_quic_is_told_when_the_hello_is_whole() -> None:
+    hello = cases.client_hello("dns.google", ("h3",))
+    parts = [sealed(1, crypto(0, hello[:40]), 2), sealed(1, crypto(40, hello[40:]), 3)]
+    assert [inspect(*parts[:n_parts])[0] for n_parts in (1, 2)] == ["quic", "doh"]
 
 
 def test_pieces_out_of_order_with_pings_between() -> None:

@@ -135,8 +135,8 @@ _TABLE = (
         "a plausible header, and readable questions and records; the name asked for is the name",
         udp("names.dns", None, 12),
         tcp("names.dns_stream", range(0x40), 14),
-        tcp=(53, 853),
-        udp=(53, 853),
+        tcp=(53,),
+        udp=(53,),
     ),
     _app("mdns", "multicast DNS", "DNS to 224.0.0.251, ff02::fb, or port 5353", udp=(5353,)),
     _app(
@@ -509,6 +509,10 @@ _TABLE = (
     _app("sflow", "sFlow", "", udp=(6343,)),
     _app("hsrp", "Hot Standby Router Protocol", "", udp=(1985, 2029)),
     _app("capwap", "CAPWAP, control of wireless access points", "", udp=(5246, 5247)),
+    # DNS that is encrypted
+    _app("dot", "DNS over TLS", "TLS that offers it by ALPN, or on port 853; SNI gives the name", tcp=(853,)),
+    _app("doq", "DNS over QUIC", "QUIC on port 853, or that offers it by ALPN, with the extra `quic`", udp=(853,)),
+    _app("doh", "DNS over HTTPS", "`https` whose SNI is the name of a public resolver; HTTP/3, too, with the extra `quic`"),
 )
 
 

@@ -23,8 +23,10 @@ The applications that fastmon recognises, and how. This page is generated from t
   header), needs support: a second payload that agrees with it, or the application's port.
 - If no payload decides, the port does (*by port*), of either side. Without a known port the label is `unknown`.
 - TLS is `https` if the client offers HTTP by ALPN, or if the port is 443 or 8443. On the TLS port of another protocol
-  (993, 995, 465, 636, 853...) it has that protocol's name. Otherwise it is `tls`.
+  (993, 995, 465, 636...) it has that protocol's name. Otherwise it is `tls`.
   A connection that switches to TLS (STARTTLS) keeps its first label.
+- Encrypted DNS has names of its own. `dot` and `doq` are told by ALPN or by port 853. `doh` is HTTPS with the name of a public
+  resolver: one that `src/fastmon/classify/online.tsv` has in the category `dns`. A resolver with another name is `https`.
 - FTP data, RTP and RTCP are expected at the endpoints that the controlling connection announced, for 5 minutes.
 - STUN that leads to media becomes `rtp` when the media starts.
 - Server names in QUIC need the extra `quic` (`pip install 'fastmon[quic]'`). Without it QUIC is recognised, without a name.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from fastmon.classify.applications import APPLICATIONS
 from fastmon.classify.model import SCTP, TCP, UDP
+from fastmon.classify.online import resolver_suffixes
 
 __all__ = ["by_port", "by_protocol", "for_native"]
 
@@ -34,12 +35,12 @@ def by_port(protocol: int) -> bytes:
     return bytes(ids)
 
 
-def for_native() -> tuple[list[tuple[int, str, bytes, int]], dict[str, int], bytes, bytes]:
-    """Return the arguments of `native.matchers.Matchers`: its rows, numbers, and tables of ports."""
+def for_native() -> tuple[list[tuple[int, str, bytes, int]], dict[str, int], bytes, bytes, list[bytes]]:
+    """Return the arguments of `native.matchers.Matchers`: its rows, numbers, tables of ports, and the names of resolvers."""
     rows = [
         (matcher.protocol, matcher.name, bytes(sorted(matcher.first)), matcher.least)
         for application in APPLICATIONS
         for matcher in application.matchers
     ]
     numbers = {application.name: application.id for application in APPLICATIONS}
-    return rows, numbers, by_port(TCP), by_port(UDP)
+    return rows, numbers, by_port(TCP), by_port(UDP), resolver_suffixes()

@@ -12,6 +12,7 @@ class Matchers:
         numbers: Mapping[str, int],
         tcp_ports: bytes,
         udp_ports: bytes,
+        resolvers: Sequence[bytes],
         wanted: int,
     ) -> None: ...
 

@@ -19,17 +19,18 @@ from fastmon.native.classify.matchers cimport (
 )
 from fastmon.native.classify.memos cimport Memo, memos_free, memos_new
 from fastmon.native.classify.notes cimport Note, Notes, note_bytes, notes_free, notes_init
+from fastmon.native.classify.suffixes cimport MAX_SUFFIX, MAX_SUFFIXES, add_suffix
 from fastmon.native.decode.entry cimport MAX_PAYLOAD
 from fastmon.native.decode.upper cimport TCP, UDP
 from fastmon.native.wire cimport v6_key
 
 APPS = (
     "unknown", "amqp", "bacnet", "bgp", "bittorrent", "cassandra", "coap", "dcerpc", "dhcp", "dhcpv6", "diameter", "dnp3", "dns",
-    "dtls", "ethernet-ip", "ftp", "ftp-data", "git", "gtp", "h323", "http", "https", "iec104", "imap", "ipsec", "irc", "kerberos",
-    "l2tp", "ldap", "ldp", "llmnr", "mdns", "memcached", "modbus", "mongodb", "mqtt", "mssql", "mysql", "netbios", "nfs", "nntp",
-    "ntp", "opcua", "openvpn", "oracle", "pop3", "postgresql", "pptp", "quic", "radius", "rdp", "redis", "rpc", "rsync", "rtcp",
-    "rtp", "rtsp", "s7", "sip", "smb", "smtp", "snmp", "socks", "ssdp", "ssh", "stun", "syslog", "telnet", "tftp", "tls", "vnc",
-    "vxlan", "wireguard", "xmpp",
+    "doh", "doq", "dot", "dtls", "ethernet-ip", "ftp", "ftp-data", "git", "gtp", "h323", "http", "https", "iec104", "imap",
+    "ipsec", "irc", "kerberos", "l2tp", "ldap", "ldp", "llmnr", "mdns", "memcached", "modbus", "mongodb", "mqtt", "mssql",
+    "mysql", "netbios", "nfs", "nntp", "ntp", "opcua", "openvpn", "oracle", "pop3", "postgresql", "pptp", "quic", "radius", "rdp",
+    "redis", "rpc", "rsync", "rtcp", "rtp", "rtsp", "s7", "sip", "smb", "smtp", "snmp", "socks", "ssdp", "ssh", "stun", "syslog",
+    "telnet", "tftp", "tls", "vnc", "vxlan", "wireguard", "xmpp",
 )
 """The names of `apps.App`, in its order."""
 
@@ -156,13 +157,15 @@ cdef class Matchers:
 
     rows: of each matcher of the table, in its order: (protocol, name, first bytes, least length).
     numbers: the number of each application, by its name.  tcp_ports, udp_ports: 65536 bytes, applications by port.
-    wanted: payloads of a conversation that may tell more.
+    resolvers: suffixes of the names of public resolvers.  wanted: payloads of a conversation that may tell more.
 
-    Raises ValueError for an application that is missing, or tables of other lengths; MemoryError.
+    Raises ValueError for an application that is missing, tables of other lengths, or suffixes that are too long or too many;
+    MemoryError.
     """
 
-    def __cinit__(self, rows, numbers, tcp_ports, udp_ports, uint8_t wanted):
+    def __cinit__(self, rows, numbers, tcp_ports, udp_ports, resolvers, uint8_t wanted):
         cdef int i
+        cdef bytes suffix
         self.dispatch.decide = decide_by_payload
         self.dispatch.go_on = go_on_with_follower
         self.dispatch.may_announce = payload_may_announce
@@ -173,6 +176,9 @@ cdef class Matchers:
             if APPS[i] not in numbers:
                 raise ValueError(f"the table of applications lacks {APPS[i]!r}")
             self.dispatch.numbers[i] = numbers[APPS[i]]
+        for suffix in resolvers:
+            if not add_suffix(&self.dispatch.resolvers, suffix, len(suffix)):
+                raise ValueError(f"there is no room for the resolver {suffix!r}: at most {MAX_SUFFIXES}, of {MAX_SUFFIX} bytes")
         self.set_follower(DNS_FOLLOWS, names.dns, 12)
         self.set_follower(DNS_STREAM_FOLLOWS, names.dns_stream, 14)
         self.set_follower(HELLO_FOLLOWS, tls.more_of_hello, 1)
@@ -251,6 +257,7 @@ cdef class Looker:
         look.src, look.dst = v6_key(<const uint8_t*>src), v6_key(<const uint8_t*>dst)
         look.ts_ns, look.token, look.notes = ts_ns, token, &self.notes
         look.hellos, look.memos = self.hellos, self.memos
+        look.resolvers = &self.matchers.dispatch.resolvers
         if follow:
             verdict = self.matchers.dispatch.go_on(&self.matchers.dispatch, &look, follow)
         else:

@@ -12,12 +12,15 @@ import re
 from dataclasses import dataclass, field
 
 from fastmon.classify.matchers import quic_initial
-from fastmon.classify.matchers.tls import read_client_hello, server_name_facts
+from fastmon.classify.matchers.tls import NO_HELLO, ClientHello, read_client_hello, server_name_facts
 from fastmon.classify.matching import Context, Match, certain, text
+from fastmon.classify.online import is_resolver
 
 __all__ = ["gquic", "quic"]
 
 V1, V2, NEGOTIATION = 1, 0x6B3343CF, 0
+DNS_PORT = 853
+"""RFC 9250, section 4.1.1."""
 GOOGLE = re.compile(rb"[QT]0\d\d")
 MAX_INITIALS = 4
 MIN_NUMBERS = 4
@@ -53,11 +56,21 @@ def _is_known(version: int) -> bool:
     )
 
 
+def _app(context: Context, hello: ClientHello = NO_HELLO) -> str:
+    """Return what QUIC carries: by ALPN, else by the port. HTTP/3 with the name of a public resolver is DNS."""
+    for protocol in hello.alpn:
+        if protocol.startswith("doq"):  # drafts have their number behind it
+            return "doq"
+        if protocol.startswith("h3"):
+            return "doh" if hello.server_name and is_resolver(hello.server_name) else "quic"
+    return "doq" if DNS_PORT in context.ports else "quic"
+
+
 def quic(data: bytes, context: Context) -> Match | None:
     """A long header of a known version, with possible connection IDs and a possible length."""
     version = int.from_bytes(data[1:5], "big")
     if version == NEGOTIATION:
-        return _negotiation(data)
+        return _negotiation(data, context)
     is_google = bool(GOOGLE.match(data[1:5]))
     if not is_google and not (_is_known(version) and data[0] & 0x40):
         return None
@@ -69,14 +82,14 @@ def quic(data: bytes, context: Context) -> Match | None:
     if header.payload_at < 7 + MIN_NUMBERS:
         return None
     if not header.is_initial:
-        return certain("quic")
+        return certain(_app(context))
     flight = context.memory.get(("quic", context.from_a))
     if flight is None:
         flight = context.memory["quic", context.from_a] = _Flight(quic_initial.opener(header.version, header.dcid))
     return _initial(data, header, flight, context)
 
 
-def _negotiation(data: bytes) -> Match | None:
+def _negotiation(data: bytes, context: Context) -> Match | None:
     """Version 0 and a list of versions with a known one (RFC 8999, section 6)."""
     if len(data) < 7 or data[5] > 20:
         return None
@@ -85,28 +98,28 @@ def _negotiation(data: bytes) -> Match | None:
     if at < 7 + 8:
         return None  # it repeats the client's first connection ID, of 8 bytes or more
     versions = [int.from_bytes(data[i : i + 4], "big") for i in range(at, min(len(data), at + 128), 4)]
-    return certain("quic") if any(_is_known(v) or GOOGLE.match(v.to_bytes(4, "big")) for v in versions if v) else None
+    return certain(_app(context)) if any(_is_known(v) or GOOGLE.match(v.to_bytes(4, "big")) for v in versions if v) else None
 
 
 def _initial(data: bytes, header: quic_initial.Header, flight: _Flight, context: Context) -> Match:
     flight.n_initials += 1
     plain = quic_initial.decrypt(data, header, flight.opener) if flight.opener is not None else None
     if plain is None:
-        return certain("quic")
+        return certain(_app(context))
     if header.version >> 8 in {0x513035, 0x543035} or plain.find(b"CHLO") >= 0:
         name = _google_name(plain)
         if name:
             return Match(("quic",), name=name, facts=server_name_facts(name, context))
     if _take_crypto(plain, flight.pieces) is False:
-        return certain("quic")
+        return certain(_app(context))
     stream = flight.contiguous()
     if stream[:1] not in {b"\1", b""}:
-        return certain("quic")
+        return certain(_app(context))
     hello = read_client_hello(stream) if stream[4:6] == b"\3\3" else None
     done = hello is not None and hello.whole
     name = hello.server_name if hello else None
     return Match(
-        ("quic",),
+        (_app(context, hello or NO_HELLO),),
         name=name,
         facts=server_name_facts(name, context),
         follow=None if done or flight.n_initials >= MAX_INITIALS else _more_initials,

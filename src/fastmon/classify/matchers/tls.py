@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from fastmon.classify.matching import Context, Match, certain, likely, text
 from fastmon.classify.model import NameFact
+from fastmon.classify.online import is_resolver
 
 __all__ = ["APPS_BY_ALPN", "ClientHello", "dtls", "read_client_hello", "server_name_facts", "ssl2", "tls"]
 
@@ -24,7 +25,7 @@ APPS_BY_ALPN = {
     "pop3": "pop3",
     "smtp": "smtp",
     "ftp": "ftp",
-    "dot": "dns",
+    "dot": "dot",
     "mqtt": "mqtt",
     "x-amzn-mqtt-ca": "mqtt",
     "sip/2": "sip",
@@ -43,7 +44,7 @@ APPS_BY_PORT = {
     465: "smtp",
     563: "nntp",
     636: "ldap",
-    853: "dns",
+    853: "dot",
     989: "ftp-data",
     990: "ftp",
     992: "telnet",
@@ -75,6 +76,9 @@ class ClientHello:
     server_name: str | None = None
     alpn: tuple[str, ...] = ()
     whole: bool = False
+
+
+NO_HELLO = ClientHello()
 
 
 def read_client_hello(hello: bytes) -> ClientHello:
@@ -136,7 +140,7 @@ def tls(data: bytes, context: Context) -> Match | None:
             return None
     elif (kind == 20 and length != 1) or (kind == 21 and length != 2 and not 16 <= length <= 80) or kind == 24:
         return None
-    return certain(_app((), context))
+    return certain(_app(NO_HELLO, context))
 
 
 def _records_follow(data: bytes, at: int) -> bool:
@@ -144,11 +148,11 @@ def _records_follow(data: bytes, at: int) -> bool:
     return at >= len(data) or (20 <= data[at] <= 24 and data[at + 1 : at + 2] in {b"\x03", b""})
 
 
-def _app(alpn: tuple[str, ...], context: Context) -> str:
-    for protocol in alpn:
-        if protocol in APPS_BY_ALPN:
-            return APPS_BY_ALPN[protocol]
-    return context.by_port(APPS_BY_PORT) or "tls"
+def _app(hello: ClientHello, context: Context) -> str:
+    """Return what TLS carries; HTTPS with the name of a public resolver is DNS."""
+    by_alpn = (APPS_BY_ALPN[protocol] for protocol in hello.alpn if protocol in APPS_BY_ALPN)
+    app = next(by_alpn, None) or context.by_port(APPS_BY_PORT) or "tls"
+    return "doh" if app == "https" and hello.server_name and is_resolver(hello.server_name) else app
 
 
 def _client_hello(data: bytes, context: Context) -> Match | None:
@@ -166,7 +170,7 @@ def _more_of_hello(data: bytes, context: Context) -> Match | None:
         return None
     if _lacks_bytes(earlier) and 20 <= data[0] <= 23 and data[1:2] == b"\3" and data[2:3] <= b"\4":
         # A new record begins in place of the rest of the hello: the capture cut the hello.
-        return certain(_app(read_client_hello(_handshake_bytes(earlier)).alpn, context))
+        return certain(_app(read_client_hello(_handshake_bytes(earlier)), context))
     joined = earlier + data
     context.memory[key] = joined
     return _hello_match(joined, context, is_joined=True)
@@ -186,7 +190,7 @@ def _hello_match(stream: bytes, context: Context, *, is_joined: bool = False) ->
     if is_joined and name and not HOST_NAME.fullmatch(name):
         name = None  # bytes may be missing between the segments
     return Match(
-        (_app(hello.alpn, context),),
+        (_app(hello, context),),
         name=name,
         facts=server_name_facts(name, context),
         follow=None if hello.whole else _more_of_hello,
@@ -214,7 +218,7 @@ def ssl2(data: bytes, context: Context) -> Match | None:
     total = 9 + ciphers + session + challenge
     if (data[0] & 0x7F) << 8 | data[1] != total or ciphers % 3 or not ciphers or session not in {0, 16}:
         return None
-    return certain(_app((), context)) if 16 <= challenge <= 32 else None
+    return certain(_app(NO_HELLO, context)) if 16 <= challenge <= 32 else None
 
 
 def dtls(data: bytes, context: Context) -> Match | None:

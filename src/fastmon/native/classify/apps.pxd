@@ -17,6 +17,9 @@ cdef enum App:
     DIAMETER
     DNP3
     DNS
+    DOH
+    DOQ
+    DOT
     DTLS
     ETHERNET_IP
     FTP

@@ -11,6 +11,7 @@ from libc.stdint cimport uint8_t, uint32_t
 
 from fastmon.native.classify.apps cimport N_FOLLOWERS, N_NATIVE_APPS
 from fastmon.native.classify.look cimport ASK, CERTAIN, NO, Look, Matcher
+from fastmon.native.classify.suffixes cimport Suffixes
 from fastmon.native.decode.upper cimport TCP
 
 cdef enum:  # what a payload may announce
@@ -32,6 +33,7 @@ cdef struct Dispatch:
     uint32_t[2][257] starts  # of TCP's and UDP's candidates for each first byte
     uint8_t[2][65536] apps  # by port: their numbers
     uint8_t[N_NATIVE_APPS] numbers
+    Suffixes resolvers
     Matcher[N_FOLLOWERS] followers
     uint32_t[N_FOLLOWERS] least
     uint8_t wanted_after_label  # payloads of a conversation that may tell more

@@ -13,6 +13,7 @@ from libc.string cimport memchr, memcmp, memcpy
 from fastmon.native.classify.hellos cimport Hello
 from fastmon.native.classify.memos cimport Memo
 from fastmon.native.classify.notes cimport Notes, note_name
+from fastmon.native.classify.suffixes cimport Suffixes
 from fastmon.native.wire cimport Key
 
 cdef enum:  # verdicts
@@ -39,6 +40,7 @@ cdef struct Look:
     Notes* notes  # takes the names of hosts
     Hello* hellos
     Memo* memos
+    const Suffixes* resolvers
     bint may_be_announced  # by a payload that Python has not seen yet: it must weigh what is not certain
     # What was found.
     uint8_t app  # of `App`

@@ -5,12 +5,13 @@ What it does not do: decrypt. Packets that may begin a connection are for Python
 
 from libc.stdint cimport uint8_t, uint32_t
 
-from fastmon.native.classify.apps cimport NOTHING_FOLLOWS, QUIC
+from fastmon.native.classify.apps cimport DOQ, NOTHING_FOLLOWS, QUIC
 from fastmon.native.classify.look cimport ASK, NO, Look, begins, certain, contains, is_digit
 from fastmon.native.wire cimport be32_at
 
 cdef enum:
     LEAST_NUMBERS = 4  # bytes of both connection IDs
+    DNS_PORT = 853  # RFC 9250
 
 
 cdef inline bint is_known_version(uint32_t version) noexcept nogil:
@@ -21,6 +22,10 @@ cdef inline bint is_known_version(uint32_t version) noexcept nogil:
 cdef inline bint is_google_version(uint32_t version) noexcept nogil:
     """Whether it is Q0 or T0, and two digits."""
     return ((version >> 16 == 0x5130 or version >> 16 == 0x5430) and is_digit(version >> 8 & 0xFF) and is_digit(version & 0xFF))
+
+
+cdef inline int app_by_quic_port(const Look* look) noexcept nogil:
+    return DOQ if look.dst_port == DNS_PORT or look.src_port == DNS_PORT else QUIC
 
 
 cdef inline int negotiation(Look* look) noexcept nogil:
@@ -39,7 +44,7 @@ cdef inline int negotiation(Look* look) noexcept nogil:
         for i in range(at, min(at + 4, look.n)):
             version = version << 8 | data[i]
         if version and (is_known_version(version) or is_google_version(version)):
-            return certain(look, QUIC, NOTHING_FOLLOWS)
+            return certain(look, app_by_quic_port(look), NOTHING_FOLLOWS)
         at += 4
     return NO
 
@@ -65,7 +70,7 @@ cdef inline int quic(Look* look) noexcept nogil:
     initial = 1 if version == 0x6B3343CF else 0
     if data[0] >> 4 & 3 == initial:
         return ASK
-    return certain(look, QUIC, NOTHING_FOLLOWS) if at <= look.n and at >= 7 + LEAST_NUMBERS else NO
+    return certain(look, app_by_quic_port(look), NOTHING_FOLLOWS) if at <= look.n and at >= 7 + LEAST_NUMBERS else NO
 
 
 cdef inline int gquic(Look* look) noexcept nogil:

@@ -7,14 +7,15 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcmp, memcpy
 
 from fastmon.native.classify.apps cimport (
-    AMQP, COAP, DNS, DTLS, FTP, FTP_DATA, HELLO_FOLLOWS, HTTPS, IMAP, IRC, LDAP, MQTT, MSSQL, NNTP, NOTHING_FOLLOWS, POP3,
+    AMQP, COAP, DOH, DOT, DTLS, FTP, FTP_DATA, HELLO_FOLLOWS, HTTPS, IMAP, IRC, LDAP, MQTT, MSSQL, NNTP, NOTHING_FOLLOWS, POP3,
     POSTGRESQL, RDP, SIP, SMTP, STUN, TELNET, TLS, UNKNOWN, XMPP,
 )
 from fastmon.native.classify.hellos cimport MAX_STREAM, Hello, find_hello, keep_hello
 from fastmon.native.classify.look cimport (
-    NO, Look, are_zero, certain, is_digit, is_letter, likely_one, name_host, set_title,
+    MAX_NAME, NO, Look, are_zero, certain, is_digit, is_letter, likely_one, name_host, set_title,
 )
 from fastmon.native.classify.notes cimport BY_SNI
+from fastmon.native.classify.suffixes cimport is_among
 from fastmon.native.wire cimport be16_at
 
 cdef enum:
@@ -57,7 +58,7 @@ cdef inline int app_by_alpn(const uint8_t* name, uint32_t n) noexcept nogil:
     if is_named(name, n, b"ftp", 3):
         return FTP
     if is_named(name, n, b"dot", 3):
-        return DNS
+        return DOT
     if is_named(name, n, b"mqtt", 4) or is_named(name, n, b"x-amzn-mqtt-ca", 14):
         return MQTT
     if is_named(name, n, b"sip/2", 5):
@@ -87,7 +88,7 @@ cdef inline int app_by_tls_port(uint16_t port) noexcept nogil:
     if port == 636 or port == 3269:
         return LDAP
     if port == 853:
-        return DNS
+        return DOT
     if port == 989:
         return FTP_DATA
     if port == 990:
@@ -123,6 +124,15 @@ cdef inline int app_within(const Look* look, int by_alpn) noexcept nogil:
     if app == UNKNOWN:
         app = app_by_tls_port(look.src_port)
     return TLS if app == UNKNOWN else app
+
+
+cdef inline int app_of_hello(const Look* look, const ClientHello* hello) noexcept nogil:
+    """Return what TLS carries; HTTPS with the name of a public resolver is DNS."""
+    cdef int app = app_within(look, hello.app)
+    if (app == HTTPS and hello.server_name != NULL
+            and is_among(look.resolvers, hello.server_name, min(hello.n_server_name, <uint32_t>MAX_NAME))):
+        return DOH
+    return app
 
 
 cdef inline int app_of_protocols(const uint8_t* body, uint32_t n) noexcept nogil:
@@ -200,7 +210,7 @@ cdef inline int tell_hello(Look* look, const ClientHello* hello, bint is_joined)
     if hello.server_name != NULL and (not is_joined or is_host_name(hello.server_name, hello.n_server_name)):
         set_title(look, hello.server_name, hello.n_server_name)
         name_host(look, &look.dst, BY_SNI)
-    return certain(look, app_within(look, hello.app), NOTHING_FOLLOWS if hello.is_whole else HELLO_FOLLOWS)
+    return certain(look, app_of_hello(look, hello), NOTHING_FOLLOWS if hello.is_whole else HELLO_FOLLOWS)
 
 
 cdef inline bint is_handshake_type(uint8_t kind) noexcept nogil:
@@ -264,7 +274,7 @@ cdef inline int more_of_hello(Look* look) noexcept nogil:
             and (look.n == 2 or data[2] <= 4)):
         # A new record begins in place of the rest of the hello: the capture cut the hello.
         read_stream(earlier.data, earlier.n, &hello, joined)
-        return certain(look, app_within(look, hello.app), NOTHING_FOLLOWS)
+        return certain(look, app_of_hello(look, &hello), NOTHING_FOLLOWS)
     memcpy(earlier.data + earlier.n, data, look.n)
     earlier.n += look.n
     read_stream(earlier.data, earlier.n, &hello, joined)
