@@ -241,7 +241,7 @@ def test_csv_has_one_header_and_every_host() -> None:
     header, *lines = csv.reader(io.StringIO(stream.getvalue()))
     assert " ".join(header) == (
         "type source start end host bytes_in bytes_out packets_in packets_out first_seen last_seen local flagged "
-        "total_bytes_in total_bytes_out name mac vendor app apps addresses"
+        "total_bytes_in total_bytes_out name mac vendor app apps addresses service category"
     )
     assert dict(zip(header, lines[1], strict=True)) == {
         "type": "snapshot",
@@ -259,7 +259,7 @@ def test_csv_has_one_header_and_every_host() -> None:
         "flagged": "true",
         "total_bytes_in": "100",
         "total_bytes_out": "50",
-        **dict.fromkeys(("name", "mac", "vendor", "app", "apps", "addresses"), ""),
+        **dict.fromkeys(("name", "mac", "vendor", "app", "apps", "addresses", "service", "category"), ""),
     }
     assert [line[5] for line in lines if line[0] == "summary"] == [str(n) for n in range(CHUNK_ROWS + 1)]
     assert "ALERT" not in stream.getvalue()

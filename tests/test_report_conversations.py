@@ -78,16 +78,25 @@ def test_jsonl_record_is_the_contract() -> None:
             "by": "payload",
             "name": "example.org",
             "ended": "fin",
+            "service": None,
+            "category": None,
         }
     ]
 
 
 def test_csv_record() -> None:
     assert written([ended("example.org")], is_csv=True) == (
-        "protocol,a_host,a_port,b_host,b_port,start,end,packets_ab,bytes_ab,packets_ba,bytes_ba,app,by,name,ended\n"
+        "protocol,a_host,a_port,b_host,b_port,start,end,packets_ab,bytes_ab,packets_ba,bytes_ba,app,by,name,ended,service,category\n"
         "tcp,10.0.0.1,50000,2001:db8::1,443,2026-01-01T00:00:00.000000Z,2026-01-01T00:00:01.000001Z,"
-        "5,700,4,9223372036854775808,https,payload,example.org,fin\n"
+        "5,700,4,9223372036854775808,https,payload,example.org,fin,,\n"
     )
+
+
+def test_service_of_the_name() -> None:
+    event = ended("www.netflix.com", None, "example.org", "WWW.NETFLIX.COM")
+    services = ["Netflix", None, None, "Netflix"]
+    assert [(record["service"], record["category"]) for record in records(event)] == [(s, s and "video") for s in services]
+    assert [(row["service"], row["category"]) for row in cells(event)] == [(s or "", "video" if s else "") for s in services]
 
 
 def test_csv_has_one_header() -> None:

@@ -115,6 +115,11 @@ def test_device_has_all_its_addresses() -> None:
     assert addresses == {"10.0.0.1": ("10.0.0.1",), "10.0.0.2": (), "10.0.0.3": ()}
 
 
+def test_service_of_a_hosts_name() -> None:
+    first, second, third = host_details(detailed((1, "www.netflix.com", "sni"), (2, "example.org", "dns")))
+    assert [(host.service, host.category) for host in (first, second, third)] == [("Netflix", "video"), ("", ""), ("", "")]
+
+
 # JSON lines.
 
 
@@ -158,6 +163,17 @@ def test_jsonl_has_names_only_where_they_are_known() -> None:
     }
     assert {field: second[field] for field in known if field in second} == {"name": "example.org", "name_from": "dns"}
     assert not set(known) & set(third)
+
+
+def test_services_of_names_in_json_and_csv() -> None:
+    snapshot = detailed((1, "www.netflix.com", "sni"), (2, "example.org", "dns"))
+    first, second, third = jsonl(snapshot)["hosts"]
+    assert (first["service"], first["category"]) == ("Netflix", "video")
+    assert not {"service", "category"} & (second.keys() | third.keys())
+    rows = csv_rows(snapshot)
+    assert [(row["service"], row["category"]) for row in rows] == [("Netflix", "video"), ("", ""), ("", "")]
+    interval = jsonl(replace(snapshot, is_summary=not snapshot.is_summary))["hosts"][0]
+    assert (interval["service"], interval["category"]) == ("Netflix", "video")
 
 
 def with_services() -> Snapshot:
@@ -296,6 +312,36 @@ def test_table_has_names_else_vendors_and_what_a_host_does_mostly() -> None:
     assert "  (Raspberry Pi Foundation)  " in first
     assert "  example.org  " in second
     assert first[header.index("mostly") :].split()[0] == "dns"
+
+
+def of_the_internet(*names: str) -> Snapshot:
+    """Return `detailed` with these names for its hosts, which are remote but for the first."""
+    snapshot = detailed(*((number, name, "sni") for number, name in enumerate(names, 1)))
+    return replace(snapshot, local=np.array([True, False, False]))
+
+
+def test_table_has_online_services_where_there_are_any() -> None:
+    lines = table(of_the_internet("", "www.netflix.com", "example.org")).splitlines()
+    header = next(line for line in lines if line.startswith("host"))
+    at = header.index("online service")
+    services = {line.split()[0]: line[at : at + 14].strip() for line in lines if line.startswith("10.0.0.")}
+    assert services == {"10.0.0.1": "", "10.0.0.2": "Netflix", "10.0.0.3": ""}
+    assert "online service" not in table(of_the_internet("", "example.org", "example.org"))
+
+
+def test_table_of_categories_adds_up_remote_hosts() -> None:
+    lines = table(of_the_internet("www.netflix.com", "www.netflix.com", "i.ytimg.com")).splitlines()
+    start = lines.index("category  bytes   share  hosts  mostly")
+    assert lines[start - 1] == ""
+    assert lines[start + 1 : start + 3] == ["video     214 B  100.0%      2  Netflix", "conversations: 3 begun, 1 ended"]
+
+
+def test_table_of_categories_has_the_biggest_first() -> None:
+    lines = table(of_the_internet("", "deb.debian.org", "i.ytimg.com")).splitlines()
+    start = lines.index("category  bytes  share  hosts  mostly")
+    assert [line.split()[0] for line in lines[start + 1 : start + 3]] == ["update", "video"]
+    assert "category" not in table(of_the_internet("www.netflix.com"))
+    assert "category" not in table(of_the_internet("", "example.org"))
 
 
 @pytest.mark.parametrize("length", [MAX_NAME, MAX_NAME + 1, 200])

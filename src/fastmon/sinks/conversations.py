@@ -15,7 +15,7 @@ from fastmon.model.conversations import ENDED_REASONS, LABELLED_BY
 from fastmon.model.protocols import protocol_text
 from fastmon.model.texts import clean_text
 from fastmon.sinks.base import Sink
-from fastmon.sinks.details import app_name
+from fastmon.sinks.details import app_name, service_columns
 from fastmon.sinks.hosts import time_texts
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ CSV_COLUMNS = (
     "by",
     "name",
     "ended",
+    "service",
+    "category",
 )
 
 CHUNK_ROWS = 1 << 12
@@ -87,8 +89,7 @@ def _record(row: Sequence[object]) -> dict[str, object]:
         "a": {"host": values["a_host"], "port": values["a_port"]},
         "b": {"host": values["b_host"], "port": values["b_port"]},
         **{name: values[name] for name in CSV_COLUMNS[5:]},
-        "by": values["by"] or None,
-        "name": values["name"] or None,
+        **{name: values[name] or None for name in ("by", "name", "service", "category")},
     }
 
 
@@ -107,5 +108,6 @@ def _columns(rows: NDArray[np.void], names: Sequence[str | None]) -> Iterator[Se
         ("" if by == 0 else LABELLED_BY[by] for by in rows["by"].tolist()),
         (clean_text(name) if name else "" for name in names),
         map(ENDED_REASONS.__getitem__, rows["ended"].tolist()),
+        *service_columns(names),
         strict=True,
     )

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["CsvSink"]
 
 
-DETAILS = ("name", "mac", "vendor", "app", "apps", "addresses")
+DETAILS = ("name", "mac", "vendor", "app", "apps", "addresses", "service", "category")
 """Columns that are empty where only hosts are accounted. app: the one with most bytes.
 
 apps: "name:bytes_in:bytes_out:packets_in:packets_out" of each, with ";" between.
@@ -60,7 +60,8 @@ class CsvSink(Sink):
 def _details(details: HostDetails) -> tuple[str, ...]:
     apps = ("{}:{}:{}:{}:{}".format(app, *traffic) for app, traffic in details.apps.items())
     app = next(iter(details.apps), "")
-    return details.name, details.mac, details.vendor, app, ";".join(apps), ";".join(details.addresses)
+    device = details.name, details.mac, details.vendor
+    return *device, app, ";".join(apps), ";".join(details.addresses), details.service, details.category
 
 
 def _boolean(value: object) -> str:

@@ -14,21 +14,25 @@ from fastmon.model.vendors import format_mac, vendor_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fastmon.classify.online import OnlineService
     from fastmon.model.conversations import AppTraffic
     from fastmon.model.snapshot import Count, Snapshot
 
-__all__ = ["HostDetails", "app_name", "host_details", "network_apps"]
+__all__ = ["HostDetails", "app_name", "host_details", "network_apps", "service_columns"]
 
 
 @dataclass(frozen=True, slots=True)
 class HostDetails:
     """One host. Unknown values are empty.
 
-    name, name_from: what it is called, and who says so.  addresses: a device's.  apps: by name, those with most bytes first.
+    name, name_from: what it is called, and who says so.  service, category: the online service that the name belongs to.
+    addresses: a device's.  apps: by name, those with most bytes first.
     """
 
     name: str = ""
     name_from: str = ""
+    service: str = ""
+    category: str = ""
     mac: str = ""
     vendor: str = ""
     addresses: Sequence[str] = ()
@@ -43,6 +47,19 @@ def app_name(number: int) -> str:
     return APPLICATIONS[number].name
 
 
+def _service_of(name: str | None) -> OnlineService:
+    """Return the service that a name belongs to, with empty values if there is none."""
+    from fastmon.classify.online import NO_SERVICE, online_service_of
+
+    return (online_service_of(name) if name else None) or NO_SERVICE
+
+
+def service_columns(names: Sequence[str | None]) -> tuple[list[str], list[str]]:
+    """Return the services that names belong to, and the categories of these; "" for a name without one."""
+    found = [_service_of(name) for name in names]
+    return [one.service for one in found], [one.category for one in found]
+
+
 def host_details(chunk: Snapshot) -> list[HostDetails]:
     """Return the details of a snapshot's hosts, in their order; nothing is known where only hosts are accounted."""
     n_hosts = len(chunk)
@@ -54,6 +71,7 @@ def host_details(chunk: Snapshot) -> list[HostDetails]:
     return [
         HostDetails(
             *(name or ("", "")),
+            *_service_of(name and name[0]),
             format_mac(mac) if mac else "",
             (vendor_of(mac) or "") if mac else "",
             tuple(addresses),

@@ -59,6 +59,8 @@ class _Service(_Traffic, frozen=True, gc=False):
     last_seen: str
 
 
+_DETAILS = ("name", "name_from", "service", "category", "mac", "vendor", "addresses")
+
 _Ports: TypeAlias = dict[str, dict[str, _Service]]
 
 
@@ -68,6 +70,8 @@ class _DetailedHost(_Host, frozen=True, gc=False, omit_defaults=True):
     apps: dict[str, _Traffic]
     name: str = ""
     name_from: str = ""
+    service: str = ""
+    category: str = ""
     mac: str = ""
     vendor: str = ""
     addresses: Sequence[str] = ()
@@ -80,6 +84,8 @@ class _DetailedIntervalHost(_IntervalHost, frozen=True, gc=False, omit_defaults=
     apps: dict[str, _Traffic]
     name: str = ""
     name_from: str = ""
+    service: str = ""
+    category: str = ""
     mac: str = ""
     vendor: str = ""
     addresses: Sequence[str] = ()
@@ -129,7 +135,7 @@ def _detail_columns(chunk: Snapshot) -> Sequence[Sequence[object]]:
     details = host_details(chunk)
     return (
         [{app: _Traffic(*traffic) for app, traffic in found.apps.items()} for found in details],
-        *([getattr(found, name) for found in details] for name in ("name", "name_from", "mac", "vendor", "addresses")),
+        *([getattr(found, name) for found in details] for name in _DETAILS),
         host_ports(chunk, _Service),
     )
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TextIO
 from fastmon.model.alerts import CLEARED
 from fastmon.model.units import NS_PER_S, format_duration, format_rate, format_size, format_time
 from fastmon.sinks.base import Sink, printable
+from fastmon.sinks.categories import remote_categories
 from fastmon.sinks.details import app_name, host_details, network_apps
 from fastmon.sinks.grid import Grid, open_page
 from fastmon.sinks.ports import top_services
@@ -27,11 +28,12 @@ __all__ = ["TableSink"]
 
 _NUMBERS = ("bytes in", "bytes out", "total", "packets in", "packets out", "share")
 _TITLES = ("host", "side", *_NUMBERS, "state")
-_DETAILED_TITLES = ("host", "name", "side", *_NUMBERS, "mostly", "state")
-_OPTIONAL = (("packets in", "packets out"), ("share",), ("side",), ("name",), ("mostly",))
+_DETAILED_TITLES = ("host", "name", "online service", "side", *_NUMBERS, "mostly", "state")
+_OPTIONAL = (("packets in", "packets out"), ("share",), ("side",), ("online service",), ("name",), ("mostly",))
 """In 80 columns there is room for an IPv6 address, its bytes and its state."""
 
 _APP_TITLES = ("application", "bytes", "frames", "share", "hosts")
+_CATEGORY_TITLES = ("category", "bytes", "share", "hosts", "mostly")
 _PORT_TITLES = ("host", "role", "service", "bytes in", "bytes out", "conversations")
 MAX_NAME = 32
 
@@ -63,9 +65,20 @@ class TableSink(Sink):
             self._page.line("")
             self._page.grid(_app_grid(snapshot, self._top))
             self._more(len(network_apps(snapshot)), "applications")
+            self._categories(snapshot)
         for note in _notes(snapshot):
             self._page.line(note, style="dim")
         self._page.line("")
+
+    def _categories(self, snapshot: Snapshot) -> None:
+        """Show what kinds of online services the network used, if any."""
+        grid = Grid(_CATEGORY_TITLES, numbers=frozenset({1, 2, 3}))
+        for row in remote_categories(snapshot):
+            share = _share(min(row.n_bytes, snapshot.counters.ip.bytes), snapshot.counters.ip)
+            grid.rows.append((row.category, format_size(row.n_bytes), share, f"{row.n_hosts:,}", row.service))
+        if grid.rows:
+            self._page.line("")
+            self._page.grid(grid)
 
     def _more(self, n_rows: int, what: str) -> None:
         """Say how many are not shown."""
@@ -119,15 +132,18 @@ def _totals(snapshot: Snapshot) -> str:
 
 
 def _grid(snapshot: Snapshot, top: int) -> Grid:
-    titles = _TITLES if snapshot.conversations is None else _DETAILED_TITLES
+    biggest = snapshot.top(top)
+    all_details = host_details(biggest)
+    titles: Sequence[str] = _TITLES if snapshot.conversations is None else _DETAILED_TITLES
+    if not any(details.service for details in all_details):
+        titles = [title for title in titles if title != "online service"]
     grid = Grid(
         titles,
         numbers=frozenset(map(titles.index, _NUMBERS)),
         optional=[frozenset(titles.index(title) for title in group) for group in _OPTIONAL if group[0] in titles],
         folded=frozenset({0}),
     )
-    biggest = snapshot.top(top)
-    for number, (row, details) in enumerate(zip(biggest, host_details(biggest), strict=True)):
+    for number, (row, details) in enumerate(zip(biggest, all_details, strict=True)):
         cells = _cells(row, details, snapshot.counters.ip)
         grid.rows.append([cells[title] for title in titles])
         if row.flagged:
@@ -141,6 +157,7 @@ def _cells(row: HostRow, details: HostDetails, ip: Count) -> dict[str, str]:
     return {
         "host": row.host,
         "name": _shortened(details.name or (f"({details.vendor})" if details.vendor else "")),
+        "online service": details.service,
         "side": "local" if row.local else "remote",
         "bytes in": format_size(row.bytes_in),
         "bytes out": format_size(row.bytes_out),
