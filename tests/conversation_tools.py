@@ -7,10 +7,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import builders as b
 from snapshot_checks import Row, assert_conserved, rows
 
-from fastmon.model.conversations import CONVERSATION_DTYPE, ENDED_REASONS, LABELLED_BY, AppTables, ConversationCounts
+from fastmon.model.conversations import (
+    CONVERSATION_DTYPE,
+    ENDED_REASONS,
+    LABELLED_BY,
+    UNKNOWN_APP,
+    AppTables,
+    ConversationCounts,
+)
 from fastmon.model.frames import Frame
 from fastmon.model.services import CONTACT_DTYPE, ROLES
-from fastmon.model.snapshot import Counters, Interval
+from fastmon.model.snapshot import Count, Counters, Interval
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -147,10 +154,23 @@ def check(snapshot: Snapshot) -> None:
     assert snapshot.macs is not None
     assert len(snapshot.macs) == len(snapshot)
     check_services(snapshot)
+    check_unknown_ports(snapshot)
     for sums, host in zip(snapshot.host_apps(), snapshot.hosts, strict=True):
         for name in ("bytes_in", "bytes_out", "packets_in", "packets_out"):
             assert sum(getattr(traffic, name) for traffic in sums.values()) == host[name]
     assert sum(count.frames for count in snapshot.network_apps().values()) == snapshot.counters.ip.frames
+
+
+def check_unknown_ports(snapshot: Snapshot) -> None:
+    """Check what holds of the ports behind unknown traffic of any snapshot."""
+    ports = snapshot.unknown_ports
+    places = list(zip(ports["protocol"].tolist(), ports["port"].tolist(), strict=True))
+    assert places == sorted(set(places))
+    assert {protocol for protocol, _ in places} <= {b.TCP, b.UDP}
+    assert ports["frames"].all()
+    unknown = snapshot.network_apps().get(UNKNOWN_APP, Count())
+    assert int(ports["frames"].sum()) <= unknown.frames
+    assert int(ports["bytes"].sum()) <= unknown.bytes
 
 
 def check_services(snapshot: Snapshot) -> None:
@@ -268,6 +288,7 @@ class Facts(NamedTuple):
     hosts: list[Row]
     apps: list[tuple[bytes, int, int, int, int, int]]
     app_totals: dict[int, tuple[int, int]]
+    unknown_ports: list[tuple[int, ...]]
     macs: list[tuple[bytes, int]]
     conversations: ConversationCounts | None
     services: list[tuple[int | bytes, ...]]
@@ -284,6 +305,7 @@ def facts(snapshot: Snapshot) -> Facts:
         rows(snapshot),
         sorted((keys[host], *numbers) for host, *numbers in snapshot.apps.tolist()),
         network(snapshot),
+        snapshot.unknown_ports.tolist(),
         sorted(zip(keys, macs, strict=snapshot.macs is not None)),
         snapshot.conversations,
         sorted((keys[host], *numbers) for host, *numbers in snapshot.services.tolist()),

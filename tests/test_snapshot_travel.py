@@ -85,7 +85,18 @@ def test_snapshot_comes_back_as_it_was(kinds: dict[str, Snapshot], kind: str, wa
     assert list(back) == list(snapshot)
 
 
-ARRAYS = ["hosts", "total_bytes_in", "total_bytes_out", "local", "flagged", "apps", "app_totals", "macs", "services"]
+ARRAYS = [
+    "hosts",
+    "total_bytes_in",
+    "total_bytes_out",
+    "local",
+    "flagged",
+    "apps",
+    "app_totals",
+    "unknown_ports",
+    "macs",
+    "services",
+]
 
 
 @pytest.mark.parametrize("name", ARRAYS)

@@ -48,6 +48,7 @@ from fastmon.native.tables.applications cimport N_APPS, apps_free, apps_init
 from fastmon.native.tables.conversations cimport BY_PAYLOAD, Conversation
 from fastmon.native.tables.hosts cimport HostRow, HostTable, table_free, table_init
 from fastmon.native.tables.services cimport ServiceRow
+from fastmon.native.tables.unknown_ports cimport PortTotal, copy_unknown_ports
 from fastmon.native.wire cimport Key, v6_key
 
 from fastmon.native.matchers import SOURCES
@@ -562,9 +563,22 @@ cdef class Accountant:
         return {"hosts": hosts, "totals": totals, **self.columns(True), **self.conversation_columns(True)}
 
     cdef dict conversation_columns(self, bint since_rotation):
-        """Return `traffic_columns`, and conversations: (opened, ended by reason, running, skipped), None for hosts only."""
+        """Return `traffic_columns`, and two that are None for hosts only.
+
+        conversations: (opened, ended by reason, running, skipped).  unknown_ports: (k * 24,) uint8, `PORT_TOTAL_DTYPE`, in order.
+        """
         counts = None if self.engine.conversations == NULL else count_conversations(self.engine.conversations, since_rotation)
-        return {"conversations": counts, **self.traffic_columns(since_rotation, False)}
+        return {"conversations": counts, "unknown_ports": self.unknown_ports(since_rotation),
+                **self.traffic_columns(since_rotation, False)}
+
+    cdef object unknown_ports(self, bint since_rotation):
+        if self.engine.conversations == NULL:
+            return None
+        n_ports = copy_unknown_ports(&self.engine.conversations.unknown_ports, since_rotation, NULL)
+        found = np.zeros(n_ports * sizeof(PortTotal), np.uint8)
+        if n_ports:
+            copy_unknown_ports(&self.engine.conversations.unknown_ports, since_rotation, <PortTotal*>room_in(found))
+        return found
 
     cdef dict traffic_columns(self, bint since_rotation, bint with_unsettled):
         """Return the columns of what conversations were credited with; for hosts only all are None.

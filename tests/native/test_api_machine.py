@@ -164,7 +164,7 @@ def described(value: Any) -> Any:
         )
         apps = sorted((bytes(value.hosts["key"][app["host"]]), *app.tolist()[1:]) for app in value.apps)
         services = sorted((bytes(value.hosts["key"][service["host"]]), *service.tolist()[1:]) for service in value.services)
-        others = (value.app_totals.tolist(), value.conversations, services, value.services_overflow)
+        others = (value.app_totals.tolist(), value.unknown_ports.tolist(), value.conversations, services, value.services_overflow)
         return (value.interval, value.counters, rows(value), macs, apps, *others)
     if isinstance(value, np.ndarray):
         n_token_bytes = 8 if value.dtype == CONVERSATION_DTYPE else 0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastmon.model.conversations import APP_DTYPE, APP_TOTAL_DTYPE, ENDED_REASONS, ConversationCounts
+from fastmon.model.conversations import APP_DTYPE, APP_TOTAL_DTYPE, ENDED_REASONS, PORT_TOTAL_DTYPE, ConversationCounts
 from fastmon.model.frames import UNDECODED, FrameStatus
 from fastmon.model.services import SERVICE_DTYPE
 from fastmon.model.snapshot import HOST_DTYPE, Count, Counters, Overflow, Snapshot
@@ -51,6 +51,7 @@ def _common(columns: dict[str, Any]) -> dict[str, Any]:
         fields["apps"] = _app_rows(columns["apps"])
         fields["app_totals"] = _app_totals(columns["app_totals"])
     if columns.get("conversations") is not None:
+        fields["unknown_ports"] = columns["unknown_ports"].view(PORT_TOTAL_DTYPE)
         opened, ended, running, n_skipped = columns["conversations"]
         ended_by_reason = dict(zip(ENDED_REASONS, ended, strict=True))
         fields["conversations"] = ConversationCounts(opened, ended_by_reason, running, n_skipped)
@@ -90,6 +91,7 @@ def _frozen(snapshot: Snapshot) -> Snapshot:
         snapshot.flagged,
         snapshot.apps,
         snapshot.app_totals,
+        snapshot.unknown_ports,
         snapshot.macs,
         snapshot.services,
     ):

@@ -26,6 +26,7 @@ __all__ = [
     "CONVERSATION_DTYPE",
     "ENDED_REASONS",
     "LABELLED_BY",
+    "PORT_TOTAL_DTYPE",
     "UNKNOWN_APP",
     "AppTables",
     "AppTraffic",
@@ -73,6 +74,9 @@ APP_DTYPE = np.dtype(
 
 APP_TOTAL_DTYPE = np.dtype([("app", "u1"), ("frames", "u8"), ("bytes", "u8")], align=True)
 """One application over all hosts: 24 bytes, aligned."""
+
+PORT_TOTAL_DTYPE = np.dtype([("frames", "u8"), ("bytes", "u8"), ("port", "u2"), ("protocol", "u1")], align=True)
+"""The traffic of conversations of no known application whose lower port is the same: 24 bytes, aligned."""
 
 _TRAFFIC_COLUMNS = ("bytes_in", "bytes_out", "packets_in", "packets_out")
 
@@ -190,6 +194,12 @@ def merge_app_totals(parts: Sequence[NDArray[np.void]]) -> NDArray[np.void]:
     """Add up applications' totals."""
     totals = np.concatenate(parts)
     return _add_up(totals, totals["app"].astype(np.uint64), ("frames", "bytes"))
+
+
+def merge_port_totals(parts: Sequence[NDArray[np.void]]) -> NDArray[np.void]:
+    """Add up ports' totals."""
+    totals = np.concatenate(parts)
+    return _add_up(totals, totals["protocol"].astype(np.uint64) << np.uint64(16) | totals["port"], ("frames", "bytes"))
 
 
 def merge_services(parts: Sequence[NDArray[np.void]], new_rows: Sequence[NDArray[np.intp]]) -> NDArray[np.void]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fastmon.model.conversations import add_counts, merge_app_totals, merge_apps, merge_services
+from fastmon.model.conversations import add_counts, merge_app_totals, merge_apps, merge_port_totals, merge_services
 from fastmon.model.rows import RUN_TOTAL_DTYPE, RowGroups, concatenate_entries, merge_addresses
 from fastmon.model.runs import covered_time, merge_parts, span
 
@@ -73,6 +73,7 @@ def join_rows(snapshots: Sequence[Snapshot], names: NameBook | None) -> Snapshot
         is_summary=first.is_summary,
         apps=merge_apps([snapshot.apps for snapshot in snapshots], new_rows),
         app_totals=merge_app_totals([snapshot.app_totals for snapshot in snapshots]),
+        unknown_ports=merge_port_totals([snapshot.unknown_ports for snapshot in snapshots]),
         macs=latest_macs,
         conversations=add_counts([snapshot.conversations for snapshot in snapshots], sum(part.running or 0 for part in parts)),
         names=names,

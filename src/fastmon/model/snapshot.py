@@ -16,7 +16,14 @@ import numpy as np
 from fastmon.errors import FastmonError
 from fastmon.model.addresses import keys_to_text
 from fastmon.model.arrow import make_table
-from fastmon.model.conversations import APP_DTYPE, APP_TOTAL_DTYPE, UNKNOWN_APP, find_excess, list_host_apps
+from fastmon.model.conversations import (
+    APP_DTYPE,
+    APP_TOTAL_DTYPE,
+    PORT_TOTAL_DTYPE,
+    UNKNOWN_APP,
+    find_excess,
+    list_host_apps,
+)
 from fastmon.model.counters import Count, Counters, Dropped, Interval, Overflow
 from fastmon.model.merge import join_rows
 from fastmon.model.names import NameBook
@@ -100,6 +107,8 @@ class Snapshot:
     apps: `conversations.APP_DTYPE`, ordered by host and application: traffic of conversations of a known application, in the
         interval; in the summary since the start. `host_apps` adds the rest as unknown.
     app_totals: `conversations.APP_TOTAL_DTYPE`, ordered by application: the same over all hosts, with those that did not fit.
+    unknown_ports: `conversations.PORT_TOTAL_DTYPE`, ordered by protocol and port: what of the rest was TCP or UDP, by the lower
+        port of its conversations. Not in totals.
     macs: (n,) uint64, in the order of `hosts`: the big-endian value of a local host's Ethernet address, 0 where it is not known.
         None where only hosts are accounted.
     conversations: their numbers; None where only hosts are accounted.
@@ -138,6 +147,7 @@ class Snapshot:
     is_summary: bool = False
     apps: NDArray[np.void] = field(default_factory=lambda: np.empty(0, APP_DTYPE))
     app_totals: NDArray[np.void] = field(default_factory=lambda: np.empty(0, APP_TOTAL_DTYPE))
+    unknown_ports: NDArray[np.void] = field(default_factory=lambda: np.empty(0, PORT_TOTAL_DTYPE))
     macs: NDArray[np.uint64] | None = None
     conversations: ConversationCounts | None = None
     names: NameBook | None = None

@@ -331,7 +331,7 @@ class ReferenceAccountant:
             return snapshot
         counts = self._conversations.counts(is_summary=is_summary)
         services = period.service_fields(rows, self._services)
-        return replace(snapshot, **period.conversation_fields(rows, self._conversations.app_totals, counts), **services)
+        return replace(snapshot, **period.conversation_fields(rows, self._conversations, counts), **services)
 
     def _begin_interval(self, receiver: Conversations | None) -> None:
         self._has_rotated = True

@@ -73,6 +73,11 @@ class Conversation:
     told: tuple[int | None, bool] = (None, False)
 
     @property
+    def lower_port(self) -> tuple[int, int]:
+        """Its protocol, and the lower one of its ports."""
+        return self.protocol, min(end.port for end in self.ends)
+
+    @property
     def is_answered(self) -> bool:
         """Whether the server has sent anything but RST."""
         return self.moved[self.server].frames > self.resets

@@ -37,12 +37,13 @@ _BEFORE_ANY_FRAME_NS = -(1 << 63)
 
 
 class _Relabelling(NamedTuple):
-    """What a label moves from one application to another: what its hosts were credited with before, and the sum."""
+    """What a label moves from one application to another: what its hosts were credited with before, the sum, and its port."""
 
     old: int
     app: int
     shares: list[tuple[bytes, Traffic]]
     sums: Count
+    lower_port: tuple[int, int]
 
 
 class _Receiver:
@@ -61,6 +62,7 @@ class Conversations:
         self.ring: list[Payload] = []
         self.ended: list[tuple[object, ...]] = []
         self.app_totals: defaultdict[int, Account[Count]] = defaultdict(lambda: Account(Count()))
+        self.unknown_ports: defaultdict[tuple[int, int], Account[Count]] = defaultdict(lambda: Account(Count()))
         self._max_conversations = max_conversations
         self._tables = tables
         self._hosts = hosts
@@ -156,7 +158,7 @@ class Conversations:
         self._receivers.add(receiver._as_receiver if receiver is not None else _NOBODY)  # noqa: SLF001
         self._relabellings.clear()
         self._counts_before = self._counts.copy()
-        for account in self.app_totals.values():
+        for account in (*self.app_totals.values(), *self.unknown_ports.values()):
             account.begin_interval()
 
     def absorb_interval(self, other: Conversations) -> None:
@@ -165,6 +167,8 @@ class Conversations:
         self._counts.update(other._counts - other._counts_before)
         for app, account in other.app_totals.items():
             self.app_totals[app].add(account.interval)
+        for port, account in other.unknown_ports.items():
+            self.unknown_ports[port].add(account.interval)
         has_all_before = other._receivers <= {self._as_receiver}
         for each in other._relabellings if has_all_before else ():
             self._move_totals(each, moves_hosts=self._hosts.overflow.total == Traffic())
@@ -307,6 +311,8 @@ class Conversations:
                 service.add(traffic, conversation.first_ns, conversation.last_ns)
         if conversation.app != UNKNOWN_APP:
             self.app_totals[conversation.app].add(unsettled[0] + unsettled[1])
+        elif conversation.protocol in (TCP, UDP):
+            self.unknown_ports[conversation.lower_port].add(unsettled[0] + unsettled[1])
         conversation.settled = list(conversation.moved)
 
     def _relabel(self, conversation: Conversation, app: int) -> None:
@@ -315,7 +321,8 @@ class Conversations:
         shares = [
             (key, traffic) for side, key, traffic in conversation.shares(conversation.settled) if conversation.credited[side]
         ]
-        relabelling = _Relabelling(old, app, shares, conversation.settled[0] + conversation.settled[1])
+        sums = conversation.settled[0] + conversation.settled[1]
+        relabelling = _Relabelling(old, app, shares, sums, conversation.lower_port)
         self._move_totals(relabelling, moves_hosts=True)
         self._relabellings.append(relabelling)
 
@@ -325,6 +332,8 @@ class Conversations:
             if row is not None:
                 _move(row.apps, moved.old, moved.app, traffic)
         _move(self.app_totals, moved.old, moved.app, moved.sums)
+        if moved.old == UNKNOWN_APP and moved.lower_port[0] in (TCP, UDP):
+            self.unknown_ports[moved.lower_port].withdraw_earlier(moved.sums)
 
 
 def _move(apps: defaultdict[int, Account[Sums]], old: int, new: int, sums: Sums) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastmon.model.conversations import APP_DTYPE, APP_TOTAL_DTYPE, UNKNOWN_APP
+from fastmon.model.conversations import APP_DTYPE, APP_TOTAL_DTYPE, PORT_TOTAL_DTYPE, UNKNOWN_APP
 from fastmon.model.counters import Count, Counters, Overflow
 from fastmon.model.frames import UNDECODED, FrameStatus
 from fastmon.model.rows import HOST_DTYPE
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fastmon.model.conversations import ConversationCounts
     from fastmon.model.counters import Interval
     from fastmon.reference.conversation import Conversation
+    from fastmon.reference.conversations import Conversations
     from fastmon.reference.hosts import Row
     from fastmon.reference.services import Services
     from fastmon.reference.sums import Account
@@ -62,13 +63,12 @@ class Period:
             is_summary=self._is_summary,
         )
 
-    def conversation_fields(
-        self, rows: list[Row], app_totals: dict[int, Account[Count]], counts: ConversationCounts
-    ) -> dict[str, Any]:
+    def conversation_fields(self, rows: list[Row], conversations: Conversations, counts: ConversationCounts) -> dict[str, Any]:
         """Return the fields that a snapshot of the same hosts has where conversations are accounted."""
         return {
             "apps": self.apps(rows),
-            "app_totals": self.app_totals(app_totals),
+            "app_totals": self.app_totals(conversations.app_totals),
+            "unknown_ports": self.port_totals(conversations.unknown_ports),
             "macs": self.macs(rows),
             "conversations": counts,
         }
@@ -81,6 +81,12 @@ class Period:
             found[conversation.app] = found.get(conversation.app, Count()) + sent
         totals = [(app, sums.frames, sums.bytes) for app, sums in sorted(found.items()) if app != UNKNOWN_APP and sums.frames]
         return _read_only(totals, APP_TOTAL_DTYPE)
+
+    def port_totals(self, credited: dict[tuple[int, int], Account[Count]]) -> NDArray[np.void]:
+        """Return the traffic of no known application by protocol and port."""
+        found = [(protocol, port, self._of(account)) for (protocol, port), account in sorted(credited.items())]
+        totals = [(sums.frames, sums.bytes, port, protocol) for protocol, port, sums in found if sums.frames]
+        return _read_only(totals, PORT_TOTAL_DTYPE)
 
     def apps(self, rows: list[Row], unsettled: Sequence[Unsettled] = ()) -> NDArray[np.void]:
         """Return what was credited to the hosts' applications; `unsettled`: what is to be added to it."""

@@ -12,17 +12,22 @@ from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 import msgspec
 
 from fastmon.alerts.records import alert_record
+from fastmon.model.conversations import UNKNOWN_APP
 from fastmon.model.units import NS_PER_S, format_time
 from fastmon.sinks.base import Sink
-from fastmon.sinks.details import host_details, network_apps
+from fastmon.sinks.details import app_name, host_details, network_apps
 from fastmon.sinks.hosts import host_columns
-from fastmon.sinks.ports import host_ports
+from fastmon.sinks.ports import host_ports, top_unknown
 
 if TYPE_CHECKING:
     from fastmon.model.alerts import Alert
     from fastmon.model.snapshot import Snapshot
 
 __all__ = ["JsonlSink"]
+
+
+N_UNKNOWN_PORTS = 20
+"""Ports that are named behind traffic of no known application."""
 
 
 class _Host(msgspec.Struct, frozen=True, gc=False):
@@ -140,6 +145,15 @@ def _detail_columns(chunk: Snapshot) -> Sequence[Sequence[object]]:
     )
 
 
+def _apps(snapshot: Snapshot) -> dict[str, dict[str, object]]:
+    """Return what each application moved; of the unknown one also the ports behind it."""
+    apps: dict[str, dict[str, object]] = {app: asdict(count) for app, count in network_apps(snapshot).items()}
+    unknown = apps.get(app_name(UNKNOWN_APP))
+    if unknown is not None:
+        unknown["ports"] = {port: asdict(count) for port, count in top_unknown(snapshot, N_UNKNOWN_PORTS).items()}
+    return apps
+
+
 def _head(snapshot: Snapshot) -> dict[str, object]:
     """Return a snapshot's record without its hosts."""
     counters = snapshot.counters
@@ -162,7 +176,7 @@ def _head(snapshot: Snapshot) -> dict[str, object]:
     }
     if snapshot.conversations is not None:
         counts = snapshot.conversations
-        head["apps"] = {app: asdict(count) for app, count in network_apps(snapshot).items()}
+        head["apps"] = _apps(snapshot)
         head["conversations"] = {
             "opened": counts.opened,
             "running": counts.running,

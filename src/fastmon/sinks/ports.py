@@ -11,6 +11,7 @@ import numpy as np
 
 from fastmon.model.protocols import service_text
 from fastmon.model.services import ROLES
+from fastmon.model.snapshot import Count
 from fastmon.sinks.hosts import time_texts
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from fastmon.model.snapshot import Snapshot
 
-__all__ = ["TopService", "host_ports", "top_services"]
+__all__ = ["TopService", "host_ports", "top_services", "top_unknown"]
 
 UseT = TypeVar("UseT")
 
@@ -47,6 +48,13 @@ def host_ports(chunk: Snapshot, make: Callable[..., UseT]) -> list[dict[str, dic
         use = make(*numbers, first_seen, last_seen)
         by_host[host].setdefault(ROLES[role], {})[service_text(protocol, port)] = use
     return by_host
+
+
+def top_unknown(snapshot: Snapshot, n: int) -> dict[str, Count]:
+    """Return the `n` ports with the most bytes behind traffic of no known application, as "tcp/5201", greatest first."""
+    ports = snapshot.unknown_ports
+    best = ports[np.argsort(~ports["bytes"], kind="stable")[:n]].tolist()
+    return {service_text(protocol, port): Count(frames, n_bytes) for frames, n_bytes, port, protocol in best}
 
 
 def top_services(snapshot: Snapshot, n: int) -> list[TopService]:

@@ -15,7 +15,7 @@ from fastmon.sinks.base import Sink, printable
 from fastmon.sinks.categories import remote_categories
 from fastmon.sinks.details import app_name, host_details, network_apps
 from fastmon.sinks.grid import Grid, open_page
-from fastmon.sinks.ports import top_services
+from fastmon.sinks.ports import top_services, top_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,6 +36,7 @@ _APP_TITLES = ("application", "bytes", "frames", "share", "hosts")
 _CATEGORY_TITLES = ("category", "bytes", "share", "hosts", "mostly")
 _PORT_TITLES = ("host", "role", "service", "bytes in", "bytes out", "conversations")
 MAX_NAME = 32
+N_UNKNOWN_PORTS = 5
 
 
 class TableSink(Sink):
@@ -209,6 +210,9 @@ def _notes(snapshot: Snapshot) -> Iterator[str]:
     if reasons:
         texts = (f"{reason.replace('_', ' ')} {_count(count.frames, count.bytes)}" for reason, count in reasons.items())
         yield f"not decoded: {', '.join(texts)}"
+    unknown = top_unknown(snapshot, N_UNKNOWN_PORTS)
+    if unknown:
+        yield f"behind unknown: {', '.join(f'{port} {format_size(count.bytes)}' for port, count in unknown.items())}"
     counts = snapshot.conversations
     if counts is not None and (counts.opened or counts.running):
         forced = f", {counts.ended['full']:,} of them early (table full)" if counts.ended["full"] else ""

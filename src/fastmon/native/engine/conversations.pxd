@@ -18,6 +18,7 @@ from fastmon.native.tables.conversations cimport (
 from fastmon.native.tables.local_hosts cimport N_SKETCHES, LocalHosts, local_hosts_free, local_hosts_init
 from fastmon.native.tables.services cimport ServiceTable, services_free, services_init
 from fastmon.native.tables.sketches cimport Sketches, sketches_free, sketches_init
+from fastmon.native.tables.unknown_ports cimport UnknownPorts, unknown_ports_free, unknown_ports_init
 from fastmon.native.wire cimport Key
 
 cdef extern from *:
@@ -54,6 +55,7 @@ cdef struct Relabelling:  # what a label moved from one application to another i
     Key[2] hosts
     uint64_t[2] bytes  # that they sent
     uint64_t[2] packets
+    uint32_t port  # place among the unknown ports
     uint8_t old
     uint8_t app
     uint8_t uncredited  # UNCREDITED_A, UNCREDITED_B
@@ -76,6 +78,7 @@ cdef struct Conversations:
     ServiceTable services
     Sketches[N_SKETCHES] sketches
     Contacts contacts
+    UnknownPorts unknown_ports
     Payloads payloads
     Inspection* inspection  # NULL: all payloads are for Python
     Probes probes
@@ -108,6 +111,7 @@ cdef inline Conversations* conversations_new(uint32_t max_conversations, bint ke
         raise MemoryError("no memory for conversations")
     try:
         conversations_init(&conversations.table, max_conversations, seed)
+        unknown_ports_init(&conversations.unknown_ports)
         payloads_init(&conversations.payloads)
         local_hosts_init(&conversations.local_hosts, limits.max_hosts)
         services_init(&conversations.services, limits.max_services, limits.max_services_of_role, seed + 1)
@@ -127,6 +131,7 @@ cdef inline void conversations_delete(Conversations* conversations) noexcept:
     cdef uint32_t kind
     if conversations != NULL:
         conversations_free(&conversations.table)
+        unknown_ports_free(&conversations.unknown_ports)
         payloads_free(&conversations.payloads)
         inspection_delete(conversations.inspection)
         local_hosts_free(&conversations.local_hosts)

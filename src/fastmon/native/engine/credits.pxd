@@ -15,7 +15,11 @@ from fastmon.native.tables.conversations cimport UNCREDITED_A, UNCREDITED_B, Con
 from fastmon.native.tables.hosts cimport Traffic, table_find, table_hash, tally_add
 from fastmon.native.tables.index cimport NO_ROW
 from fastmon.native.tables.services cimport service_credit
+from fastmon.native.tables.unknown_ports cimport port_place, unknown_port_add, unknown_port_withdraw
 from fastmon.native.wire cimport Key
+
+cdef enum:
+    UNKNOWN_APP = 0
 
 
 cdef inline uint32_t credited_row(const Hosts* hosts, const Key* key, uint32_t likely_row) noexcept nogil:
@@ -52,6 +56,9 @@ cdef inline void settle(Hosts* hosts, Conversations* conversations, uint32_t row
         return
     tally_add(&hosts.apps.interval[row.app], n_packets[0] + n_packets[1], n_bytes[0] + n_bytes[1])
     tally_add(&hosts.apps.total[row.app], n_packets[0] + n_packets[1], n_bytes[0] + n_bytes[1])
+    if row.app == UNKNOWN_APP:
+        unknown_port_add(&conversations.unknown_ports, port_place(row.protocol, row.ports), n_packets[0] + n_packets[1],
+                         n_bytes[0] + n_bytes[1])
     for d in range(2):
         traffic.bytes_out, traffic.packets_out = n_bytes[d], n_packets[d]
         traffic.bytes_in, traffic.packets_in = n_bytes[1 - d], n_packets[1 - d]
@@ -75,11 +82,13 @@ cdef inline void move_host_totals(Hosts* hosts, const Relabelling* moved) noexce
         app_recredit(&hosts.apps, host, moved.old, moved.app, &traffic)
 
 
-cdef inline void move_network_totals(Hosts* hosts, const Relabelling* moved) noexcept nogil:
+cdef inline void move_network_totals(Hosts* hosts, Conversations* conversations, const Relabelling* moved) noexcept nogil:
     cdef uint64_t n_packets = moved.packets[0] + moved.packets[1]
     cdef uint64_t n_bytes = moved.bytes[0] + moved.bytes[1]
     tally_add(&hosts.apps.total[moved.old], 0 - n_packets, 0 - n_bytes)
     tally_add(&hosts.apps.total[moved.app], n_packets, n_bytes)
+    if moved.old == UNKNOWN_APP:
+        unknown_port_withdraw(&conversations.unknown_ports, moved.port, n_packets, n_bytes)
 
 
 cdef inline void keep_relabelling(Conversations* conversations, const Relabelling* moved) noexcept nogil:
@@ -104,10 +113,11 @@ cdef inline void relabel(Hosts* hosts, Conversations* conversations, uint32_t ro
     if moved.old == app or record.settled_packets[0] + record.settled_packets[1] == 0:
         return
     moved.hosts[0], moved.hosts[1] = record.a, record.b
+    moved.port = port_place(row.protocol, row.ports)
     moved.uncredited = row.state & (UNCREDITED_A | UNCREDITED_B)
     for d in range(2):
         moved.bytes[d] = record.settled_bytes[d]
         moved.packets[d] = record.settled_packets[d]
     move_host_totals(hosts, &moved)
-    move_network_totals(hosts, &moved)
+    move_network_totals(hosts, conversations, &moved)
     keep_relabelling(conversations, &moved)

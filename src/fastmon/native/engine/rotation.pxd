@@ -26,6 +26,7 @@ from fastmon.native.tables.hosts cimport (
     HostRow, HostTable, Traffic, bytes_in, table_find, table_hash, table_is_sound, table_move, table_reserve, table_truncate,
     tally_add,
 )
+from fastmon.native.tables.unknown_ports cimport unknown_ports_begin_interval, unknown_ports_merge
 from fastmon.native.wire cimport Key
 
 
@@ -151,6 +152,7 @@ cdef inline void begin_interval(Engine* engine) noexcept nogil:
         engine.conversations.counts_base = engine.conversations.counts
         engine.conversations.payloads.n_skipped_base = engine.conversations.payloads.n_skipped
         engine.conversations.n_relabellings = 0
+        unknown_ports_begin_interval(&engine.conversations.unknown_ports)
         services_begin_interval(&engine.conversations.services)
         local_hosts_begin_interval(&engine.conversations.local_hosts)
         note_receiver(engine.conversations)
@@ -191,7 +193,7 @@ cdef inline void merge_relabellings(Engine* engine, const Conversations* other) 
     if other.went_to != engine.conversations.identity:
         return
     for i in range(other.n_relabellings):
-        move_network_totals(&engine.hosts, &other.relabellings[i])
+        move_network_totals(&engine.hosts, engine.conversations, &other.relabellings[i])
         if not has_overflow:
             move_host_totals(&engine.hosts, &other.relabellings[i])
 
@@ -229,6 +231,7 @@ cdef inline void merge(Engine* engine, Engine* other) noexcept nogil:
         other.conversations.goes_to = engine.conversations.identity
         apps_merge_tallies(&engine.hosts.apps, &other.hosts.apps)
         merge_counts(engine.conversations, other.conversations)
+        unknown_ports_merge(&engine.conversations.unknown_ports, &other.conversations.unknown_ports)
         merge_relabellings(engine, other.conversations)
         merge_services(&engine.hosts, engine.conversations, &other.hosts, other.conversations)
         move_contacts(&engine.conversations.contacts, &other.conversations.contacts, &other.conversations.table)
