@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
 
 import pytest
+from harness.case import Plan
+from harness.contest import Contest
+from harness.multiply import multiply
+from harness.programs import NO_PAYLOADS, Program
+from harness.results import readme_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+DEMO = BENCHMARKS.parent / "pcaps" / "demo.pcap"
 CANNOT_RUN_HERE = 3
 
 
@@ -75,6 +84,40 @@ def test_a_wrong_answer_is_discarded(with_wrong_hosts: Path) -> None:
     assert "value" not in found["fastmon"]
     assert "value" in found["count frames only"]
     assert "discarded: fastmon: hosts' totals differ from the true ones" in errors
+
+
+def test_peers_are_measured_on_any_capture(cache: Path, tmp_path: Path) -> None:
+    programs = [option for name in ("fastmon", "tcpdump") for option in ("--only", name)]
+    arguments = ["--quick", "--no-install", *programs, "--cache", cache, "--output", tmp_path, DEMO]
+    code, _, errors = run("peers.py", *arguments)
+    assert code == 0, errors
+    page = (tmp_path / "RESULTS.md").read_text()
+    assert "## demo.pcap" in page
+    assert "Provisional" in page
+    assert "`unclassified_for_budget`): 0." in page
+    for name in ("fastmon, hosts only", "fastmon, everything", "fastmon, everything, 2 workers", NO_PAYLOADS):
+        assert re.search(rf"^\| {name} \| [\d,]+ \| [\d,]+ to [\d,]+ \| \d+\.\d\d \|", page, re.MULTILINE)
+    ET.fromstring((tmp_path / "RESULTS.svg").read_text())
+    assert "fastmon, everything" in readme_table(page)
+
+
+def shell(name: str, code: str) -> Program:
+    return Program(name, lambda _: ["sh", "-c", code], "nothing", "all")
+
+
+def test_a_peer_that_fails_is_left_out_with_the_reason(cache: Path, tmp_path: Path) -> None:
+    made = multiply(DEMO, cache, 1, {})
+    works = shell("works", f"echo {made.frames} frames")
+    lies = shell("lies", "echo 1000000 frames")
+    fails = shell("fails", "echo no >&2; exit 4")
+    is_missing = Program("is missing", lambda _: ["no-such-program"], "nothing", "all")
+    plan = Plan(Path(sys.executable), cache, tmp_path)
+    contest = Contest(plan, made, Path(sys.executable), os.sched_getaffinity(0))
+    contest.measure([works, lies, fails, is_missing], 1)
+    assert contest.figures.keys() == {"works"}
+    assert contest.left_out["lies"] == f"it says that it read 1000000 of {made.frames} frames"
+    assert contest.left_out["fails"] == "exit code 4: no"
+    assert contest.left_out["is missing"] == "no-such-program is not there"
 
 
 def test_startup_runs(cache: Path) -> None:
