@@ -15,6 +15,7 @@ import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from subprocess import SubprocessError
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
@@ -78,7 +79,7 @@ def contests(plan: Plan, arguments: argparse.Namespace) -> Iterator[Contest]:
     for path in captures:
         try:
             multiplied = multiply(path, plan.cache, least, QUICK_PARTS if plan.quick else PARTS)
-        except (OSError, UnavailableError) as reason:
+        except (EOFError, OSError, SubprocessError, UnavailableError) as reason:
             print(f"skipped: {path}: {reason}", file=sys.stderr)
             continue
         yield Contest(plan, multiplied, python, cpus, truths.get(path, "") if multiplied.copies == 1 else "")

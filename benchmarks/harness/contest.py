@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .answers import read_fastmon
 from .inputs import warm
-from .process import TIMEOUT_S, run
+from .process import run
 from .programs import FASTMON, Setting
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Contest", "Figures"]
 
+TIMEOUT_S = 900
 LEAST_SHARE, MOST_SHARE = 0.25, 1.05
 """Of the IP frames, and of all: what a program may say that it has read. Some leave frames out, some count datagrams, too."""
 
@@ -113,7 +114,9 @@ class Contest:
             command = list(map(str, program.command(setting)))
             if not shutil.which(command[0]):
                 return f"{command[0]} is not there"
-            done = run(self.plan, command, self.cpus)
+            done = run(self.plan, command, self.cpus, TIMEOUT_S)
+            if done.wall_ns >= TIMEOUT_S * 1e9:
+                return f"it took longer than {TIMEOUT_S} s"
             fault = done.failure() or (self.fault_of_fastmon(program, done) if program.is_fastmon else "")
             if not fault and not program.is_fastmon and (is_first or program.check is None):
                 fault = self.fault_of_peer(program, done, setting)

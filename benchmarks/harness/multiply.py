@@ -87,6 +87,8 @@ def with_copies(data: bytes, places: Places, renumbering: Renumbering, first: in
     """Return a frame in the copies from `first` up to `last`, a row each; the record's header stays zero before it."""
     rows = np.zeros((last - first, 16 + len(data)), np.uint8)
     rows[:, 16:] = np.frombuffer(data, np.uint8)
+    if last == 1:
+        return rows
     change = np.zeros(last - first, np.int64)
     for at, kind in places.addresses:
         images = renumbering.images(data[at : at + kind])
@@ -184,6 +186,8 @@ def multiply(path: Path, cache: Path, least_frames: int, parts: Mapping[str, int
         if not content.frames:
             raise UnavailableError(f"{path.name}: no frames")
         n_copies = -(-least_frames // content.frames)
+        if n_copies > 1 and not content.addresses[IPV4] | content.addresses[IPV6]:
+            print(f"{path.name}: no IP addresses where they are looked for: all copies are the same", file=sys.stderr)
         print(f"multiplying {path.name} by {n_copies}", file=sys.stderr)
         outputs = outputs_for(Path(folder), stem, content.frames, list(parts.values()))
         write_copies(source, content, n_copies, outputs)

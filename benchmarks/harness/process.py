@@ -43,14 +43,14 @@ class Run:
         return f"exit code {self.exit_code}: {self.errors.read_text(errors='replace').strip()[-200:]}"
 
 
-def run(plan: Plan, command: Sequence[object], cpus: Collection[int] = ()) -> Run:
+def run(plan: Plan, command: Sequence[object], cpus: Collection[int] = (), timeout_s: int = TIMEOUT_S) -> Run:
     """Run a command in the scratch folder, on the plan's core or on the given ones.
 
     Processor time is that of the command and of the processes that it waited for; memory is that of the largest of them.
     """
     output, errors = plan.scratch / "stdout", plan.scratch / "stderr"
-    measure = [sys.executable, "-I", "-S", CHILD, ",".join(map(str, cpus or [plan.cpu])), TIMEOUT_S, output, errors, *command]
+    measure = [sys.executable, "-I", "-S", CHILD, ",".join(map(str, cpus or [plan.cpu])), timeout_s, output, errors, *command]
     done = subprocess.run(
-        [*map(str, measure)], capture_output=True, text=True, check=True, timeout=TIMEOUT_S + 60, cwd=plan.scratch
+        [*map(str, measure)], capture_output=True, text=True, check=True, timeout=timeout_s + 60, cwd=plan.scratch
     )
     return Run(**json.loads(done.stdout), output=output, errors=errors)

@@ -150,7 +150,7 @@ def readme_table(results: str) -> str:
         f"| processor time, ns a frame | {' | '.join(short_name(name) for name in columns)} | it gives |",
         "|---|" + "---|" * (len(columns) + 1),
     ]
-    for program in ALL:
+    for program in (program for program in ALL if not program.reads_halves):
         cells = [column.get(program.name, "") for column in columns.values()]
         if any(cells):
             part = " (a part)" if program.part else ""
