@@ -57,7 +57,11 @@ class Report:
         """Return how it was measured."""
         common = self.common
         changed = " with changes" if common["dirty"] else ""
-        provisional = [] if self.n_samples >= ENOUGH_SAMPLES else [f"Provisional: medians of {self.n_samples} runs only.", ""]
+        provisional = (
+            []
+            if self.n_samples >= ENOUGH_SAMPLES
+            else [f"Provisional: {self.n_samples} runs of each program, where {ENOUGH_SAMPLES} are needed.", ""]
+        )
         return [
             "# fastmon beside its peers",
             "",
@@ -106,11 +110,11 @@ class Report:
 
 
 def row(program: Program, found: Figures, ratio: float | None) -> str:
-    """Return a program's row; a star marks what was read in part, a count of frames those that it does not count."""
+    """Return a program's row; in brackets, what it read of the capture, and how much of that it counted."""
     name = program.name
     if program.part:
         name += f" (first {found.frames:,} frames)"
-    if found.counted is not None and found.counted != found.frames:
+    if found.counted is not None and abs(found.counted / found.frames - 1) > 0.01:
         name += f" (counts {found.counted / found.frames:.0%} of the frames)"
     least, most = min(found.cpu_ns), max(found.cpu_ns)
     wall, peak = sorted(found.wall_ns)[len(found.wall_ns) // 2], max(found.peak_mib)
@@ -155,7 +159,7 @@ def readme_table(results: str) -> str:
         if any(cells):
             part = " (a part)" if program.part else ""
             lines.append(f"| {program.name}{part} | {' | '.join(cells)} | {program.gives} |")
-    state = "Provisional: medians" if int(n_samples) < ENOUGH_SAMPLES else "Medians"
+    state = "Provisional, medians" if int(n_samples) < ENOUGH_SAMPLES else "Medians"
     return "\n".join(
         [*lines, "", f"{state} of {n_samples} interleaved runs, whole processes, {date}, commit {commit}, {machine[1]}."]
     )
