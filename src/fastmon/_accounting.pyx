@@ -322,7 +322,7 @@ cdef class Accountant:
             self.matchers = matchers
 
     def expect(self, uint8_t protocol, bytes host not None, uint16_t port, int64_t ts_ns):
-        """Leave conversations with an endpoint, whose host's key is given, to Python: another conversation announced them at `ts_ns`."""
+        """Leave conversations with an endpoint, whose host's key is given, to Python: they were announced at `ts_ns`."""
         cdef Key key = key_of(host)
         with self.use:
             announce(inspection_of(self.engine.conversations), &key, port, protocol, ts_ns)

@@ -11,11 +11,14 @@ from fastmon.native.arguments cimport bytes_of, copy_table
 from fastmon.native.classify.apps cimport (
     DHCP_FOLLOWS, DHCPV6_FOLLOWS, DNS_FOLLOWS, DNS_STREAM_FOLLOWS, HELLO_FOLLOWS, N_FOLLOWERS, N_NATIVE_APPS, STUN_FOLLOWS,
 )
-from fastmon.native.classify.dispatch cimport HINTS, NOTHING, OUTRIGHT, Candidate, decide_by_payload, go_on_with_follower, payload_may_announce
+from fastmon.native.classify.dispatch cimport (
+    HINTS, NOTHING, OUTRIGHT, Candidate, decide_by_payload, go_on_with_follower, payload_may_announce,
+)
 from fastmon.native.classify.hellos cimport Hello, hellos_free, hellos_new
 from fastmon.native.classify.look cimport ASK, CERTAIN, Look, Matcher
 from fastmon.native.classify.matchers cimport (
-    databases, directory, files, industrial, iot, leases, mail, media, names, netbios, peers, quic, remote, routing, tls, vpn, web,
+    databases, directory, files, industrial, iot, leases, mail, media, names, netbios, peers, quic, remote, routing, tls, vpn,
+    web,
 )
 from fastmon.native.classify.memos cimport Memo, memos_free, memos_new
 from fastmon.native.classify.notes cimport Note, Notes, note_bytes, notes_free, notes_init

@@ -1,12 +1,12 @@
-"""The first payloads of conversations: native matchers look at them where they are accounted; what they cannot decide goes to Python.
+"""The first payloads of conversations: native matchers look at them; what they cannot decide goes to Python.
 
     payload ──> matchers ──> certain: the conversation's label, and names
                    │  └────> no: nothing, and the next one is looked at
                    └───────> ask: Python's store (`payloads.pxd`), with all further payloads of the conversation
 
 Python remembers: what it was asked once, it is asked always. It also knows which conversations others have announced: those go to
-it. While payloads wait for it that may announce others, what is not certain goes to it, too; and whatever may be a connection that
-FTP announces, which may carry anything: those of TCP of the same hosts.
+it. While payloads wait for it that may announce others, what is not certain goes to it, too; and whatever may be a connection
+that FTP announces, which may carry anything: those of TCP of the same hosts.
 
 What it does not do: match (`native/classify/`), choose a label by port (`lives.pxd`).
 """

@@ -259,7 +259,8 @@ cdef inline void begin_look(Look* look, const Conversations* conversations, uint
     look.may_be_announced = conversations.inspection.hints_wait
 
 
-cdef inline void take_finding(Hosts* hosts, Conversations* conversations, uint32_t row_index, Look* look, bint is_first) noexcept nogil:
+cdef inline void take_finding(Hosts* hosts, Conversations* conversations, uint32_t row_index, Look* look,
+                              bint is_first) noexcept nogil:
     """Label a conversation, and say what else is to be looked at."""
     cdef Conversation* row = &conversations.table.rows[row_index]
     cdef ConversationRecord* record = &conversations.table.records[row_index]
@@ -277,7 +278,8 @@ cdef inline void take_finding(Hosts* hosts, Conversations* conversations, uint32
         want_payloads(conversations, row_index, dispatch.wanted_after_label if is_news else <uint8_t>(record.wanted - 1))
 
 
-cdef inline void inspect_payload(Hosts* hosts, Conversations* conversations, uint32_t row_index, Entry* entry, int d) noexcept nogil:
+cdef inline void inspect_payload(Hosts* hosts, Conversations* conversations, uint32_t row_index, Entry* entry,
+                                 int d) noexcept nogil:
     """Let the matchers look at a wanted payload, or keep it for Python."""
     cdef ConversationRecord* record = &conversations.table.records[row_index]
     cdef Inspection* inspection = conversations.inspection

@@ -1,4 +1,4 @@
-"""Directories, logins and management: LDAP, Kerberos, RADIUS, Diameter, SNMP, syslog, NTP: see `classify/matchers/directory.py`."""
+"""Directories, logins, management: LDAP, Kerberos, RADIUS, Diameter, SNMP, syslog, NTP: see `classify/matchers/directory.py`."""
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp

@@ -4,7 +4,9 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memchr
 
 from fastmon.native.classify.apps cimport AMQP, COAP, MQTT, NOTHING_FOLLOWS
-from fastmon.native.classify.look cimport ASK, CERTAIN, LIKELY, NO, Look, begins, certain, hinted_one, is_digit, is_letter, likely_one
+from fastmon.native.classify.look cimport (
+    ASK, CERTAIN, LIKELY, NO, Look, begins, certain, hinted_one, is_digit, is_letter, likely_one,
+)
 from fastmon.native.wire cimport be16_at, be32_at
 
 

@@ -227,9 +227,8 @@ cdef inline int ssdp(Look* look) noexcept nogil:
 
 
 cdef inline int rtsp(Look* look) noexcept nogil:
-    """Whether Python must look for RTSP: a "$" with a frame, or a method's or the version's first letters."""
-    cdef uint8_t first = look.data[0], second = look.data[1]
-    if first == 0x24:
+    """Whether Python must look for RTSP: a "$" with a frame, or the name of the protocol anywhere."""
+    if look.data[0] == 0x24:
         return ASK if look.n > 15 and look.data[1] < 8 and look.data[4] >> 6 == 2 else NO
     if contains(look.data, look.n, b"RTSP/", 5) or contains(look.data, look.n, b"rtsp", 4):
         return ASK
