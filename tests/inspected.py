@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from conversation_tools import Facts, facts
 
 from fastmon.accounting import NativeAccountant, make_accountant
-from fastmon.classify import APPLICATIONS, by_port, by_protocol, for_native
+from fastmon.classify import APPLICATIONS, by_port, by_protocol
 from fastmon.classify.classifier import Classifier
 from fastmon.errors import CaptureError
 from fastmon.model.conversations import LABELLED_BY, AppTables
 from fastmon.model.names import NameBook
 from fastmon.model.snapshot import Interval
-from fastmon.native.matchers import Matchers
-from fastmon.run.inspection import WANTED_AFTER_LABEL, Inspector, ReplayBudget
+from fastmon.run.inspection import Inspector, ReplayBudget, native_matchers
 
 if TYPE_CHECKING:
     from fastmon.capture import Capture
     from fastmon.classify import Conversation, Finding
     from fastmon.model.frames import Frame
+    from fastmon.native.matchers import Matchers
 
-MATCHERS = Matchers(*for_native(), WANTED_AFTER_LABEL)
+MATCHERS = native_matchers()
 TABLES = AppTables(by_protocol(), by_port(6), by_port(17))
 EVER = Interval(-(1 << 62), 1 << 62)
 TOKEN_BYTES = 8

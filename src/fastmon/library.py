@@ -9,7 +9,7 @@ import os
 import socket
 import time
 from contextlib import ExitStack, nullcontext
-from functools import cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fastmon.accounting import make_accountant
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from fastmon.model.alerts import Alert
     from fastmon.model.conversations import EndedConversations
     from fastmon.model.snapshot import Snapshot
-    from fastmon.native.matchers import Matchers
     from fastmon.run.inspection import Inspector
     from fastmon.run.plan import RuleSource
     from fastmon.run.shards import SourceOpener
@@ -388,20 +387,11 @@ def _inspector(
     """Return who looks at the payloads of an accountant that drains; nobody where there are no conversations."""
     if names is None:
         return None
-    from fastmon.run.inspection import Inspector, LiveBudget, ReplayBudget
+    from fastmon.run.inspection import Inspector, LiveBudget, ReplayBudget, native_matchers
 
     budget = LiveBudget(options.classify_budget) if is_live else ReplayBudget(options.classify_budget)
-    matchers = _matchers() if options.classify_budget else None
+    matchers = native_matchers() if options.classify_budget else None
     return Inspector(accountant, _make_classifier, budget, names, matchers=matchers, keeps_names=keeps_conversations)
-
-
-@cache
-def _matchers() -> Matchers:
-    from fastmon.classify import for_native
-    from fastmon.native.matchers import Matchers
-    from fastmon.run.inspection import WANTED_AFTER_LABEL
-
-    return Matchers(*for_native(), WANTED_AFTER_LABEL)
 
 
 def _make_classifier() -> Classifier:

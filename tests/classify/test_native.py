@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastmon.classify import APPLICATIONS, BY_NAME, Endpoint
+from fastmon.classify.matchers.tls import APPS_BY_ALPN, APPS_BY_PORT
 from fastmon.classify.tables import for_native
 from fastmon.model.names import NAME_SOURCES
 from fastmon.native.matchers import APPS, NAMES, SOURCES, Looker, Matchers
@@ -140,6 +141,38 @@ def test_changed_bytes(case: Case, ports: str) -> None:
     for _ in range(80):
         changed = [(from_a, noise.changed(source, payload[:400])) for from_a, payload in case.payloads]
         compare(case.protocol, a, b, changed, use_ports=ports != "hidden")
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_each_byte_changed_a_little(case: Case) -> None:
+    """By one, or in one bit: what is at a bound is then beyond it."""
+    a, b = endpoints(case, "the case's")
+    for index, (from_a, payload) in enumerate(case.payloads):
+        for at in range(min(len(payload), 80)):
+            byte = payload[at]
+            for other in {byte ^ 1 << bit for bit in range(8)} | {byte + 1 & 255, byte - 1 & 255}:
+                changed = payload[:at] + bytes([other]) + payload[at + 1 :]
+                compare(case.protocol, a, b, [*case.payloads[:index], (from_a, changed)])
+
+
+@pytest.mark.parametrize("port", sorted(APPS_BY_PORT))
+def test_port_of_tls(port: int) -> None:
+    """A hello, a record in mid-connection, and a hello of SSL 2.0; from both sides."""
+    for case in CASES:
+        if case.label in {"", "in mid-connection", "SSL 2.0's hello"} and case.app == "tls":
+            for ends in ((50000, port), (port, 50000), (port, 443), (port, port + 1)):
+                a, b = Endpoint(A, ends[0]), Endpoint(B, ends[1])
+                found = compare(TCP, a, b, case.payloads)
+                assert found.label in APPS_BY_PORT.values()
+                compare(TCP, a, b, case.payloads, use_ports=False)
+
+
+@pytest.mark.parametrize("protocol", [*sorted(APPS_BY_ALPN), "unheard-of", "h", "h2c", "MQTT", ""])
+def test_application_by_alpn(protocol: str) -> None:
+    for protocols in ((protocol,), ("unheard-of", protocol), (protocol, "irc"), ("irc", protocol)):
+        hello = cases.tls_record(cases.client_hello("example.org", protocols))
+        found = compare(TCP, Endpoint(A, 50000), Endpoint(B, 40000), [(True, hello)])
+        assert found.label == next((APPS_BY_ALPN[one] for one in protocols if one in APPS_BY_ALPN), "tls")
 
 
 @pytest.mark.parametrize("protocol", [TCP, UDP])

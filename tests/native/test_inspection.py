@@ -18,6 +18,7 @@ from fastmon.capture import open_offline
 from fastmon.classify.classifier import EXPECTED_FOR_NS
 from fastmon.model.conversations import FoundName
 from fastmon.model.frames import Frame
+from fastmon.run.inspection import WANTED_AFTER_LABEL
 
 HELLO = cases.tls_record(cases.client_hello("example.org"))
 CONTROL = (LOCAL_1, 40000, REMOTE_1, 21)
@@ -187,6 +188,17 @@ def test_conversation_that_is_decided_is_looked_at_no_more() -> None:
     target = accountant()
     assert not is_asked(target, tcp(*PASSIVE, HELLO))
     assert not is_asked(target, tcp(*PASSIVE, b"220 hello\r\n"))
+
+
+@pytest.mark.parametrize(("n_before", "app"), [(WANTED_AFTER_LABEL, "rtp"), (WANTED_AFTER_LABEL + 1, "stun")])
+def test_followed_conversation_is_looked_at_for_so_many_payloads_without_news(n_before: int, app: str) -> None:
+    """With matchers as without: the first is the news, then come 64."""
+    for matchers in (MATCHERS, None):
+        run = Inspected(matchers=matchers)
+        for number, data in enumerate([cases.STUN_REQUEST] * n_before + [cases.rtp(1)]):
+            run.account(udp(LOCAL_1, 40000, REMOTE_1, 40001, data, ts_ns=number))
+            run.look()
+        assert run.labels() == [(app, "payload")]
 
 
 # Names.

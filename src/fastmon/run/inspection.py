@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
 from fastmon.classify.model import Conversation, Endpoint
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from fastmon.model.names import NameBook
     from fastmon.native.matchers import Matchers
 
-__all__ = ["Budget", "Inspector", "LiveBudget", "ReplayBudget"]
+__all__ = ["Budget", "Inspector", "LiveBudget", "ReplayBudget", "native_matchers"]
 
 WANTED_AFTER_LABEL = 64
 """Payloads of a conversation that are still looked at when it may tell more: names, other conversations' ports."""
@@ -222,6 +223,15 @@ class Inspector:
             self._names[token] = name
         if finding.facts:
             self._book.record(finding.facts, payload.ts_ns)
+
+
+@cache
+def native_matchers() -> Matchers:
+    """Return the matchers of the table of applications. Accountants share them."""
+    from fastmon.classify.tables import for_native
+    from fastmon.native.matchers import Matchers
+
+    return Matchers(*for_native(), WANTED_AFTER_LABEL)
 
 
 def _decode(name: bytes) -> str:
