@@ -244,7 +244,9 @@ def test_heavy_libraries_are_imported_where_they_are_used(capture: Path) -> None
     table = imported(MAIN, "replay", capture)
     assert table & heavy == {"typer", "numpy", "pcap", "netaddr"}
     talk = capture.with_name("talk.pcap")
-    talk.write_bytes(b.pcap_file([Frame(0, 60, 1, b.ethernet(b.IPV4, b.ipv4("10.0.0.1", "192.0.2.1", b.udp(1, 2, b"hello"))))]))
+    talk.write_bytes(
+        b.pcap_file([Frame(0, 60, 1, b.ethernet(b.IPV4, b.ipv4("10.0.0.1", "192.0.2.1", b.udp(1, 2, b"\0\1boot\0octet\0"))))])
+    )
     assert imported(MAIN, "replay", talk) & heavy == {"typer", "numpy", "pcap", "netaddr", "dpkt"}
     hosts = imported(MAIN, "replay", capture, "--hosts-only")
     assert hosts & heavy == {"typer", "numpy", "pcap"}

@@ -140,7 +140,7 @@ def test_jsonl_of_the_network() -> None:
     assert record["apps"] == {
         "dns": {"frames": 1, "bytes": 100},
         "https": {"frames": 1, "bytes": 50},
-        "unknown": {"frames": 1, "bytes": 7},
+        "unknown": {"frames": 1, "bytes": 7, "ports": {}},
     }
     assert sum(app["bytes"] for app in record["apps"].values()) == record["ip"]["bytes"]
     assert record["conversations"] == {

@@ -16,7 +16,6 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
 from fastmon.native.arguments cimport bytes_of, copy_table, count_of, duration_or, key_of, room_in, time_or
-from fastmon.native.classify.notes cimport pass_on_sights
 from fastmon.native.decode.headers cimport N_STATUSES
 from fastmon.native.engine.batch cimport account_batch
 from fastmon.native.engine.columns cimport (
@@ -35,7 +34,7 @@ from fastmon.native.engine.engine cimport (
 )
 from fastmon.native.decode.entry cimport BATCH_FRAMES
 from fastmon.native.engine.hosts cimport Hosts, Prefix
-from fastmon.native.engine.inspection cimport Inspection, announce, forget_announcements, inspection_new
+from fastmon.native.engine.inspection cimport Inspection, announce, forget_announcements, inspection_begin
 from fastmon.native.engine.packet_log cimport PacketRecord, log_free, log_new
 from fastmon.native.engine.rotation cimport begin_interval, damaged_index, end_all, end_all_idle, merge, settle_all
 from fastmon.native.engine.services cimport fail_unanswered, probe_by_arp
@@ -314,12 +313,9 @@ cdef class Accountant:
         """
         with self.use:
             self.check_usable()
-            if self.engine.conversations == NULL:
-                return
-            if self.engine.conversations.inspection != NULL:
-                raise RuntimeError("the accountant has matchers")
-            self.engine.conversations.inspection = inspection_new(&matchers.dispatch, keep_titles)
-            self.matchers = matchers
+            if self.engine.conversations != NULL:
+                inspection_begin(&self.engine.conversations.inspection, &matchers.dispatch, keep_titles)
+                self.matchers = matchers
 
     def expect(self, uint8_t protocol, bytes host not None, uint16_t port, int64_t ts_ns):
         """Leave conversations with an endpoint, whose host's key is given, to Python: they were announced at `ts_ns`."""
@@ -331,11 +327,11 @@ cdef class Accountant:
 
     def take_payloads_as(self, make):
         """Return what `make` makes of each payload, oldest first: see `engine/taken.pxd`."""
+        payloads = []
         with self.use:
-            if self.engine.conversations == NULL:
-                return []
-            payloads = take_payloads(&self.engine.conversations.payloads, make)
-            forget_announcements(self.engine.conversations.inspection)
+            if self.engine.conversations != NULL:
+                payloads = take_payloads(&self.engine.conversations.payloads, make)
+                forget_announcements(self.engine.conversations.inspection)
         return payloads
 
     def take_names_as(self, make, bint all_sights):
@@ -347,9 +343,7 @@ cdef class Accountant:
         hosts, titles = [], []
         with self.use:
             if inspection != NULL:
-                if all_sights:
-                    pass_on_sights(&inspection.notes)
-                take_names(&inspection.notes, make, SOURCES, hosts, titles)
+                take_names(&inspection.notes, all_sights, make, SOURCES, hosts, titles)
         return hosts, titles
 
     @property
@@ -563,22 +557,14 @@ cdef class Accountant:
         return {"hosts": hosts, "totals": totals, **self.columns(True), **self.conversation_columns(True)}
 
     cdef dict conversation_columns(self, bint since_rotation):
-        """Return `traffic_columns`, and two that are None for hosts only.
-
-        conversations: (opened, ended by reason, running, skipped).  unknown_ports: (k * 24,) uint8, `PORT_TOTAL_DTYPE`, in order.
-        """
+        """Return `traffic_columns`, (opened, ended by reason, running, skipped), and unknown_ports: (k * 24,) uint8, in order."""
         counts = None if self.engine.conversations == NULL else count_conversations(self.engine.conversations, since_rotation)
-        return {"conversations": counts, "unknown_ports": self.unknown_ports(since_rotation),
-                **self.traffic_columns(since_rotation, False)}
-
-    cdef object unknown_ports(self, bint since_rotation):
-        if self.engine.conversations == NULL:
-            return None
-        n_ports = copy_unknown_ports(&self.engine.conversations.unknown_ports, since_rotation, NULL)
-        found = np.zeros(n_ports * sizeof(PortTotal), np.uint8)
-        if n_ports:
-            copy_unknown_ports(&self.engine.conversations.unknown_ports, since_rotation, <PortTotal*>room_in(found))
-        return found
+        ports = None
+        if self.engine.conversations != NULL:
+            n_ports = copy_unknown_ports(&self.engine.conversations.unknown_ports, since_rotation, NULL)
+            ports = np.zeros(n_ports * sizeof(PortTotal), np.uint8)
+            copy_unknown_ports(&self.engine.conversations.unknown_ports, since_rotation, <PortTotal*>room_in(ports))
+        return {"conversations": counts, "unknown_ports": ports, **self.traffic_columns(since_rotation, False)}
 
     cdef dict traffic_columns(self, bint since_rotation, bint with_unsettled):
         """Return the columns of what conversations were credited with; for hosts only all are None.

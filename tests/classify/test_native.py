@@ -66,7 +66,7 @@ LEFT_TO_PYTHON = {
         ),
         *("mysql", "mssql", "mssql login", "oracle", "cassandra", "diameter"),
     ],
-    "decryption": ["quic 1, not decrypted", "quic 2, not decrypted", "quic Google's"],
+    "decryption": ["quic 1, not decrypted", "quic 2, not decrypted", "quic Google's", "doq not decrypted"],
     "the first bytes of uTP, which the native side does not check to the end": ["dhcp BOOTP", "dhcpv6", "ipsec"],
 }
 """Cases in which Python is asked, by what it has that the native side lacks."""
@@ -317,7 +317,7 @@ def test_difference_is_found() -> None:
     compare(UDP, Endpoint(A, 50000), Endpoint(B, 123), payloads)
     moved = bytearray(tables[3])
     moved[123] = 0
-    other = Matchers(tables[0], tables[1], tables[2], bytes(moved), 64)
+    other = Matchers(tables[0], tables[1], tables[2], bytes(moved), tables[4], 64)
     with pytest.raises(MismatchError, match="Python has a finding"):
         compare(UDP, Endpoint(A, 50000), Endpoint(B, 123), payloads, matchers=other)
 
@@ -346,19 +346,19 @@ def test_look_at_nonsense_is_refused(change: dict[str, object], error: type[Exce
 
 
 def test_tables_that_lack_something_are_refused() -> None:
-    rows, numbers, tcp_ports, udp_ports = for_native()
+    rows, numbers, tcp_ports, udp_ports, resolvers = for_native()
     with pytest.raises(ValueError, match="the table of applications lacks 'dns'"):
-        Matchers(rows, {name: number for name, number in numbers.items() if name != "dns"}, tcp_ports, udp_ports, 64)
+        Matchers(rows, {name: number for name, number in numbers.items() if name != "dns"}, tcp_ports, udp_ports, resolvers, 64)
     with pytest.raises(ValueError, match="the table of TCP ports"):
-        Matchers(rows, numbers, tcp_ports[:-1], udp_ports, 64)
+        Matchers(rows, numbers, tcp_ports[:-1], udp_ports, resolvers, 64)
     with pytest.raises(ValueError, match="the table of UDP ports"):
-        Matchers(rows, numbers, tcp_ports, udp_ports + b"\0", 64)
+        Matchers(rows, numbers, tcp_ports, udp_ports + b"\0", resolvers, 64)
 
 
 def test_matcher_without_a_twin_is_pythons() -> None:
-    rows, numbers, tcp_ports, udp_ports = for_native()
+    rows, numbers, tcp_ports, udp_ports, resolvers = for_native()
     renamed = [
         (protocol, "web.unheard_of" if name == "web.http" else name, first, least) for protocol, name, first, least in rows
     ]
-    matchers = Matchers(renamed, numbers, tcp_ports, udp_ports, 64)
+    matchers = Matchers(renamed, numbers, tcp_ports, udp_ports, resolvers, 64)
     assert compare(TCP, Endpoint(A, 1), Endpoint(B, 2), [(True, cases.HTTP_REQUEST)], matchers=matchers).asks

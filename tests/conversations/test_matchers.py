@@ -44,7 +44,7 @@ def frames_of(case: Case, number: int, ports: tuple[int, int]) -> list[Frame]:
 def mixed(seed: int) -> list[Frame]:
     """Return the frames of all cases, twice on ports of their own and once on those of their application, mixed."""
     source = random.Random(seed)
-    courses = []
+    courses: list[list[Frame]] = []
     for case in CASES:
         own = BY_NAME[case.app].tcp if case.protocol == TCP else BY_NAME[case.app].udp
         for ports in (case.ports, (50001, case.ports[1]), (50000, own[0] if own else 7)):

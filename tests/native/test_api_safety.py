@@ -29,6 +29,7 @@ from fastmon.native.exclusive import Exclusive
 from fastmon.native.live_reader import LiveReader
 from fastmon.native.packet_text import format_addresses, format_packets
 from fastmon.native.readers import Reader, SavefileReader
+from fastmon.run.inspection import native_matchers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -531,6 +532,9 @@ ACCOUNTANT_USES: dict[str, Callable[[NativeAccountant], object]] = {
     "note_unanswered": lambda target: target.note_unanswered(0),
     "payload_allowance": lambda target: setattr(target, "payload_allowance", 3),
     "pauses": lambda target: setattr(target, "pauses", True),
+    "use_matchers": lambda target: target.use_matchers(native_matchers(), keep_titles=False),
+    "expect": lambda target: target.expect(6, bytes(16), 1, 0),
+    "take_names": lambda target: target.take_names(),
 }
 READER_USES: dict[str, Callable[[SavefileReader], object]] = {
     "open": lambda reader: reader.open(),
@@ -560,7 +564,7 @@ def test_every_method_is_refused_in_a_second_thread() -> None:
     """None is missing above."""
     methods = {name for name in vars(_accounting.Accountant) if not name.startswith("__")}
     plain = {"first_ts_ns", "last_ts_ns", "newest_ts_ns", "packets_dropped", "payload_allowance", "pauses", "drain", "merge"}
-    plain |= {"contacts_dropped", "sketches_evicted"}
+    plain |= {"contacts_dropped", "names_dropped", "sketches_evicted"}
     tested = {name.removesuffix("_as") for name in methods} - plain - {"take_crossings"}
     assert tested <= set(ACCOUNTANT_USES)
 

@@ -33,7 +33,8 @@ def back(ends: Ends) -> Ends:
 
 def accountant(*, keep_titles: bool = True, **options: Any) -> Any:
     """Return an accountant with matchers, whose payloads nobody takes."""
-    target = make_accountant("native", **({"max_conversations": 1 << 12, "applications": TABLES, "seed": 0} | options))
+    defaults: dict[str, Any] = {"max_conversations": 1 << 12, "applications": TABLES, "seed": 0}
+    target = make_accountant("native", **(defaults | options))
     target.use_matchers(MATCHERS, keep_titles)
     target.payload_allowance = 1 << 40
     return target

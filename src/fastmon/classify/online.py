@@ -69,7 +69,7 @@ NO_SERVICE = OnlineService("", "")
 @cache
 def _services() -> dict[str, OnlineService]:
     """Return the table: each suffix with its service."""
-    rows = (line.split("\t") for line in _TABLE.read_text("ascii").splitlines() if line[:1] != "#")
+    rows = (line.split("\t") for line in _TABLE.read_text("utf-8").splitlines() if line[:1] != "#")
     return {suffix: OnlineService(service, category) for suffix, service, category in rows}
 
 

@@ -72,6 +72,14 @@ cdef inline Inspection* inspection_new(const Dispatch* dispatch, bint keeps_titl
     return inspection
 
 
+cdef inline int inspection_begin(Inspection** inspection, const Dispatch* dispatch, bint keeps_titles) except -1:
+    """Make what looking at payloads needs, where there is nothing yet. Raises RuntimeError, MemoryError."""
+    if inspection[0] != NULL:
+        raise RuntimeError("the accountant has matchers")
+    inspection[0] = inspection_new(dispatch, keeps_titles)
+    return 0
+
+
 cdef inline void inspection_delete(Inspection* inspection) noexcept:
     if inspection != NULL:
         notes_free(&inspection.notes)

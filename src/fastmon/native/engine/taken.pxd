@@ -7,7 +7,7 @@ What it does not do: lock, tell arrays (`columns.pxd`).
 
 from libc.stdint cimport uint8_t, uint32_t
 
-from fastmon.native.classify.notes cimport TITLE, Note, Notes, note_bytes
+from fastmon.native.classify.notes cimport TITLE, Note, Notes, note_bytes, pass_on_sights
 from fastmon.native.engine.hosts cimport Crossing, Hosts, is_local
 from fastmon.native.engine.payloads cimport Payload, Payloads
 
@@ -27,10 +27,15 @@ cdef inline list take_payloads(Payloads* payloads, make):
     return taken
 
 
-cdef inline int take_names(Notes* notes, make, tuple sources, list hosts, list titles) except -1:
-    """Add `make(key, name, source, ts_ns)` of each host's name to `hosts`, (token, name) of each title to `titles`."""
+cdef inline int take_names(Notes* notes, bint all_sights, make, tuple sources, list hosts, list titles) except -1:
+    """Add `make(key, name, source, ts_ns)` of each host's name to `hosts`, (token, name) of each title to `titles`.
+
+    all_sights: also of known names when they were seen last.
+    """
     cdef uint32_t at = 0
     cdef Note* note
+    if all_sights:
+        pass_on_sights(notes)
     while at < notes.n_filled:
         note = <Note*>(notes.data + at)
         name = (<uint8_t*>note + sizeof(Note))[:note.n]
