@@ -138,6 +138,10 @@ cimport fastmon.native.tables.hosts
     assert list(fastmon_imports(source)) == ["native", "native", "errors", "_link", "_upper"]
 
 
+BUILD_S = 1200
+"""The longest that compiling all extensions may take, on one of two busy cores."""
+
+
 def build(hook: str, source: Path, target: Path) -> Path:
     """Run setuptools' build hook ("sdist" or "wheel") on `source`; return what it made in `target`."""
     code = f"import sys; from setuptools.build_meta import build_{hook} as build; print('built', build(sys.argv[1]))"
@@ -177,6 +181,7 @@ def test_sdist_carries_sources_and_nothing_generated(sdist: Path) -> None:
     assert (sdist / "LICENSE").exists()
 
 
+@pytest.mark.timeout(BUILD_S)
 def test_wheel_carries_the_extensions_and_no_sources(wheel: Path) -> None:
     files = {path.relative_to(wheel / "fastmon").as_posix() for path in (wheel / "fastmon").rglob("*")}
     assert {f"{name.partition('.')[0]}.pyi" for name in files if name.endswith(".so")} == STUBS
@@ -184,6 +189,7 @@ def test_wheel_carries_the_extensions_and_no_sources(wheel: Path) -> None:
     assert [name for name in files if name.endswith((".c", ".pyx", ".pxd", ".h"))] == []
 
 
+@pytest.mark.timeout(BUILD_S)
 def test_wheel_works_on_its_own(wheel: Path, tmp_path: Path) -> None:
     code = "import sys, fastmon, fastmon.cli; print(fastmon.__file__); sys.exit(fastmon.cli.main())"
     command = [sys.executable, "-c", code, "replay", str(ROOT / "pcaps" / "demo.pcap"), "--format", "jsonl"]
