@@ -288,6 +288,90 @@ EDGES: dict[str, tuple[int, list[tuple[bool, bytes]]]] = {
 """What once was another thing to one side than to the other."""
 
 
+def quic_handshake(n_ours: int, n_theirs: int) -> bytes:
+    return b"\xe0\0\0\0\1" + bytes([n_ours]) + bytes(n_ours) + bytes([n_theirs]) + bytes(n_theirs) + bytes(40)
+
+
+def dnp3(length: int) -> bytes:
+    header = cases.dnp3_header()[:2] + bytes([length]) + cases.dnp3_header()[3:]
+    return header + cases.crc_dnp(header)
+
+
+def ldp(length: int, message: int) -> bytes:
+    return struct.pack(">2HIH2HI", 1, length, 0xC0000201, 0, 0x0400, message, 7)
+
+
+def questions(n_questions: int, n_records: int, *, n_labels: int = 1, flags: int = 0x0100) -> bytes:
+    asked = b"\1a" * n_labels + b"\0\0\1\0\1"
+    return struct.pack(">6H", 7, flags, n_questions, 0, 0, n_records) + asked * min(n_questions, 40) + b"\xc0\x0c\0\1\0\1" * 3
+
+
+def report(kind: int, n_sources: int, n_words: int) -> bytes:
+    return bytes([0x80 + n_sources, kind]) + struct.pack(">H", n_words) + b"\1" * (4 * n_words)
+
+
+BOUNDS: dict[str, tuple[int, list[bytes]]] = {
+    "bgp": (TCP, [b"\xff" * 16 + bytes([high, 19, kind]) for high in (0, 15, 16, 17) for kind in (0, 1, 5, 6)]),
+    "ldp": (UDP, [ldp(length, message) for length in (13, 14, 15, 4096, 4097) for message in (3, 4, length - 10, length - 9)]),
+    "rtcp": (UDP, [report(kind, n, n_words) for kind in range(199, 209) for n in range(4) for n_words in range(30)]),
+    "dnp3": (TCP, [dnp3(length) for length in range(8)]),
+    "opcua": (TCP, [b"HELF" + struct.pack("<I", length) + bytes(size) for length in (7, 8, 9) for size in range(210, 240)]),
+    "quic": (UDP, [quic_handshake(ours, theirs) for ours in (0, 2, 3, 4, 8, 20, 21) for theirs in (0, 1, 2, 20, 21)]),
+    "telnet": (
+        TCP,
+        [
+            before + bytes([255, verb, option])
+            for before in (b"", b"\xff\xfd\1")
+            for verb in range(239, 256)
+            for option in (0, 48, 49, 50, 254, 255)
+        ],
+    ),
+    "postgresql": (
+        TCP,
+        [struct.pack(">I", 500) + b"\0\3\0\0" + b"x" * n_before + b"user\0" + b"x" * 9 for n_before in range(40, 60)],
+    ),
+    "coap": (UDP, [b"\x40\1\0\0\xb2ab" + b"\2ab" * n_options for n_options in range(36, 44)]),
+    "tracker": (UDP, [b"\0\0\x04\x17\x27\x10\x19\x80" + bytes(n_bytes) for n_bytes in range(12)]),
+    "rpc": (
+        UDP,
+        [
+            struct.pack(">10I", 1, 0, version, program, 2, 3, 0, 0, 0, 0)
+            for version in (1, 2, 3)
+            for program in (99_999, 100_000, 100_003, 400_122, 999_999, 1_000_000, 0x5FFFFFFF, 0x60000000)
+        ],
+    ),
+    "modbus": (
+        TCP,
+        [b"\0\1\0\0\0" + bytes([length, 1, 3]) + bytes(n_more) for length in (1, 2, 3, 254, 255) for n_more in (0, 1, 252, 253)],
+    ),
+    "dns, labels": (UDP, [questions(1, 0, n_labels=n_labels) for n_labels in range(37, 43)]),
+    "dns, counts": (
+        UDP,
+        [
+            questions(n_questions, n_records, flags=flags)
+            for n_questions in (0, 1, 2, 32, 33)
+            for n_records in (0, 1, 40, 41, 117, 118, 149, 150, 151)
+            for flags in (0x0100, 0x8180, 0x0500)
+        ],
+    ),
+    "http": (TCP, [b"GET /" + b"a" * n + end for n in range(1486, 1495) for end in (b" HTTP/1.1\r\n", b"\r\n", b"")]),
+    "dhcp, cut": (UDP, [cases.dhcp(1)[:length] for length in range(26, 50)]),
+    "ntp": (UDP, [b"\x24\1\6\xec" + bytes(36) + b"\xe5\xf1\xa2\xb3" + bytes(n_more) for n_more in range(16)]),
+    "iec104": (TCP, [bytes([0x68, length, 1, 0, 0, 0]) + bytes(length - 4) for length in (4, 5, 252, 253, 254, 255)]),
+    "socks": (TCP, [b"\5" + bytes([n_methods]) + bytes(n_methods) for n_methods in range(10)]),
+    "rdp over UDP": (UDP, [b"\xff" * 4 + b"\0\0\0\1" + bytes(size - 8) for size in (1127, 1128, 1280, 1281)]),
+}
+"""Payloads on both sides of bounds that a change of one byte seldom crosses."""
+
+
+@pytest.mark.parametrize("kind", BOUNDS)
+def test_bound(kind: str) -> None:
+    protocol, payloads = BOUNDS[kind]
+    for payload in payloads:
+        for ports in ((50000, 40000), (50000, 2049), (5353, 5353), (50000, 502)):
+            compare(protocol, Endpoint(A, ports[0]), Endpoint(B, ports[1]), [(True, payload)])
+
+
 @pytest.mark.parametrize("edge", EDGES)
 def test_edge(edge: str) -> None:
     protocol, payloads = EDGES[edge]
