@@ -16,6 +16,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
 from fastmon.native.arguments cimport bytes_of, copy_table, count_of, duration_or, key_of, room_in, time_or
+from fastmon.native.classify.notes cimport take_names
 from fastmon.native.decode.headers cimport N_STATUSES
 from fastmon.native.engine.batch cimport account_batch
 from fastmon.native.engine.columns cimport (
@@ -38,7 +39,7 @@ from fastmon.native.engine.inspection cimport Inspection, announce, forget_annou
 from fastmon.native.engine.packet_log cimport PacketRecord, log_free, log_new
 from fastmon.native.engine.rotation cimport begin_interval, damaged_index, end_all, end_all_idle, merge, settle_all
 from fastmon.native.engine.services cimport fail_unanswered, probe_by_arp
-from fastmon.native.engine.taken cimport take_crossings, take_names, take_payloads
+from fastmon.native.engine.taken cimport take_crossings, take_payloads
 from fastmon.native.exclusive cimport Exclusive
 from fastmon.native.matchers cimport Matchers
 from fastmon.native.memory cimport release

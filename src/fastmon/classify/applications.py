@@ -83,6 +83,8 @@ def _app(name: str, about: str, how: str = "", *matchers: Matcher, **where: tupl
 
 LETTERS = bytes(range(0x41, 0x5B)) + bytes(range(0x61, 0x7B))
 DIGITS = b"0123456789"
+POSTGRES_TYPES = b"QPBEDSCXHpRKZTN123nstAGHWVIcdf"
+ENCAPSULATION_COMMANDS = b"\x00\x01\x04\x63\x64\x65\x66\x6f\x70\x72\x73"  # of EtherNet/IP
 IP_AND_ICMP = "its IP protocol number"
 
 _TABLE = (
@@ -335,7 +337,7 @@ _TABLE = (
         "postgresql",
         "PostgreSQL",
         "the startup packet, or messages that fill the segment",
-        tcp("databases.postgresql", b"\0QPBEDSCXHpRKZTN123nstAGHWVIcdf", 5),
+        tcp("databases.postgresql", b"\0" + POSTGRES_TYPES, 5),
         tcp=(5432,),
     ),
     _app("redis", "Redis", "arrays in RESP, or two single replies", tcp("databases.redis", b"*+-:$" + LETTERS, 4), tcp=(6379,)),
@@ -402,8 +404,8 @@ _TABLE = (
         "ethernet-ip",
         "EtherNet/IP with CIP",
         "the header of its encapsulation",
-        tcp("industrial.ethernet_ip", b"\x00\x01\x04\x63\x64\x65\x66\x6f\x70\x72\x73", 24),
-        udp("industrial.ethernet_ip", b"\x00\x01\x04\x63\x64\x65\x66\x6f\x70\x72\x73", 24),
+        tcp("industrial.ethernet_ip", ENCAPSULATION_COMMANDS, 24),
+        udp("industrial.ethernet_ip", ENCAPSULATION_COMMANDS, 24),
         udp("industrial.cip_io", b"\2", 16),
         tcp=(44818,),
         udp=(44818, 2222),

@@ -5,6 +5,8 @@ What it does not do: look at payloads.
 
 from __future__ import annotations
 
+from functools import cache
+
 from fastmon.classify.applications import APPLICATIONS
 from fastmon.classify.model import SCTP, TCP, UDP
 from fastmon.classify.online import resolver_suffixes
@@ -23,6 +25,7 @@ def by_protocol() -> bytes:
     return bytes(ids)
 
 
+@cache
 def by_port(protocol: int) -> bytes:
     """Return 65536 ids, one for each port of TCP (6), UDP (17) or SCTP (132); 0 for a port of no application.
 

@@ -21,7 +21,7 @@ from fastmon.native.classify.matchers cimport (
     web,
 )
 from fastmon.native.classify.memos cimport Memo, memos_free, memos_new
-from fastmon.native.classify.notes cimport Note, Notes, note_bytes, notes_free, notes_init
+from fastmon.native.classify.notes cimport Notes, notes_free, notes_init, take_names
 from fastmon.native.classify.suffixes cimport MAX_SUFFIX, MAX_SUFFIXES, add_suffix
 from fastmon.native.decode.entry cimport MAX_PAYLOAD
 from fastmon.native.decode.upper cimport TCP, UDP
@@ -219,6 +219,10 @@ cdef class Matchers:
         return 0
 
 
+def _without_time(key, name, source, ts_ns):
+    return key, name, source
+
+
 cdef class Looker:
     """Looks at single payloads with `Matchers`, as an accountant does."""
 
@@ -248,8 +252,6 @@ cdef class Looker:
         cdef const uint8_t[::1] view = bytes_of(data)
         cdef Look look
         cdef int verdict
-        cdef Note* note
-        cdef uint32_t at = 0
         if not 1 <= view.shape[0] <= MAX_PAYLOAD or len(src) != 16 or len(dst) != 16 or protocol not in (TCP, UDP):
             raise ValueError(f"a payload of 1 to {MAX_PAYLOAD} bytes of TCP or UDP and keys of 16 bytes are needed")
         if not 0 <= follow < N_FOLLOWERS:
@@ -260,18 +262,12 @@ cdef class Looker:
         look.src, look.dst = v6_key(<const uint8_t*>src), v6_key(<const uint8_t*>dst)
         look.ts_ns, look.token, look.notes = ts_ns, token, &self.notes
         look.hellos, look.memos = self.hellos, self.memos
-        look.resolvers = &self.matchers.dispatch.resolvers
         if follow:
             verdict = self.matchers.dispatch.go_on(&self.matchers.dispatch, &look, follow)
         else:
             verdict = self.matchers.dispatch.decide(&self.matchers.dispatch, &look)
         facts = []
-        while at < self.notes.n_filled:
-            note = <Note*>(self.notes.data + at)
-            name = (<uint8_t*>note + sizeof(Note))[:note.n]
-            facts.append(((<uint8_t*>&note.host)[:16], name, SOURCES[note.source]))
-            at += note_bytes(note.n)
-        self.notes.n_filled = 0
+        take_names(&self.notes, False, _without_time, SOURCES, facts, [])
         if verdict != CERTAIN:
             return "ask" if verdict == ASK else "no", 0, None, 0, facts
         title = look.title[:look.n_title] if look.n_title else None

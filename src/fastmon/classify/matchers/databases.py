@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from fastmon.classify.applications import POSTGRES_TYPES
 from fastmon.classify.matching import Context, Match, certain, hinted, likely
 
 __all__ = ["cassandra", "memcached", "mongodb", "mssql", "mysql", "oracle", "postgresql", "redis"]
@@ -13,7 +14,6 @@ SQL = re.compile(
     rb"\s{0,8}(?:select|show|set|insert|update|delete|create|drop|begin|commit|rollback|use|alter|call|with|/\*)", re.IGNORECASE
 )
 POSTGRES_STARTS = {b"\x04\xd2\x16\x2f", b"\x04\xd2\x16\x30", b"\x04\xd2\x16\x2e"}
-POSTGRES_TYPES = frozenset(b"QPBEDSCXHpRKZTN123nstAGHWVIcdf")
 POSTGRES_EMPTY = frozenset(b"123nsIX")
 REDIS_COMMAND = re.compile(rb"\*\d{1,6}\r\n(?:\$\d{1,8}\r\n|$|\*\d{1,6}\r\n|:\d)")
 REDIS_REPLY = re.compile(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from fastmon.classify.applications import ENCAPSULATION_COMMANDS
 from fastmon.classify.matching import Context, Match, certain, hinted, likely
 
 __all__ = ["bacnet", "cip_io", "dnp3", "ethernet_ip", "iec104", "modbus", "opcua", "s7"]
 
 MODBUS_FUNCTIONS = {1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 15, 16, 17, 20, 21, 22, 23, 24, 43, 90}
-ENCAPSULATION_COMMANDS = {0x00, 0x01, 0x04, 0x63, 0x64, 0x65, 0x66, 0x6F, 0x70, 0x72, 0x73}
 CIP_IO = b"\2\0\2\x80\x08\0"
 OPCUA_TYPES = {b"HELF", b"ACKF", b"ERRF", b"RHEF", b"OPNF", b"CLOF", b"MSGF", b"MSGC", b"MSGA"}
 

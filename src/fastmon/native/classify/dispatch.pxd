@@ -69,32 +69,34 @@ cdef inline int weigh(const Dispatch* dispatch, Look* look) noexcept nogil:
     return ASK if look.is_to_remember or look.may_be_announced else NO
 
 
+cdef inline void ready_look(const Dispatch* dispatch, Look* look) noexcept nogil:
+    """Set what the matchers write, and what they read of the table."""
+    look.resolvers = &dispatch.resolvers
+    look.n_likely = look.n_title = 0
+    look.app = look.follow = 0
+    look.has_facts = look.is_to_remember = False
+
+
 cdef inline int decide_by_payload(const Dispatch* dispatch, Look* look) noexcept nogil:
     """Show a payload to its candidates; return CERTAIN, NO or ASK."""
     cdef uint32_t i
     cdef int verdict
     cdef int kind = 0 if look.protocol == TCP else 1
     cdef const Candidate* candidate
-    look.n_likely = look.n_title = 0
-    look.app = look.follow = 0
-    look.has_facts = look.is_to_remember = False
+    ready_look(dispatch, look)
     for i in range(dispatch.starts[kind][look.data[0]], dispatch.starts[kind][look.data[0] + 1]):
         candidate = &dispatch.candidates[i]
         if look.n < candidate.least:
             continue
         verdict = ASK if candidate.matcher == NULL else candidate.matcher(look)
-        if verdict == CERTAIN:
-            return CERTAIN
-        if verdict == ASK:
-            return ASK
+        if verdict == CERTAIN or verdict == ASK:
+            return verdict
     return weigh(dispatch, look) if look.n_likely else NO
 
 
 cdef inline int go_on_with_follower(const Dispatch* dispatch, Look* look, int follow) noexcept nogil:
     """Show a further payload to what has labelled the conversation; return CERTAIN or NO."""
-    look.n_likely = look.n_title = 0
-    look.app = look.follow = 0
-    look.has_facts = look.is_to_remember = False
+    ready_look(dispatch, look)
     if look.n < dispatch.least[follow]:
         return NO
     return CERTAIN if dispatch.followers[follow](look) == CERTAIN else NO

@@ -40,8 +40,8 @@ cdef struct Look:
     Notes* notes  # takes the names of hosts
     Hello* hellos
     Memo* memos
-    const Suffixes* resolvers
     bint may_be_announced  # by a payload that Python has not seen yet: it must weigh what is not certain
+    const Suffixes* resolvers  # of the dispatch
     # What was found.
     uint8_t app  # of `App`
     uint8_t follow  # of `Follow`: what looks at the conversation's further payloads

@@ -152,3 +152,24 @@ cdef inline void pass_on_sights(Notes* notes) noexcept nogil:
 
 cdef inline bint notes_are_filled(const Notes* notes) noexcept nogil:
     return notes.n_filled > NOTES_WANTED
+
+
+cdef inline int take_names(Notes* notes, bint all_sights, make, tuple sources, list hosts, list titles) except -1:
+    """Add `make(key, name, source, ts_ns)` of each host's name to `hosts`, (token, name) of each title to `titles`.
+
+    all_sights: also of known names when they were seen last. If `make` raises, all names stay where they were.
+    """
+    cdef uint32_t at = 0
+    cdef Note* note
+    if all_sights:
+        pass_on_sights(notes)
+    while at < notes.n_filled:
+        note = <Note*>(notes.data + at)
+        name = (<uint8_t*>note + sizeof(Note))[:note.n]
+        if note.source == TITLE:
+            titles.append((note.host.low, name))
+        else:
+            hosts.append(make((<uint8_t*>&note.host)[:16], name, sources[note.source], note.ts_ns))
+        at += note_bytes(note.n)
+    notes.n_filled = 0
+    return 0

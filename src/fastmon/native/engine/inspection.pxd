@@ -55,28 +55,23 @@ cdef struct Inspection:
     uint64_t[ANNOUNCED_WORDS] announced_before  # and of those before
 
 
-cdef inline Inspection* inspection_new(const Dispatch* dispatch, bint keeps_titles) except NULL:
-    """Return what looking at payloads needs. Raises MemoryError."""
-    cdef Inspection* inspection = <Inspection*>calloc(1, sizeof(Inspection))
-    if inspection == NULL:
-        raise MemoryError("no memory for looking at payloads")
-    inspection.dispatch = dispatch
-    try:
-        notes_init(&inspection.notes)
-        inspection.hellos = hellos_new()
-        inspection.memos = memos_new()
-    except MemoryError:
-        inspection_delete(inspection)
-        raise
-    inspection.notes.keeps_titles = keeps_titles
-    return inspection
-
-
 cdef inline int inspection_begin(Inspection** inspection, const Dispatch* dispatch, bint keeps_titles) except -1:
     """Make what looking at payloads needs, where there is nothing yet. Raises RuntimeError, MemoryError."""
     if inspection[0] != NULL:
         raise RuntimeError("the accountant has matchers")
-    inspection[0] = inspection_new(dispatch, keeps_titles)
+    cdef Inspection* begun = <Inspection*>calloc(1, sizeof(Inspection))
+    if begun == NULL:
+        raise MemoryError("no memory for looking at payloads")
+    begun.dispatch = dispatch
+    try:
+        notes_init(&begun.notes)
+        begun.hellos = hellos_new()
+        begun.memos = memos_new()
+    except MemoryError:
+        inspection_delete(begun)
+        raise
+    begun.notes.keeps_titles = keeps_titles
+    inspection[0] = begun
     return 0
 
 

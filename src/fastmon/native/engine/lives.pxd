@@ -255,7 +255,6 @@ cdef inline void begin_look(Look* look, const Conversations* conversations, uint
     look.notes = &conversations.inspection.notes
     look.hellos = conversations.inspection.hellos
     look.memos = conversations.inspection.memos
-    look.resolvers = &conversations.inspection.dispatch.resolvers
     look.may_be_announced = conversations.inspection.hints_wait
 
 

@@ -1,13 +1,12 @@
-"""What is taken out between rotations, as lists of Python's values: payloads, names, limit crossings.
+"""What is taken out between rotations, as lists of Python's values: payloads, limit crossings.
 
 Each is made by a function of Python's side. If that raises, everything stays where it was.
 
-What it does not do: lock, tell arrays (`columns.pxd`).
+What it does not do: lock, tell arrays (`columns.pxd`), take names (`native/classify/notes.pxd`).
 """
 
 from libc.stdint cimport uint8_t, uint32_t
 
-from fastmon.native.classify.notes cimport TITLE, Note, Notes, note_bytes, pass_on_sights
 from fastmon.native.engine.hosts cimport Crossing, Hosts, is_local
 from fastmon.native.engine.payloads cimport Payload, Payloads
 
@@ -25,27 +24,6 @@ cdef inline list take_payloads(Payloads* payloads, make):
         ))
     payloads.n_filled = 0
     return taken
-
-
-cdef inline int take_names(Notes* notes, bint all_sights, make, tuple sources, list hosts, list titles) except -1:
-    """Add `make(key, name, source, ts_ns)` of each host's name to `hosts`, (token, name) of each title to `titles`.
-
-    all_sights: also of known names when they were seen last.
-    """
-    cdef uint32_t at = 0
-    cdef Note* note
-    if all_sights:
-        pass_on_sights(notes)
-    while at < notes.n_filled:
-        note = <Note*>(notes.data + at)
-        name = (<uint8_t*>note + sizeof(Note))[:note.n]
-        if note.source == TITLE:
-            titles.append((note.host.low, name))
-        else:
-            hosts.append(make((<uint8_t*>&note.host)[:16], name, sources[note.source], note.ts_ns))
-        at += note_bytes(note.n)
-    notes.n_filled = 0
-    return 0
 
 
 cdef inline list take_crossings(Hosts* hosts, make):
