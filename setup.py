@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from Cython.Build import build_ext
+from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
 SOURCE = Path("src/fastmon")
 HEADERS = sorted(str(path) for pattern in ("*.pxd", "*.h") for path in SOURCE.rglob(pattern))
@@ -29,9 +30,35 @@ def extension(name: str, *libraries: str) -> Extension:
         include_dirs=[str(SOURCE / "native" / "live")],
         libraries=list(libraries),
         define_macros=[("FASTMON_DEBUG", "1")] if debug else [],
-        extra_compile_args=["-O1", "-g", "-fno-omit-frame-pointer", *SANITIZE] if debug else ["-O3", *INLINE],
+        extra_compile_args=["-O1", "-g", "-fno-omit-frame-pointer", *SANITIZE] if debug else ["-O3", "-g0", *INLINE],
         extra_link_args=SANITIZE if debug else [],
     )
+
+
+class BuildTogether(build_ext):
+    """Builds several extensions at once, each from its sources: never from a C file of another source or another mode."""
+
+    def build_extensions(self) -> None:  # noqa: D102 - as setuptools has it
+        directives = {
+            "language_level": 3,
+            "boundscheck": debug,
+            "initializedcheck": debug,
+            "wraparound": False,
+            "cdivision": True,
+        }
+        self.parallel = self.parallel or len(os.sched_getaffinity(0))
+        made = cythonize(
+            self.extensions,
+            nthreads=self.parallel,
+            force=True,
+            quiet=True,
+            build_dir=self.build_temp,
+            compiler_directives=directives,
+        )
+        sources = {extension.name: extension.sources for extension in made}
+        for extension in self.extensions:
+            extension.sources = sources[extension.name]
+        super().build_extensions()
 
 
 setup(
@@ -44,19 +71,9 @@ setup(
         extension("native.packet_text"),
         extension("native.readers", "pcap"),
     ],
-    cmdclass={"build_ext": build_ext},
+    cmdclass={"build_ext": BuildTogether},
     options={
         "build": {"build_base": "build/debug" if debug else "build/release"},
-        "build_ext": {
-            "force": True,  # never an object or a C file of another source or another mode
-            "cython_c_in_temp": True,
-            "cython_directives": {
-                "language_level": 3,
-                "boundscheck": debug,
-                "initializedcheck": debug,
-                "wraparound": False,
-                "cdivision": True,
-            },
-        },
+        "build_ext": {"force": True},
     },
 )
