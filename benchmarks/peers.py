@@ -23,7 +23,7 @@ from harness.case import Plan, UnavailableError
 from harness.cases import CACHE, positive
 from harness.contest import Contest
 from harness.environment import describe
-from harness.inputs import Capture
+from harness.inputs import CORPUS, Capture, corpus_captures
 from harness.multiply import multiply
 from harness.peer_install import environment_python, install, version_of, why_missing
 from harness.plot import draw
@@ -36,11 +36,8 @@ if TYPE_CHECKING:
     from harness.programs import Program
 
 ROOT = Path(__file__).resolve().parents[1]
-CORPUS = Path(os.environ.get("FASTMON_CORPUS") or ROOT.parent / "shared" / "corpus")
 LEAST_FRAMES, QUICK_FRAMES = 2_000_000, 20_000
 QUICK_PARTS = {PART: 5_000, SMALL_PART: 500}
-LEAST_SIZE = 4_000_000
-"""Smaller captures of the corpus would be multiplied too often."""
 
 
 def options() -> argparse.Namespace:
@@ -74,7 +71,12 @@ def contests(plan: Plan, arguments: argparse.Namespace) -> Iterator[Contest]:
     captures, truths = list(arguments.capture), {}
     if not captures:
         mix = Capture("mix", least)
-        captures = [mix.make(plan.cache), *(corpus()[-1:] if plan.quick else corpus())]
+        real = corpus_captures()
+        if not real:
+            print(
+                f"no capture corpus in {CORPUS} (FASTMON_CORPUS names another folder): only the mix is measured", file=sys.stderr
+            )
+        captures = [mix.make(plan.cache), *(real[-1:] if plan.quick else real)]
         truths[captures[0]] = mix.truth(plan.cache)["hosts_sha256"]
     for path in captures:
         try:
@@ -83,14 +85,6 @@ def contests(plan: Plan, arguments: argparse.Namespace) -> Iterator[Contest]:
             print(f"skipped: {path}: {reason}", file=sys.stderr)
             continue
         yield Contest(plan, multiplied, python, cpus, truths.get(path, "") if multiplied.copies == 1 else "")
-
-
-def corpus() -> list[Path]:
-    """Return the big captures of the corpus, the biggest first."""
-    found = [path for path in (CORPUS / "large").glob("*.pcap") if path.stat().st_size >= LEAST_SIZE]
-    if not found:
-        print(f"no capture corpus in {CORPUS} (FASTMON_CORPUS names another folder): only the mix is measured", file=sys.stderr)
-    return sorted(found, key=lambda path: -path.stat().st_size)
 
 
 def command_of(program: Program) -> str:

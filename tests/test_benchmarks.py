@@ -14,6 +14,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from harness.case import Plan
 from harness.contest import Contest
+from harness.live_apps import difference
 from harness.multiply import multiply
 from harness.programs import NO_PAYLOADS, Program
 from harness.results import readme_table
@@ -118,6 +119,36 @@ def test_a_peer_that_fails_is_left_out_with_the_reason(cache: Path, tmp_path: Pa
     assert contest.left_out["lies"] == f"it says that it read 1000000 of {made.frames} frames"
     assert contest.left_out["fails"] == "exit code 4: no"
     assert contest.left_out["is missing"] == "no-such-program is not there"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a network namespace")
+def test_live_traffic_is_labelled_as_in_a_replay(cache: Path) -> None:
+    options = ["--quick", "--samples", 1, "--json", "--cache", cache, "--capture", DEMO]
+    code, output, errors = run("run.py", "live-apps", *options)
+    assert code == 0, errors
+    [sample] = samples(output)
+    assert sample["frames"] == sample["received"] >= 100_000
+
+
+def test_live_traffic_that_differs_is_discarded() -> None:
+    host = {"bytes_in": 1, "apps": {"dns": {"bytes_in": 1}}, "name": "example.org"}
+    truth = {
+        "frames": 1,
+        "bytes": 1,
+        "apps": {"dns": {"frames": 1}},
+        "dropped": {"kernel": 0},
+        "conversations": {"unclassified_for_budget": 0},
+        "hosts": {"10.0.0.1": host},
+    }
+    assert difference(truth, truth) == ""
+    assert difference(truth | {"dropped": {"kernel": 2}}, truth) == "frames lost: {'kernel': 2}; payloads passed by: 0"
+    passed_by = truth | {"conversations": {"unclassified_for_budget": 3}}
+    assert difference(passed_by, truth) == "frames lost: 0; payloads passed by: 3"
+    for key in "bytes_in", "apps", "name":
+        other = truth | {"hosts": {"10.0.0.1": host | {key: None}}}
+        assert difference(other, truth).startswith("10.0.0.1: {")
+    more = truth | {"hosts": {"10.0.0.1": host, "10.0.0.2": host}}
+    assert difference(more, truth) == "hosts that a replay does not have"
 
 
 def test_startup_runs(cache: Path) -> None:

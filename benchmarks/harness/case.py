@@ -27,6 +27,7 @@ class Plan:
     cache: folder of inputs, made when needed.  scratch: folder of outputs, this run's alone; no case needs it to prepare.
     quick: small inputs, to see that everything works; its figures mean nothing.
     cpu, other_cpu: the core of what is measured, and of what must not disturb it.
+    capture: what a case with real traffic is measured on; None: the biggest capture of the corpus.
     """
 
     python: Path
@@ -35,6 +36,7 @@ class Plan:
     quick: bool = False
     cpu: int = 0
     other_cpu: int = 1
+    capture: Path | None = None
 
     @property
     def fastmon(self) -> str:

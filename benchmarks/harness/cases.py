@@ -13,6 +13,7 @@ from .case import Plan
 from .inputs import Capture
 from .layers import Layers
 from .live import Live
+from .live_apps import LiveApps
 from .memory import Memory
 from .replay import Replay
 from .startup import Startup
@@ -46,6 +47,7 @@ CASES: dict[str, Case] = {
     "startup": Startup(),
     "memory": Memory(),
     "live": Live(),
+    "live-apps": LiveApps(),
 }
 
 
@@ -64,6 +66,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--samples", type=positive, help="of each subject (default: the case's own number)")
     parser.add_argument("--quick", action="store_true", help="small inputs and two samples: whether it works, not how fast it is")
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder for inputs (default: %(default)s)")
+    parser.add_argument("--capture", type=Path, help="real traffic for live-apps (default: the biggest of the capture corpus)")
     parser.add_argument("--cpu", type=int, default=cpus[0], help="core of what is measured (default: %(default)s)")
     parser.add_argument("--other-cpu", type=int, default=cpus[-1], help="core of the sender (default: %(default)s)")
 
@@ -73,7 +76,7 @@ def prepared(case: Case, arguments: argparse.Namespace, python: Path) -> Iterato
     """Prepare a case with the options of `add_options`, and give the plan to measure it by."""
     arguments.cache.mkdir(parents=True, exist_ok=True)
     cache = arguments.cache.resolve()
-    plan = Plan(python, cache, cache, arguments.quick, arguments.cpu, arguments.other_cpu)
+    plan = Plan(python, cache, cache, arguments.quick, arguments.cpu, arguments.other_cpu, arguments.capture)
     case.prepare(plan)
     with TemporaryDirectory(dir=cache, prefix="measuring-") as folder:
         yield replace(plan, scratch=Path(folder))

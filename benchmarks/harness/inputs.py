@@ -14,9 +14,12 @@ from typing import Any
 
 from .case import UnavailableError
 
-__all__ = ["Capture", "compiled", "cool", "warm", "write_empty"]
+__all__ = ["Capture", "compiled", "cool", "corpus_captures", "warm", "write_empty"]
 
 ROOT = Path(__file__).resolve().parents[2]
+CORPUS = Path(os.environ.get("FASTMON_CORPUS") or ROOT.parent / "shared" / "corpus")
+LEAST_SIZE = 4_000_000
+"""Smaller captures of the corpus would be multiplied too often."""
 GENERATOR = ROOT / "pcaps" / "generate.py"
 SOURCES = Path(__file__).resolve().parent / "native"
 MINUTES = 60
@@ -58,6 +61,12 @@ class Capture:
         """Return the capture's totals."""
         truth: dict[str, Any] = json.loads(totals_of(self.path(cache)).read_text())
         return truth
+
+
+def corpus_captures() -> list[Path]:
+    """Return the big captures of the corpus, the biggest first; none if there is no corpus."""
+    found = [path for path in (CORPUS / "large").glob("*.pcap") if path.stat().st_size >= LEAST_SIZE]
+    return sorted(found, key=lambda path: -path.stat().st_size)
 
 
 def totals_of(path: Path) -> Path:

@@ -16,7 +16,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .answers import fastmon_fault, read_fastmon, times
 from .case import Case, Plan, Sample, UnavailableError, medians
@@ -25,7 +25,7 @@ from .inputs import Capture, compiled
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Live", "enter_namespace"]
+__all__ = ["CAPTURING", "Live", "enter_namespace", "make_interfaces", "measured_live", "needs_two_cores"]
 
 FASTMON, TCPDUMP = "fastmon live", "tcpdump -w /dev/null"
 SENDING, CAPTURING = "bench-tx", "bench-rx"
@@ -35,6 +35,7 @@ RATE, SECONDS = 400_000, 10
 QUICK_RATE, QUICK_SECONDS = 50_000, 4
 SETTLE_S = 1.5  # tcpdump's last block waits a second for more
 IN_NAMESPACE = "FASTMON_BENCH_NAMESPACE"
+MTU = 65_000  # captured frames may be as long as offloading makes them
 
 
 def enter_namespace() -> None:
@@ -51,11 +52,19 @@ def enter_namespace() -> None:
     os.execvp("unshare", ["unshare", "--net", "--mount", sys.executable, *sys.argv])
 
 
+def needs_two_cores(plan: Plan) -> None:
+    """Refuse to send from the core that captures."""
+    if plan.cpu == plan.other_cpu or (os.cpu_count() or 1) < 2:
+        raise UnavailableError("two cores are needed: one sends")
+
+
 def make_interfaces() -> None:
-    """Make the pair of interfaces, on which the kernel sends nothing of its own, and let /sys show them."""
+    """Make the pair of interfaces, on which the kernel sends nothing of its own, and let /sys show them, unless done."""
+    if Path(f"/sys/class/net/{SENDING}").exists():
+        return
     Path("/proc/sys/net/ipv6/conf/default/disable_ipv6").write_text("1")
     commands = [
-        f"ip link add {SENDING} type veth peer name {CAPTURING}",
+        f"ip link add {SENDING} mtu {MTU} type veth peer name {CAPTURING} mtu {MTU}",
         f"ip link set {SENDING} up",
         f"ip link set {CAPTURING} up",
         "mount -t sysfs sysfs /sys",
@@ -78,38 +87,22 @@ class Live(Case):
     def prepare(self, plan: Plan) -> None:
         """Make the capture to send, the sender and the pair of interfaces."""
         enter_namespace()
-        if plan.cpu == plan.other_cpu or (os.cpu_count() or 1) < 2:
-            raise UnavailableError("the case 'live' needs two cores")
+        needs_two_cores(plan)
         CAPTURE.make(plan.cache)
         compiled("send_frames.c", plan.cache)
-        if not Path(f"/sys/class/net/{SENDING}").exists():
-            make_interfaces()
+        make_interfaces()
 
     def sample(self, plan: Plan, subject: str) -> Sample:
         """Capture with one of them while frames are sent."""
         rate, seconds = (QUICK_RATE, QUICK_SECONDS) if plan.quick else (RATE, SECONDS)
         truth = times(CAPTURE.truth(plan.cache), rate * seconds // CAPTURE.frames)
-        output, errors = plan.scratch / "stdout", plan.scratch / "stderr"
-        with output.open("wb") as stdout, errors.open("wb") as stderr:
-            program = subprocess.Popen([*pinned(plan.cpu), *self.command(plan, subject)], stdout=stdout, stderr=stderr)
-            try:
-                await_capture(program)
-                before = cpu_ns(program.pid)
-                sent = send(plan, truth["frames"], rate)
-                time.sleep(SETTLE_S)
-                spent_ns = cpu_ns(program.pid) - before
-                program.send_signal(signal.SIGINT)
-                program.wait(timeout=30)
-            finally:
-                if program.poll() is None:
-                    program.kill()
-                    program.wait()
+        done = measured_live(plan, self.command(plan, subject), CAPTURE.path(plan.cache), truth["frames"], rate)
         try:
-            counted, dropped, fault = (fastmon_result if subject == FASTMON else tcpdump_result)(output, errors, truth)
+            counted, dropped, fault = (fastmon_result if subject == FASTMON else tcpdump_result)(done.output, done.errors, truth)
         except (KeyError, ValueError) as error:
             counted, dropped, fault = 0, 0, f"unreadable answer: {error!r}"
-        fault = f"exit code {program.returncode}" if program.returncode else fault
-        return self.as_sample(subject, truth, sent, (counted, dropped, spent_ns), fault)
+        fault = f"exit code {done.exit_code}" if done.exit_code else fault
+        return self.as_sample(subject, truth, done.sent, (counted, dropped, done.cpu_ns), fault)
 
     def as_sample(
         self, subject: str, truth: dict[str, Any], sent: dict[str, int], measured: tuple[int, int, int], fault: str
@@ -150,6 +143,36 @@ class Live(Case):
         return lines
 
 
+class LiveRun(NamedTuple):
+    """A run of a capturing program.  sent: what the sender says.  cpu_ns: of the program, from the first frame to the last."""
+
+    output: Path
+    errors: Path
+    sent: dict[str, int]
+    cpu_ns: int
+    exit_code: int
+
+
+def measured_live(plan: Plan, command: Sequence[str], capture: Path, frames: int, rate: int) -> LiveRun:
+    """Let a program capture while the frames of a capture are sent, again and again, until it were so many."""
+    output, errors = plan.scratch / "stdout", plan.scratch / "stderr"
+    with output.open("wb") as stdout, errors.open("wb") as stderr:
+        program = subprocess.Popen([*pinned(plan.cpu), *command], stdout=stdout, stderr=stderr)
+        try:
+            await_capture(program)
+            before = cpu_ns(program.pid)
+            sent = send(plan, capture, frames, rate)
+            time.sleep(SETTLE_S)
+            spent_ns = cpu_ns(program.pid) - before
+            program.send_signal(signal.SIGINT)
+            program.wait(timeout=30)
+        finally:
+            if program.poll() is None:
+                program.kill()
+                program.wait()
+    return LiveRun(output, errors, sent, spent_ns, program.returncode)
+
+
 def pinned(cpu: int) -> list[str]:
     """Return a command's beginning that runs it on one core, before everything else there."""
     return ["nice", "-n", "-20", "taskset", "-c", str(cpu)]
@@ -171,11 +194,11 @@ def cpu_ns(pid: int) -> int:
     return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads)
 
 
-def send(plan: Plan, frames: int, rate: int) -> dict[str, int]:
-    """Send so many frames; return how many were sent and in how many nanoseconds."""
+def send(plan: Plan, capture: Path, frames: int, rate: int) -> dict[str, int]:
+    """Send so many frames of a capture; return how many were sent and in how many nanoseconds."""
     command = [*pinned(plan.other_cpu), compiled("send_frames.c", plan.cache), SENDING]
     done = subprocess.run(
-        [*map(str, [*command, CAPTURE.path(plan.cache), frames, rate])],
+        [*map(str, [*command, capture, frames, rate])],
         capture_output=True,
         text=True,
         check=True,
