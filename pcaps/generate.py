@@ -45,7 +45,7 @@ def make_large(arguments: argparse.Namespace) -> None:
     elif arguments.kind == "flood":
         workload = workloads.SourceFlood(arguments.frames, arguments.seed)
     else:
-        workload = workloads.ConversationFlood(arguments.hosts)
+        workload = workloads.ConversationFlood(arguments.hosts, arguments.seed if arguments.random_payload else None)
     options = blocks.Options(arguments.frames, arguments.snaplen, arguments.rate, arguments.resolution == "ns", arguments.seed)
     write_truth(arguments.output, blocks.write(arguments.output, workload, options))
 
@@ -93,6 +93,8 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "--hosts", type=positive, default=10_000, help="number of hosts (flood-conversations: of senders)"
             )
+        if kind == "flood-conversations":
+            command.add_argument("--random-payload", action="store_true", help="random bytes as payloads, not zeros")
         if kind == "mix":
             command.add_argument("--conversations", type=positive, default=150_000, help="number of conversations")
     return result

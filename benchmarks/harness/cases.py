@@ -16,6 +16,7 @@ from .live import Live
 from .live_apps import LiveApps
 from .memory import Memory
 from .replay import Replay
+from .spoofed import Spoofed
 from .startup import Startup
 
 if TYPE_CHECKING:
@@ -44,8 +45,14 @@ CASES: dict[str, Case] = {
         quick_capture=Capture("flood-conversations", 100_000, SNAPLEN_96),
         least_mpps=3,
     ),
+    "flood-payloads": Layers(
+        Capture("flood-conversations", 20_000_000, (*SNAPLEN_96, "--random-payload")),
+        quick_capture=Capture("flood-conversations", 100_000, (*SNAPLEN_96, "--random-payload")),
+        least_mpps=3,
+    ),
     "startup": Startup(),
     "memory": Memory(),
+    "spoofed": Spoofed(),
     "live": Live(),
     "live-apps": LiveApps(),
 }

@@ -28,6 +28,7 @@ TARGET4 = int(ipaddress.ip_address("192.0.2.1"))
 SERVICES = np.array([443, 80, 53, 8080, 22, 3478, 5222, 993])
 IMIX_WIRE_LENS = np.array([60, 590, 1514])  # without FCS
 IMIX_PARTS = np.repeat(np.arange(3), (7, 4, 1))  # of twelve frames
+PAYLOAD_AT = 16 + 42  # of UDP over IPv4, in a record
 SMALLEST_IPV6 = 76  # a TCP segment over IPv6 is longer than 60
 MAX_LISTED_HOSTS = 100_000  # more are in the truth by their checksum only
 
@@ -195,13 +196,14 @@ class SourceFlood:
 
 
 class ConversationFlood:
-    """Datagrams between known hosts, each of which opens a conversation."""
+    """Datagrams between known hosts, each of which opens a conversation; their payloads are zeros, or random with a seed."""
 
     WIRE_LEN = 60
     PORTS = 60000
 
-    def __init__(self, n_hosts: int) -> None:
+    def __init__(self, n_hosts: int, payload_seed: int | None = None) -> None:
         self.n_hosts = n_hosts
+        self.random = None if payload_seed is None else np.random.default_rng(payload_seed)
         self.n_frames = 0
 
     def endpoints(self, first: int, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
@@ -218,6 +220,11 @@ class ConversationFlood:
         protocol = np.full(count, UDP)
         headers = write_ipv4(rows, src, dst, protocol, np.full(count, self.WIRE_LEN))
         headers["transport"] = transport(protocol, src_port, np.full(count, 53), np.full(count, self.WIRE_LEN - 34)).view("V20")
+        if self.random is not None:
+            data = rows.view(np.uint8).reshape(count, -1)
+            data[:, PAYLOAD_AT : PAYLOAD_AT + self.WIRE_LEN - 42] = self.random.integers(
+                0, 256, (count, self.WIRE_LEN - 42), np.uint8
+            )
         return rows
 
     def truth(self) -> dict[str, Any]:
