@@ -260,6 +260,8 @@ def test_state_is_bounded() -> None:
         classifier.inspect(which, b"PORT 10,%d,%d,1,9,9\r\n" % (token >> 8 & 255, token & 255), False, 0)
     assert classifier.n_pending <= MAX_PENDING
     assert classifier.n_expected <= MAX_EXPECTED
+    assert len(classifier.take_expected()) == MAX_EXPECTED
+    assert classifier.take_expected() == []
 
 
 def kept_bytes(classifier: Classifier) -> int:

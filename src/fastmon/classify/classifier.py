@@ -17,6 +17,7 @@ What it does not do: capture, count, or sanitise names.
 from __future__ import annotations
 
 import struct
+from collections import deque
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -124,7 +125,7 @@ class Classifier:
         self._max_expected = max_expected
         self._pending: dict[int, _State] = {}
         self._expected: dict[tuple[int, Endpoint], _Expected] = {}
-        self._news: list[tuple[int, Endpoint]] = []
+        self._news: deque[tuple[int, Endpoint]] = deque(maxlen=max_expected)
 
     @property
     def n_pending(self) -> int:
@@ -137,8 +138,9 @@ class Classifier:
         return len(self._expected)
 
     def take_expected(self) -> list[tuple[int, Endpoint]]:
-        """Return protocol and endpoint of each announcement since the last call."""
-        news, self._news = self._news, []
+        """Return protocol and endpoint of each announcement since the last call, of the latest `max_expected` at most."""
+        news = list(self._news)
+        self._news.clear()
         return news
 
     def forget(self, token: int) -> None:
