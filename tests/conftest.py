@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 
     from fastmon.accounting import Accountant
 
+
+# A program that was started in the background may ignore them, and what it starts does then, too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # How long an example takes, or its making, is the machine's affair.
 settings.register_profile("fastmon", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from alerts.making import Desk, spec
+from alerts.making import OPEN_DESKS, Desk, spec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,15 +21,18 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fastmon.alerts.worker.LAST_DELAY_S", 0.2)
 
 
+@pytest.fixture(autouse=True)
+def _close() -> Iterator[None]:
+    yield
+    while OPEN_DESKS:
+        OPEN_DESKS.pop().dispatcher.close(0.2)
+
+
 @pytest.fixture
-def open_desk() -> Iterator[Callable[..., Desk]]:
-    """Return what makes a dispatcher of one action, which is closed at the end."""
-    desks: list[Desk] = []
+def open_desk() -> Callable[..., Desk]:
+    """Return what makes a dispatcher of one action."""
 
     def make(action: ActionSpec | None = None, **values: Any) -> Desk:
-        desks.append(Desk(spec(**values) if action is None else action))
-        return desks[-1]
+        return Desk(spec(**values) if action is None else action)
 
-    yield make
-    for desk in desks:
-        desk.dispatcher.close(0.2)
+    return make

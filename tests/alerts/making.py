@@ -83,8 +83,12 @@ class HandAction:
         return [record for batch in self.batches for record in batch]
 
 
+OPEN_DESKS: list[Desk] = []
+"""Closed when a test is over: their threads would disturb others."""
+
+
 class Desk:
-    """A dispatcher with its outbox and what it reported; close it."""
+    """A dispatcher with its outbox and what it reported."""
 
     def __init__(
         self, *specs: ActionSpec, outbox: Outbox | None = None, make: Callable[[ActionSpec], Action] | None = None
@@ -93,6 +97,7 @@ class Desk:
         self.problems: list[str] = []
         options: dict[str, Any] = {} if make is None else {"make": make}
         self.dispatcher = Dispatcher(specs, self.outbox, self._take, **options)
+        OPEN_DESKS.append(self)
 
     def _take(self, problem: Problem) -> None:
         assert problem.error is None  # an action's trouble is no failure of the run
