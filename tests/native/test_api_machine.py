@@ -25,6 +25,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from inspected import MATCHERS
 from snapshot_checks import assert_conserved, rows
 
+from fastmon._accounting import DEBUG
 from fastmon.accounting import NativeAccountant, make_accountant
 from fastmon.capture import open_offline
 from fastmon.errors import FastmonError
@@ -40,10 +41,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-AT_ONCE = 2000
-"""Scenarios between which hypothesis forgets: it remembers all that it has tried, some half a megabyte each."""
+AT_ONCE = 200
+"""Scenarios of one test. Hypothesis remembers all that it has tried in it, some half a megabyte each."""
 
-N_SCENARIOS = int(os.environ.get("FASTMON_API_SCENARIOS", "2000" if "FASTMON_CI" in os.environ else "100"))
+N_SCENARIOS = int(os.environ.get("FASTMON_API_SCENARIOS", "2000" if DEBUG and "FASTMON_CI" in os.environ else "100"))
 N_STEPS = 30
 HANG_S = 120
 
@@ -542,23 +543,23 @@ def folder(tmp_path: Path) -> Iterator[Path]:
         gc.collect()
 
 
-@pytest.mark.timeout(600 + N_SCENARIOS)
-def test_any_calls_in_any_order(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("first", range(0, N_SCENARIOS, AT_ONCE))
+def test_any_calls_in_any_order(folder: Path, monkeypatch: pytest.MonkeyPatch, first: int) -> None:
     monkeypatch.setattr("fastmon.accounting.SKETCH_SEED", 0)  # no two of the peers and services share a cell
 
     class Machine(ApiMachine):
         pass
 
     Machine.folder = folder
-    for start in range(0, N_SCENARIOS, AT_ONCE):
-        run_state_machine_as_test(
-            Machine,
-            settings=settings(
-                max_examples=min(AT_ONCE, N_SCENARIOS - start),
-                stateful_step_count=N_STEPS,
-                deadline=None,
-                suppress_health_check=list(HealthCheck),
-                phases=(Phase.generate, Phase.shrink),
-                database=None,
-            ),
-        )
+    run_state_machine_as_test(
+        Machine,
+        settings=settings(
+            max_examples=min(AT_ONCE, N_SCENARIOS - first),
+            stateful_step_count=N_STEPS,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            phases=(Phase.generate, Phase.shrink),
+            database=None,
+        ),
+    )
