@@ -35,7 +35,7 @@ def extension(name: str, *libraries: str) -> Extension:
     )
 
 
-class BuildTogether(build_ext):
+class BuildTogether(build_ext):  # type: ignore[misc] # setuptools is not typed
     """Builds several extensions at once, each from its sources: never from a C file of another source or another mode."""
 
     def build_extensions(self) -> None:  # noqa: D102 - as setuptools has it
@@ -46,8 +46,8 @@ class BuildTogether(build_ext):
             "wraparound": False,
             "cdivision": True,
         }
-        self.parallel = self.parallel or len(os.sched_getaffinity(0))
-        made = cythonize(
+        self.parallel: int = self.parallel or len(os.sched_getaffinity(0))
+        made = cythonize(  # type: ignore[no-untyped-call] # nor is Cython
             self.extensions,
             nthreads=self.parallel,
             force=True,
