@@ -48,6 +48,7 @@ OF_CONVERSATIONS = [
 
 OF_MACS = [
     'kind = "duplicate"',
+    'kind = "total"\nlimit = 5\nby = "mac"',
     'kind = "new"\nscope = "02:00:5e:10:00:14"',
     'kind = "total"\nlimit = 5\nscope = "vendor:Apple*"',
     'kind = "baseline"\nscope = "group:macs"',

@@ -64,8 +64,8 @@ ALL_DAYS = frozenset(range(7))
             ),
         ),
         (
-            'kind = "total"\nlimit = 1\nper = "week"',
-            TotalSpec(kind="total", name="x", limit_bytes=1, per="week", reset_day=0, warn_at=(80, 90, 100)),
+            'kind = "total"\nlimit = 1\nby = "mac"\nper = "week"',
+            TotalSpec(kind="total", name="x", limit_bytes=1, by="mac", per="week", reset_day=0, warn_at=(80, 90, 100)),
         ),
         (
             'kind = "rate"\nlimit = "80Mbit/s"\nwindow = 10\nfor = "30s"\nclear = "60Mbit/s"\nclear-for = 40\ncooldown = "10m"',
@@ -246,6 +246,8 @@ def test_services(text: str, words: str | None) -> None:
         ('kind = "total"\nlimit = 0', ["3: limit: it must be at least 1 byte, not 0"]),
         ('kind = "total"\nlimit = 0.5', ["3: limit must be a size such as", "not 0.5"]),
         ('kind = "total"\nlimit = 1\nwarn-at = [90, 80]', ["4: warn-at must be percentages in ascending order", "[90, 80]"]),
+        ('kind = "total"\nlimit = 1\nby = "address"', ['4: by must be one of "host", "mac", not \'address\'']),
+        ('kind = "total"\nlimit = 1\nby = "mac"\nscope = "network"', ["4: by cannot be \"mac\" with the scope 'network'"]),
         ('kind = "total"\nlimit = 1\nwarn-at = [80, 80]', ["4: warn-at must be"]),
         ('kind = "total"\nlimit = 1\nwarn-at = []', ["4: warn-at must be"]),
         ('kind = "total"\nlimit = 1\nwarn-at = [0]', ["4: warn-at must be a list of at most 20 whole numbers", "not [0]"]),

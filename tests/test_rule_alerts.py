@@ -34,6 +34,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "rules.md"
 NOW = 1_794_232_992 * S
 """2026-11-09T14:03:12Z, a Monday."""
 
+CAMERA_V6 = "2001:db8::40"
 CAMERA, LAPTOP, ROUTER, NEWCOMER = "192.168.1.40", "192.168.1.23", "192.168.1.1", "192.168.1.77"
 CAMERA_MAC, LAPTOP_MAC = 0x02_00_5E_10_00_14, 0x02_00_5E_10_00_2A
 SERVER = "192.0.2.80"
@@ -86,12 +87,18 @@ class Scene:
 
 def total(scene: Scene) -> Iterator[Alert]:
     scene.meet_camera()
+    scene.meet(CAMERA_V6, mac=CAMERA_MAC)
     yield from scene.tick(NOW - S)
-    scene.world.move(CAMERA, NOW - 1, n_in=400_000_221, n_out=4_100_000_000)
+    scene.world.move(CAMERA, NOW - 1, n_in=400_000_021, n_out=3_100_000_000)
+    scene.world.move(CAMERA_V6, NOW - 1, n_in=100, n_out=1_000_000_000)
     host = scene.world.host(CAMERA)
     host.apps = {NUMBERS[HTTPS]: 4_490_000_321, NUMBERS[DNS]: 10_000_000}
     host.services = {(CLIENT, TCP, 443): 4_490_000_321, (CLIENT, UDP, 53): 10_000_000}
-    scene.world.talks = [(CAMERA, SERVER, 390_000_000, 4_000_000_000), (CAMERA, ROUTER, 8_000_000, 2_000_000)]
+    scene.world.talks = [
+        (CAMERA, SERVER, 390_000_000, 3_000_000_000),
+        (CAMERA_V6, SERVER, 0, 1_000_000_000),
+        (CAMERA, ROUTER, 8_000_000, 2_000_000),
+    ]
     yield from scene.tick()
 
 

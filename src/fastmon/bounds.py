@@ -16,6 +16,7 @@ __all__ = [
     "BUFFER_BYTES",
     "DIRECTIONS",
     "FANOUT_GROUPS",
+    "GROUPINGS",
     "MAX_CONVERSATIONS",
     "MAX_HOSTS",
     "SEVERITIES",
@@ -37,6 +38,9 @@ MAX_CONVERSATIONS = (0, (1 << 31) - 1)
 
 DIRECTIONS = ("inout", "in", "out")
 """In the order of libpcap's pcap_direction_t."""
+
+GROUPINGS = ("host", "mac")
+"""Each host by itself, or each MAC with all its hosts."""
 
 SEVERITIES = ("info", "warning", "critical")
 """Of alerts, the worst last."""

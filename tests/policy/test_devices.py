@@ -15,7 +15,8 @@ from fastmon.model.addresses import key_from_text
 from fastmon.model.protocols import service_text
 from fastmon.policy import contact_memory, contacts
 from fastmon.policy.devices import LocalHosts, device_ids, device_text, parse_device
-from fastmon.policy.hosts import GONE, find_router_macs
+from fastmon.policy.hosts import find_router_macs
+from fastmon.policy.key_index import GONE
 from fastmon.policy.services import merge_ranges, parse_service, range_text
 from fastmon.policy.specs import AppsSpec, PortRange, PortsSpec
 from fastmon.policy.told import ToldTable

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from fastmon.model.addresses import key_from_text
 from fastmon.model.names import NameBook, NameFact
-from fastmon.policy.hosts import GONE, Column, Roster
+from fastmon.policy.hosts import Roster
 from fastmon.policy.incidents import FIRING, INCIDENT_DTYPE, Incidents
-from fastmon.policy.key_index import KeyIndex, match_words
+from fastmon.policy.key_index import GONE, KeyIndex, match_words
+from fastmon.policy.subjects import Column
 from policy.worlds import T0, World
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from fastmon.model.addresses import key_from_text
 from fastmon.model.conversations import APP_DTYPE
-from fastmon.model.memory import Memory
+from fastmon.model.memory import Memory, OpenIncident, PeriodTotal
 from fastmon.model.services import CONTACT_DTYPE, FANOUT_DTYPE, OPENING_DTYPE, PEER_DTYPE, SERVICE_DTYPE
 from fastmon.model.snapshot import HOST_DTYPE, Count, Counters, Dropped, Interval, Snapshot
 from fastmon.policy.rules import View
@@ -166,13 +166,16 @@ def rule_set(
 
 def remember(*changes: Changes) -> Memory:
     """Return what is read back after some changes were kept, one after the other."""
-    periods, incidents, baselines = {}, {}, {}
+    periods: dict[tuple[str, str], PeriodTotal] = {}
+    incidents: dict[tuple[str, str, str], OpenIncident] = {}
+    baselines = {}
     for each in changes:
         periods.update({(row.rule, row.subject): row for row in each.periods})
         incidents.update({(row.rule, row.subject, row.item): row for row in each.incidents})
         baselines.update({(row.rule, row.subject, row.bucket): row for row in each.baselines})
-    is_open = [row for row in incidents.values() if not row.is_closed]
-    return Memory(periods=tuple(periods.values()), incidents=tuple(is_open), baselines=tuple(baselines.values()))
+    kept = tuple(row for row in periods.values() if not row.is_closed)
+    is_open = tuple(row for row in incidents.values() if not row.is_closed)
+    return Memory(periods=kept, incidents=is_open, baselines=tuple(baselines.values()))
 
 
 def tick_times(times_ns: Iterable[int]) -> list[int]:

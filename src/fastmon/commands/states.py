@@ -151,7 +151,7 @@ def usage(host: Host = None, rule: Rule = None, format_: Format = FORMATS[0], st
             for period in all_periods
             if rule in {None, period.rule} and (target is None or hosts.is_meant(target, period.subject))
         ]
-        have_quotas = {period.subject for period in all_periods}
+        have_quotas = {each for period in all_periods for each in (period.subject, *hosts.addresses(period.subject))}
         days = [
             found
             for found in (desk.days() if rule is None else [])

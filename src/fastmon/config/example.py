@@ -38,6 +38,7 @@ name = "daily-total"
 kind = "total"
 scope = "local"
 limit = "100GB"
+#by = "mac"                       # all addresses of a device together; by default each by itself
 per = "day"
 #time-zone = "Europe/Berlin"
 

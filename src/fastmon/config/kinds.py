@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta
 
-from fastmon.bounds import SEVERITIES
+from fastmon.bounds import GROUPINGS, SEVERITIES
 from fastmon.config import values as v
 from fastmon.config.options import size_bytes
 from fastmon.errors import ConfigError
@@ -28,6 +28,7 @@ __all__ = [
     "Direction",
     "Duration",
     "Environment",
+    "Grouping",
     "Limit",
     "Measure",
     "Name",
@@ -132,6 +133,7 @@ Percents = Annotated[
     _takes(f"a list of at most {MAX_LEVELS} whole numbers from 1 to 1000, ascending"),
 ]
 
+Grouping = Annotated[Literal["host", "mac"], _one_of(GROUPINGS)]
 Direction = Annotated[Literal["both", "in", "out"], _one_of(("both", "in", "out"))]
 Role = Annotated[Literal["both", "client", "server"], _one_of(("both", "client", "server"))]
 ServiceRole = Annotated[Literal["client", "server"], _one_of(("client", "server"))]

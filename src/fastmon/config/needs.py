@@ -51,7 +51,7 @@ def _needs(rule: AnySpec, policy: Policy) -> Iterable[str]:
     """Yield what a rule cannot do without."""
     if rule.kind in _OF_CONVERSATIONS or _counts_conversations(rule):
         yield CONVERSATIONS
-    if rule.kind == "duplicate":
+    if rule.kind == "duplicate" or (isinstance(rule, TotalSpec) and rule.by == "mac"):
         yield MACS
     yield from _needs_of_scope(rule, parse_scope(rule.scope, policy.groups))
     if isinstance(rule, PeersSpec) and (any(map(is_name, rule.allow or ())) or (rule.deny and all(map(is_name, rule.deny)))):

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fastmon.bounds import DIRECTIONS, MAX_CONVERSATIONS, MAX_HOSTS, SNAPLENS, check_choice, check_range
+from fastmon.bounds import DIRECTIONS, GROUPINGS, MAX_CONVERSATIONS, MAX_HOSTS, SNAPLENS, check_choice, check_range
 from fastmon.errors import ConfigError
 from fastmon.model.addresses import parse_network
 from fastmon.model.units import NS_PER_S, parse_duration, parse_size
@@ -35,7 +35,6 @@ _V = TypeVar("_V")
 
 FORMATS = ("table", "jsonl", "csv")
 ENGINES = ("native", "reference")
-GROUPS = ("host", "mac")
 LIMIT_SCOPES = ("local", "all")
 SHORTEST_INTERVAL_NS = 1_000_000
 LEAST_PACKET_LOG_BYTES = 4096
@@ -123,7 +122,9 @@ class RunOptions(_Options):
     hosts_only: bool = _option(
         FLAG, False, "--hosts-only", metavar="", about="No conversations, applications or names: the fastest mode."
     )
-    by: str = _option(TEXT, "host", "--by", metavar="|".join(GROUPS), about="Rows: hosts, or devices with all their addresses.")
+    by: str = _option(
+        TEXT, "host", "--by", metavar="|".join(GROUPINGS), about="Rows: hosts, or devices with all their addresses."
+    )
     v6_prefix: int = _option(NUMBER, 128, "--v6-prefix", metavar="N", about="Report IPv6 hosts that share N leading bits as one.")
     classify_budget: int = _option(
         NUMBER,
@@ -159,7 +160,7 @@ class RunOptions(_Options):
         self._check_types()
         check_choice("engine", self.engine, ENGINES)
         check_choice("direction", self.direction, DIRECTIONS)
-        check_choice("by", self.by, GROUPS)
+        check_choice("by", self.by, GROUPINGS)
         check_choice("limit-scope", self.limit_scope, LIMIT_SCOPES)
         _check_path("state", self.state)
         check_range("workers", self.workers, 1, 256)

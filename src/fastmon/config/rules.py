@@ -17,6 +17,7 @@ from fastmon.config import kinds as k
 from fastmon.config.values import DAYS
 from fastmon.model.units import Rate
 from fastmon.policy import specs
+from fastmon.policy.scopes import NETWORK_SCOPE
 
 __all__ = ["RULES", "ActionTable", "RuleTable", "Table"]
 
@@ -54,7 +55,10 @@ class TotalRule(RuleTable, kw_only=True, tag="total"):
 
     spec = specs.TotalSpec
 
-    limit: Annotated[k.PositiveSize, "the bytes that a host may move in a period"]
+    limit: Annotated[k.PositiveSize, "the bytes that a host, or a device, may move in a period"]
+    by: Annotated[
+        k.Grouping, "`host`: each address has the limit by itself; `mac`: all local addresses of a MAC have it together"
+    ] = "host"
     per: Annotated[k.Period, "the period; `run` is the whole run"] = "run"
     reset_day: Annotated[
         k.ResetDay, "the day on which a `month` or a `week` begins; the first, or `mon`. A shorter month begins on its last day"
@@ -72,6 +76,8 @@ class TotalRule(RuleTable, kw_only=True, tag="total"):
             complain("warn-at", f"must be percentages in ascending order, like [80, 90, 100], not {list(levels)}")
         if values.get("apps") and values.get("ports"):
             complain("ports", "cannot be combined with apps: write two rules")
+        if values.get("by") == "mac" and values.get("scope") == NETWORK_SCOPE:
+            complain("by", f'cannot be "mac" with the scope {NETWORK_SCOPE!r}, which has one sum')
         _finish_reset_day(values, complain)
 
 

@@ -15,7 +15,8 @@ __all__ = ["Baseline", "Changes", "DayTotal", "Kept", "KnownDevice", "Memory", "
 class PeriodTotal:
     """What one subject has moved in the running period of a rule of kind `total`. Key: rule, subject.
 
-    told_percent: the greatest warn level that has been told; 0: none.
+    subject: an address, a MAC, or the network.  told_percent: the greatest warn level that has been told; 0: none.
+    is_closed: this is the last of it: what was moved counts for another subject.
     """
 
     rule: str
@@ -25,6 +26,7 @@ class PeriodTotal:
     bytes: int
     limit_bytes: int
     told_percent: int = 0
+    is_closed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

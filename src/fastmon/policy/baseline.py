@@ -23,8 +23,8 @@ from fastmon.model.units import NS_PER_S, format_duration, format_value
 from fastmon.policy.cases import CaseBook
 from fastmon.policy.families import Governing, group_specs, make_table, match_specs, split_specs
 from fastmon.policy.habits import MAX_SUBJECTS, Habits, deviation, learn
-from fastmon.policy.hosts import GONE
 from fastmon.policy.incidents import Lives
+from fastmon.policy.key_index import GONE
 from fastmon.policy.measures import Traffic
 from fastmon.policy.periods import WEEK_HOURS, hour_of_week
 from fastmon.policy.words import SCHEDULE_ENDED, VERBS, format_subject
@@ -37,10 +37,11 @@ if TYPE_CHECKING:
 
     from fastmon.model.alerts import Alert
     from fastmon.model.memory import Changes, Memory
-    from fastmon.policy.hosts import Roster, Subject
+    from fastmon.policy.hosts import Roster
     from fastmon.policy.measures import Readings
     from fastmon.policy.rules import Context, View
     from fastmon.policy.specs import BaselineSpec
+    from fastmon.policy.subjects import Subject
 
 __all__ = ["BaselineFamily", "make_baselines"]
 

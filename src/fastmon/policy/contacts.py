@@ -20,10 +20,11 @@ from fastmon.policy.contact_cases import NO_CASES, Cases, Governors, WaitingCase
 from fastmon.policy.contact_memory import ContactMemory, News
 from fastmon.policy.devices import LocalHosts
 from fastmon.policy.families import match_specs
-from fastmon.policy.hosts import GONE, Subject
+from fastmon.policy.key_index import GONE
 from fastmon.policy.lists import AppLists, PeerLists, PortLists, have_application
 from fastmon.policy.periods import Schedules
 from fastmon.policy.scopes import parse_scope
+from fastmon.policy.subjects import Subject
 from fastmon.policy.words import fire_alert, format_subject
 
 if TYPE_CHECKING:

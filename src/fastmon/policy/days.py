@@ -15,7 +15,7 @@ import numpy as np
 from fastmon.errors import ConfigError
 from fastmon.model.addresses import key_from_text, key_to_text
 from fastmon.model.memory import DayTotal
-from fastmon.policy.hosts import GONE
+from fastmon.policy.key_index import GONE
 from fastmon.policy.periods import Calendar
 
 if TYPE_CHECKING:

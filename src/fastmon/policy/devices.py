@@ -14,7 +14,7 @@ import numpy as np
 
 from fastmon.model.addresses import key_from_text, key_to_text
 from fastmon.model.vendors import format_mac
-from fastmon.policy.hosts import GONE
+from fastmon.policy.key_index import GONE
 from fastmon.policy.scopes import parse_mac
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fastmon.model.names import NameBook
     from fastmon.policy.hosts import Roster
 
-__all__ = ["LocalHosts", "device_ids", "device_text", "parse_device"]
+__all__ = ["LocalHosts", "device_ids", "device_text", "mac_ids", "parse_device", "parse_mac_id"]
 
 _MAC_PREFIX = b"\x01mac" + bytes(6)
 """The first bytes of the id of a device that has an Ethernet address; no host's key begins so (0100::/8 is reserved)."""
@@ -33,16 +33,27 @@ def device_ids(keys: NDArray[np.uint8], macs: NDArray[np.uint64], routers: NDArr
     """Return the ids of the hosts' devices: (n, 16), the host's key where its Ethernet address is unknown or a router's."""
     ids = np.array(keys, np.uint8)
     rows = np.flatnonzero((macs != 0) & ~np.isin(macs, routers))
-    ids[rows, :10] = np.frombuffer(_MAC_PREFIX, np.uint8)
-    ids[rows, 10:] = macs[rows].astype(">u8").view(np.uint8).reshape(-1, 8)[:, 2:]
+    ids[rows] = mac_ids(macs[rows])
     return ids
+
+
+def mac_ids(macs: NDArray[np.uint64]) -> NDArray[np.uint8]:
+    """Return the ids of devices that have an Ethernet address: (n, 16)."""
+    ids = np.empty((len(macs), 16), np.uint8)
+    ids[:, :10] = np.frombuffer(_MAC_PREFIX, np.uint8)
+    ids[:, 10:] = macs.astype(">u8").view(np.uint8).reshape(-1, 8)[:, 2:]
+    return ids
+
+
+def parse_mac_id(device: bytes) -> int:
+    """Return the Ethernet address of a device's id; 0 if it has none."""
+    return int.from_bytes(device[10:], "big") if device.startswith(_MAC_PREFIX) else 0
 
 
 def device_text(device: bytes) -> str:
     """Return a device's id as text: its Ethernet address, or its address."""
-    if device.startswith(_MAC_PREFIX):
-        return format_mac(int.from_bytes(device[10:], "big"))
-    return key_to_text(device)
+    mac = parse_mac_id(device)
+    return format_mac(mac) if mac else key_to_text(device)
 
 
 def parse_device(text: str) -> bytes:

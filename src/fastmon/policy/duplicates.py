@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from fastmon.model.alerts import Alert
-    from fastmon.policy.hosts import Column, Roster
+    from fastmon.policy.hosts import Roster
     from fastmon.policy.rules import Context, View
     from fastmon.policy.specs import DuplicateSpec
+    from fastmon.policy.subjects import Column
 
 __all__ = ["DuplicateFamily", "make_duplicate"]
 

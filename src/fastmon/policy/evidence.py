@@ -1,4 +1,4 @@
-"""Evidence: what hosts, and the network, were doing when alerts were raised.
+"""Evidence: what hosts, devices and the network were doing when alerts were raised.
 
 It is gathered once for all alerts of a tick: with one look at the conversations, and only if there are any.
 
@@ -17,9 +17,10 @@ from fastmon.model.alerts import FIRING
 from fastmon.model.protocols import service_text
 from fastmon.model.rows import find_smallest
 from fastmon.model.services import ROLES
-from fastmon.policy.hosts import GONE
+from fastmon.policy.key_index import GONE
 from fastmon.policy.measures import services_of
 from fastmon.policy.scopes import parse_mac
+from fastmon.policy.subjects import NO_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,6 +39,9 @@ _N_TOP = 5
 _MAX_HOSTS = 1 << 8
 """Hosts of one tick that get evidence; more of them explain each other, and nobody waits for their details."""
 
+_MAX_ADDRESSES = 16
+"""Addresses of a device that are told: those that moved most."""
+
 _ABOUT_SUMS = frozenset({"total", "rate", "baseline"})
 """Kinds of rules that can be about the sums of all hosts."""
 
@@ -50,8 +54,7 @@ def add_evidence(alerts: Sequence[Alert], view: View, hosts: Roster, apps: Mappi
     firing = [alert for alert in alerts if alert.state == FIRING]
     if view.totals is None or not firing:
         return list(alerts)
-    addresses = (alert.host for alert in firing if alert.host and parse_mac(alert.host) is None)
-    subjects = list(dict.fromkeys(addresses))[:_MAX_HOSTS]
+    subjects = list(dict.fromkeys(alert.host for alert in firing if alert.host))[:_MAX_HOSTS]
     found = _of_hosts(subjects, view, view.totals, hosts, apps)
     if any(_is_about_sums(alert) for alert in firing):
         found[""] = _of_network(view.totals, apps)
@@ -71,28 +74,50 @@ def _with(alert: Alert, found: Mapping[str, dict[str, object]]) -> Alert:
 def _of_hosts(
     subjects: Sequence[str], view: View, totals: Snapshot, hosts: Roster, apps: Mapping[int, str]
 ) -> dict[str, dict[str, object]]:
-    """Return what is known of some hosts."""
-    if not subjects:
+    """Return what is known of some hosts, and of some devices, by their MACs."""
+    rows_of = _rows_of_subjects(subjects, hosts)
+    if not rows_of:
         return {}
-    keys = np.frombuffer(b"".join(map(key_from_text, subjects)), np.uint8).reshape(-1, 16)
-    peers = view.peers(keys)
-    return {
-        subject: _of_host(totals, row, peers[peers["host"] == index], apps)
-        for index, (subject, row) in enumerate(zip(subjects, hosts.rows_of(keys).tolist(), strict=True))
-        if row != GONE
-    }
+    every = np.unique(np.concatenate([*rows_of.values()]))
+    peers = view.peers(hosts.keys[every])
+    of_peers = every[peers["host"]]
+    found: dict[str, dict[str, object]] = {}
+    for subject, rows in rows_of.items():
+        found[subject] = _of_rows(totals, rows, peers[np.isin(of_peers, rows)], apps)
+        if parse_mac(subject) is not None:
+            found[subject] |= _addresses_of(rows, hosts)
+    return found
 
 
-def _of_host(totals: Snapshot, row: int, talks: NDArray[np.void], apps: Mapping[int, str]) -> dict[str, object]:
-    """Return what a host moved since the start, its top applications and services, and top peers of running conversations.
+def _rows_of_subjects(subjects: Sequence[str], hosts: Roster) -> dict[str, NDArray[np.intp]]:
+    """Return the rows of each subject's hosts, ascending; of those that have any."""
+    macs = {mac: subject for subject in subjects if (mac := parse_mac(subject)) is not None}
+    of_macs = np.flatnonzero(hosts.local & np.isin(hosts.macs, np.array([*macs], np.uint64))) if macs else NO_ROWS
+    found = {subject: of_macs[hosts.macs[of_macs] == mac] for mac, subject in macs.items()}
+    addresses = [subject for subject in subjects if subject not in found]
+    keys = np.frombuffer(b"".join(map(key_from_text, addresses)), np.uint8).reshape(-1, 16)
+    found |= {subject: rows[rows != GONE] for subject, rows in zip(addresses, hosts.rows_of(keys).reshape(-1, 1), strict=True)}
+    return {subject: rows for subject, rows in found.items() if len(rows)}
+
+
+def _addresses_of(rows: NDArray[np.intp], hosts: Roster) -> dict[str, object]:
+    """Return the addresses of a device, with the bytes of each since the start, and its names if it has several."""
+    moved = {key_to_text(hosts.keys[rows[at]].tobytes()): n for at, n in _top(_bytes_of(hosts.hosts[rows]), _MAX_ADDRESSES)}
+    names = [*dict.fromkeys(filter(None, map(hosts.name, rows.tolist())))][:_MAX_ADDRESSES]
+    return {"addresses": moved} | ({"names": names} if len(names) > 1 else {})
+
+
+def _of_rows(totals: Snapshot, rows: NDArray[np.intp], talks: NDArray[np.void], apps: Mapping[int, str]) -> dict[str, object]:
+    """Return what hosts moved since the start, their top applications and services, and top peers of running conversations.
 
     Bytes are in and out together. What is not known is left out.
     """
-    of_apps, services = _rows_of(totals.apps, row), _rows_of(services_of(totals), row)
+    of_apps, app_bytes = _sum_up(totals.apps, rows, "app")
+    services, service_bytes = _sum_up(services_of(totals), rows, "role", "protocol", "port")
     return _present(
-        total_bytes=int(totals.hosts["bytes_in"][row] + totals.hosts["bytes_out"][row]),
-        apps=_name_apps(apps, of_apps["app"], _bytes_of(of_apps)),
-        services={_name_service(services[at]): n_bytes for at, n_bytes in _top(_bytes_of(services))},
+        total_bytes=int(_bytes_of(totals.hosts[rows]).sum()),
+        apps=_name_apps(apps, of_apps["app"], app_bytes),
+        services={_name_service(services[at]): n_bytes for at, n_bytes in _top(service_bytes)},
         top_peers=_top_peers(talks),
     )
 
@@ -112,10 +137,20 @@ def _present(**facts: object) -> dict[str, object]:
     return {name: value for name, value in facts.items() if value}
 
 
-def _rows_of(entries: NDArray[np.void], host: int) -> NDArray[np.void]:
-    """Return the entries of a host. They are ordered by host."""
-    start, end = np.searchsorted(entries["host"], [host, host + 1])
-    return entries[start:end]
+def _sum_up(entries: NDArray[np.void], hosts: NDArray[np.intp], *names: str) -> tuple[NDArray[np.void], NDArray[np.uint64]]:
+    """Return what hosts have among entries, and its bytes: entries alike in some fields are one, in place of the first of them.
+
+    entries: ordered by host.
+    """
+    bounds = np.searchsorted(entries["host"], [hosts, hosts + 1])
+    found = np.concatenate([entries[start:end] for start, end in bounds.T.tolist()])
+    if len(hosts) == 1:
+        return found, _bytes_of(found)
+    _, firsts, places = np.unique(found[[*names]], return_index=True, return_inverse=True)
+    moved = np.zeros(len(firsts), np.uint64)
+    np.add.at(moved, places, _bytes_of(found))
+    order = np.argsort(firsts)
+    return found[firsts[order]], moved[order]
 
 
 def _bytes_of(rows: NDArray[np.void]) -> NDArray[np.uint64]:
@@ -123,9 +158,9 @@ def _bytes_of(rows: NDArray[np.void]) -> NDArray[np.uint64]:
     return moved
 
 
-def _top(n_bytes: NDArray[np.uint64]) -> list[tuple[int, int]]:
+def _top(n_bytes: NDArray[np.uint64], n: int = _N_TOP) -> list[tuple[int, int]]:
     """Return the indices and values of the greatest, greatest first; of equal ones, the first."""
-    best = find_smallest([~n_bytes], _N_TOP)
+    best = find_smallest([~n_bytes], n)
     return list(zip(best.tolist(), n_bytes[best].tolist(), strict=True))
 
 

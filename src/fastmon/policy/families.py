@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import numpy as np
 from msgspec.structs import replace
 
-from fastmon.policy.hosts import CHUNK_ROWS
 from fastmon.policy.scopes import NO_SCOPE, ScopeTable, parse_scope
 from fastmon.policy.specs import RuleSpec
+from fastmon.policy.subjects import CHUNK_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence

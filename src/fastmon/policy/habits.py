@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastmon.policy.hosts import GONE
+from fastmon.policy.key_index import GONE
 from fastmon.policy.periods import WEEK_HOURS
 
 if TYPE_CHECKING:

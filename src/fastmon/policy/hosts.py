@@ -8,96 +8,37 @@ What it does not do: evaluate rules, or know what their columns mean.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastmon.model.addresses import key_to_text
 from fastmon.model.rows import HOST_DTYPE, are_v4, key_words
 from fastmon.model.vendors import format_mac
+from fastmon.policy.device_rows import DeviceRows
+from fastmon.policy.devices import parse_mac_id
 from fastmon.policy.key_index import GONE, KeyIndex, are_equal, match_words
+from fastmon.policy.subjects import CHUNK_ROWS, NO_ROWS, Subject, Subjects
 
 if TYPE_CHECKING:
-    from numpy.typing import DTypeLike, NDArray
+    from numpy.typing import NDArray
 
     from fastmon.model.names import NameBook
     from fastmon.model.snapshot import Snapshot
 
-__all__ = ["CHUNK_ROWS", "GONE", "Column", "Follower", "Roster", "Subject", "as_words", "find_router_macs"]
-
-CHUNK_ROWS = 1 << 14
-"""Rows that are looked at together: a megabyte, so that several looks at them find them in the processor's cache."""
+__all__ = ["Roster", "as_words", "find_router_macs"]
 
 MAX_DEVICE_ADDRESSES = 8
 """IPv4 addresses of one device. An Ethernet address that more hosts have is a router's."""
 
-_SLACK = 32
-"""A column grows by one part in so many."""
-
-_NO_ROWS = np.empty(0, np.intp)
 _NO_MACS = np.empty(0, np.uint64)
 
 _LOCAL = np.uint64(1)
 """The bit of a host's facts that tells whether it is local; the others are its Ethernet address."""
 
 
-class Subject(NamedTuple):
-    """Whom an alert is about: a host, or the network, whose `host` is ""."""
-
-    host: str = ""
-    name: str = ""
-    mac: str = ""
-    local: bool | None = None
-
-
-class Follower(Protocol):
-    """What has something for each host, and must know when rows change."""
-
-    def follow(self, moved: NDArray[np.intp] | None, n_rows: int) -> None:
-        """Note that there are `n_rows` rows now.
-
-        moved: for each row, which one it was, or `GONE` for a new host; None: the first rows are what they were.
-        """
-        ...
-
-
-class Column:
-    """One value, or a row of `width` values, for each host. `fill`: that of a new host."""
-
-    def __init__(self, dtype: DTypeLike, fill: Any = 0, width: int = 0) -> None:
-        self._fill = fill
-        self._shape = (width,) if width else ()
-        self._n_rows = 0
-        self._array: NDArray[Any] = np.empty((0, *self._shape), dtype)
-
-    @property
-    def values(self) -> NDArray[Any]:
-        """The values of all hosts, to be changed in place; not to be kept until the next tick."""
-        return self._array[: self._n_rows]
-
-    def n_bytes(self) -> int:
-        """Return how much memory it takes."""
-        return self._array.nbytes
-
-    def follow(self, moved: NDArray[np.intp] | None, n_rows: int) -> None:
-        """See `Follower`."""
-        if moved is None and n_rows <= len(self._array):
-            self._array[self._n_rows : n_rows] = self._fill
-        else:
-            array = np.zeros((n_rows + n_rows // _SLACK, *self._shape), self._array.dtype)
-            if moved is None or not self._n_rows:
-                array[: self._n_rows] = self.values
-                if self._fill:
-                    array[self._n_rows : n_rows] = self._fill
-            else:
-                array[:n_rows] = self.values[moved]
-                array[:n_rows][moved == GONE] = self._fill
-            self._array = array
-        self._n_rows = n_rows
-
-
-class Roster:
-    """The hosts of the totals at a tick, what has changed of them since the last one, and the columns that follow them.
+class Roster(Subjects):
+    """The hosts of the totals at a tick.
 
     names: the book of hosts' names.  watches_names: whether a rule depends on names; else `changed` tells nothing of them.
 
@@ -111,25 +52,25 @@ class Roster:
     """
 
     def __init__(self, names: NameBook | None = None, *, watches_names: bool = False) -> None:
+        super().__init__()
         self.hosts = np.empty(0, HOST_DTYPE)
         self.local = np.empty(0, np.bool_)
         self.macs = np.empty(0, np.uint64)
-        self.moved: NDArray[np.intp] | None = None
-        self.new = self.changed = _NO_ROWS
         self.macs_before = _NO_MACS
         self.is_first = True
         self.watches_names = watches_names
         self._has_begun = False
         self._names = names
-        self._words = Column("u8", width=2)
-        self._facts = Column("u8")
+        self._n_rows = 0
+        self._words = self.add_column("u8", width=2)
+        self._facts = self.add_column("u8")
         self._index: KeyIndex | None = None
         self._routers: NDArray[np.uint64] | None = None
-        self._followers: list[Follower] = [self._words, self._facts]
+        self._devices: DeviceRows | None = None
 
     def __len__(self) -> int:
         """Return the number of hosts."""
-        return len(self._facts.values)
+        return self._n_rows
 
     @property
     def keys(self) -> NDArray[np.uint8]:
@@ -151,34 +92,20 @@ class Roster:
         return Subject(host, self.name(row), format_mac(mac) if mac else "", bool(self.local[row]))
 
     def describe(self, key: bytes) -> Subject:
-        """Return whom an alert about a host is about that may have no row any more."""
+        """Return whom an alert about a host, or a device, is about that may have no row any more."""
+        if mac := parse_mac_id(key):
+            return Subject(format_mac(mac), mac=format_mac(mac), local=True)
         found = None if self._names is None else self._names.name_of(key, is_local=False)
         return Subject(key_to_text(key), "" if found is None else found[0], "", local=False)
 
-    def add_column(self, dtype: DTypeLike, fill: Any = 0, width: int = 0) -> Column:
-        """Return a new column, which has a row for each host and follows them until `drop`."""
-        column = Column(dtype, fill, width)
-        self.add_follower(column)
-        return column
-
-    def add_follower(self, follower: Follower) -> None:
-        """Let `follower` know when rows change."""
-        follower.follow(None, len(self))
-        self._followers.append(follower)
-
-    def drop(self, follower: Follower) -> None:
-        """Let go of a column or another follower, if it is there."""
-        if follower in self._followers:
-            self._followers.remove(follower)
-
     def n_bytes(self) -> int:
-        """Return how much memory its columns and its index take."""
-        of_index = 0 if self._index is None else self._index.n_bytes()
-        return of_index + sum(column.n_bytes() for column in self._followers if isinstance(column, Column))
+        """Return how much memory its columns, its index and its devices take."""
+        return super().n_bytes() + sum(each.n_bytes() for each in (self._index, self._devices) if each is not None)
 
     def update(self, totals: Snapshot) -> None:
         """Look at the hosts of a tick, and move the columns along."""
         n_before, n_rows = len(self), len(totals)
+        self._n_rows = n_rows
         self.is_first, self._has_begun = not self._has_begun, True
         self.hosts, self.local = totals.hosts, totals.local
         self.macs = np.zeros(n_rows, np.uint64) if totals.macs is None else totals.macs
@@ -196,11 +123,13 @@ class Roster:
         self._find_changed()
         if self.moved is not None or len(self.changed) or self.local[self.new].any():
             self._routers = None
+        if self._devices is not None:
+            self._devices.update(self.join(self.new, self.changed))
 
     def release(self) -> None:
         """Let go of the totals."""
         self.hosts, self.local, self.macs = np.empty(0, HOST_DTYPE), np.empty(0, np.bool_), np.empty(0, np.uint64)
-        self.moved, self.new, self.changed, self.macs_before = None, _NO_ROWS, _NO_ROWS, _NO_MACS
+        self.moved, self.new, self.changed, self.macs_before = None, NO_ROWS, NO_ROWS, _NO_MACS
 
     def rows_of(self, keys: NDArray[np.uint8]) -> NDArray[np.intp]:
         """Return the row of each of (m, 16) keys; `GONE` for hosts that are not there."""
@@ -215,6 +144,14 @@ class Roster:
         here = np.flatnonzero(rows != GONE)
         rows[here[self._facts.values[rows[here]] & _LOCAL == 0]] = GONE
         return rows
+
+    @property
+    def devices(self) -> DeviceRows:
+        """The devices of local hosts, followed from the first time on that they are asked for, which is at a tick."""
+        if self._devices is None:
+            self._devices = DeviceRows(self)
+            self._devices.update(np.arange(len(self)))
+        return self._devices
 
     @property
     def routers(self) -> NDArray[np.uint64]:
@@ -252,7 +189,7 @@ class Roster:
         ]
         if not differing and n_common == len(before):
             return None
-        places = np.concatenate([*differing, _NO_ROWS])
+        places = np.concatenate([*differing, NO_ROWS])
         of_new = np.concatenate([places, np.arange(n_common, len(words))])
         of_old = np.concatenate([places, np.arange(n_common, len(before))])
         moved = np.arange(len(words))
@@ -267,7 +204,7 @@ class Roster:
     def _find_changed(self) -> None:
         """Compare what is known of the hosts with the last tick, and keep it for the next one."""
         facts = self._facts.values
-        found, before = [_NO_ROWS], [_NO_MACS]
+        found, before = [NO_ROWS], [_NO_MACS]
         for start in range(0, len(self), CHUNK_ROWS):
             chunk = slice(start, start + CHUNK_ROWS)
             now = self.macs[chunk] << _LOCAL | self.local[chunk]
@@ -277,12 +214,12 @@ class Roster:
                 before.append(facts[chunk][differing])
                 facts[chunk] = now
         rows = np.concatenate(found)
-        renamed = _NO_ROWS
+        renamed = NO_ROWS
         if self.watches_names and self._names is not None:
             keys = self._names.take_renamed()
             renamed = self.rows_of(np.frombuffer(b"".join(keys), np.uint8).reshape(-1, 16))
             renamed = renamed[renamed != GONE]
-        self.changed, self.macs_before = _NO_ROWS, _NO_MACS
+        self.changed, self.macs_before = NO_ROWS, _NO_MACS
         if len(rows) or len(renamed):
             self.changed = self.without_new(np.concatenate([rows, renamed]))
             of_changed = facts[self.changed]

@@ -14,16 +14,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fastmon.policy.hosts import GONE, as_words
-from fastmon.policy.key_index import match_words
+from fastmon.policy.key_index import GONE, match_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from fastmon.policy.hosts import Roster
     from fastmon.policy.specs import RuleSpec
+    from fastmon.policy.subjects import Subjects
 
 __all__ = ["CLEARING", "COOLING", "FIRING", "INCIDENT_DTYPE", "NEVER_NS", "PENDING", "Incidents", "Lives", "Turns"]
 
@@ -96,10 +95,10 @@ class Incidents:
         """Return how much memory they take."""
         return self.entries.nbytes + self.waiting.nbytes
 
-    def attach(self, hosts: Roster) -> None:
+    def attach(self, subjects: Subjects) -> None:
         """Follow the hosts' rows. Those taken over from other rules are of the tick before, and move with this one."""
-        self.follow(hosts.moved, len(hosts))
-        hosts.add_follower(self)
+        self.follow(subjects.moved, len(subjects))
+        subjects.add_follower(self)
 
     def follow(self, moved: NDArray[np.intp] | None, n_rows: int) -> None:  # noqa: ARG002 - rows that are added change nothing
         """See `hosts.Follower`."""
@@ -118,16 +117,16 @@ class Incidents:
         gone, self.gone = self.gone, self.gone[:0]
         return gone
 
-    def rejoin(self, hosts: Roster, rules: NDArray[np.signedinteger]) -> None:
+    def rejoin(self, subjects: Subjects, rules: NDArray[np.signedinteger]) -> None:
         """Let incidents that wait for their hosts go on, if these have come, and are governed by the same rule.
 
         rules: of all rows.
         """
         if not len(self.waiting):
             return
-        rows = np.concatenate([hosts.new, hosts.changed])
+        rows = np.concatenate([subjects.new, subjects.changed])
         words = np.ascontiguousarray(self.waiting["key"]).view(np.uint64)
-        at = match_words(words, as_words(hosts.hosts[rows]))
+        at = match_words(words, np.ascontiguousarray(subjects.keys[rows]).view(np.uint64))
         found = np.append(rows, GONE)[at]
         has_come = (found != GONE) & (np.append(rules, GONE)[found] == self.waiting["rule"])
         come = self.waiting[has_come]

@@ -19,7 +19,8 @@ from fastmon.policy.contact_cases import Cases, WaitingCases
 from fastmon.policy.contact_keys import KEY_BYTES, join_keys, split_keys
 from fastmon.policy.contacts import GRACE_NS, MAX_WAITING
 from fastmon.policy.devices import LocalHosts, device_text
-from fastmon.policy.hosts import GONE, Roster
+from fastmon.policy.hosts import Roster
+from fastmon.policy.key_index import GONE
 from fastmon.policy.learnt_rules import Habits, write_rules
 from fastmon.policy.lists import are_guesses, have_application
 

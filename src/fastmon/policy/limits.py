@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fastmon.model.addresses import key_to_text
-from fastmon.policy.hosts import Subject
+from fastmon.policy.subjects import Subject
 from fastmon.policy.words import fire_alert, format_subject
 
 if TYPE_CHECKING:

@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
     from fastmon.model.alerts import Alert
     from fastmon.model.memory import Changes, Memory
-    from fastmon.policy.hosts import Roster, Subject
+    from fastmon.policy.hosts import Roster
     from fastmon.policy.rules import Context, View
     from fastmon.policy.specs import LossSpec
+    from fastmon.policy.subjects import Subject
 
 __all__ = ["LossFamily", "make_losses"]
 

@@ -36,9 +36,10 @@ if TYPE_CHECKING:
 
     from fastmon.model.alerts import Alert
     from fastmon.model.memory import Changes, Memory
-    from fastmon.policy.hosts import Column, Roster
+    from fastmon.policy.hosts import Roster
     from fastmon.policy.rules import Context, View
     from fastmon.policy.specs import NewSpec
+    from fastmon.policy.subjects import Column
 
 __all__ = ["MAX_AT_ONCE", "MAX_DEVICES", "SEEN_STEP_NS", "NewFamily", "make_new"]
 

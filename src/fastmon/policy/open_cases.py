@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic
 from fastmon.model.alerts import NETWORK, alert_id
 from fastmon.model.memory import OpenIncident
 from fastmon.policy.families import SpecT
-from fastmon.policy.hosts import Subject
+from fastmon.policy.subjects import Subject
 from fastmon.policy.words import clear_alert
 
 if TYPE_CHECKING:

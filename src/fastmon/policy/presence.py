@@ -24,12 +24,12 @@ from fastmon.policy.devices import device_ids, device_text, parse_device
 from fastmon.policy.duplicates import make_duplicate
 from fastmon.policy.families import match_specs
 from fastmon.policy.host_watch import refuse_network
-from fastmon.policy.hosts import GONE, Subject
-from fastmon.policy.key_index import match_words
+from fastmon.policy.key_index import GONE, match_words
 from fastmon.policy.new_devices import SEEN_STEP_NS, make_new
 from fastmon.policy.open_cases import OpenCase, OpenCases
 from fastmon.policy.periods import Schedules
 from fastmon.policy.scopes import NO_SCOPE, ScopeTable, parse_mac, parse_scope
+from fastmon.policy.subjects import Subject
 from fastmon.policy.watched_rows import WatchedRows
 from fastmon.policy.words import fire_alert, format_subject
 

@@ -1,110 +1,53 @@
-"""What hosts, or the network, have moved in their rules' running periods, and which warn levels were told.
+"""What hosts, devices, or the network, have moved in their rules' running periods, and which warn levels were told.
 
 What it does not do: decide which rule governs a host; `totals` asks `families`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastmon.model.units import NS_PER_S, format_time, format_value
 from fastmon.policy.cases import CaseBook
-from fastmon.policy.hosts import CHUNK_ROWS, GONE, Column
 from fastmon.policy.incidents import FIRING, NEVER_NS, Turns
-from fastmon.policy.ledger import Ledger
+from fastmon.policy.key_index import GONE
+from fastmon.policy.ledger import Entries, Ledger
 from fastmon.policy.periods import ENDLESS_NS, Calendar
+from fastmon.policy.subjects import Column
 from fastmon.policy.words import VERBS, format_subject
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
-    from typing_extensions import Self
 
     from fastmon.model.alerts import Alert
     from fastmon.model.memory import Changes, Memory
-    from fastmon.model.snapshot import Snapshot
-    from fastmon.policy.hosts import Roster, Subject
     from fastmon.policy.ledger import Kept
-    from fastmon.policy.measures import Readings
     from fastmon.policy.rules import Context
+    from fastmon.policy.sights import Sight
     from fastmon.policy.specs import TotalSpec
+    from fastmon.policy.subjects import Subject, Subjects
 
-__all__ = ["Quotas", "Sight"]
+__all__ = ["Quotas"]
 
 _THIS = {"run": "since the start", "hour": "this hour", "day": "this day", "week": "this week", "month": "this month"}
 
 
-@dataclass(frozen=True, eq=False)
-class Sight:
-    """What is seen at a tick of all subjects: hosts, or the rules on the network, each of which sees the same.
-
-    rules: the index of each one's rule.
-    """
-
-    totals: Snapshot
-    readings: Readings
-    rules: NDArray[np.signedinteger]
-    is_network: bool
-
-    @classmethod
-    def of_hosts(cls, totals: Snapshot, readings: Readings, rules: NDArray[np.signedinteger]) -> Self:
-        """Return the sight of all hosts."""
-        return cls(totals, readings, rules, is_network=False)
-
-    @classmethod
-    def of_network(cls, totals: Snapshot, readings: Readings, n_rules: int) -> Self:
-        """Return the sight of the network."""
-        return cls(totals, readings, np.arange(n_rules), is_network=True)
-
-    def counters(self, rows: slice | NDArray[np.intp]) -> NDArray[np.int64]:
-        """Return the counters of some rows."""
-        if self.is_network:
-            return np.full(len(self.rules[rows]), self.readings.network())
-        return self.readings.of(rows).view(np.int64)
-
-    def first_seen(self, rows: NDArray[np.intp]) -> NDArray[np.int64]:
-        """Return since when the counters of some rows count."""
-        if self.is_network:
-            return np.full(len(rows), self.totals.interval.start_ns)
-        seen: NDArray[np.int64] = self.totals.hosts["first_seen_ns"][rows]
-        return seen
-
-    def last_seen(self) -> NDArray[np.int64]:
-        """Return when each row moved something last; of the network: always."""
-        if self.is_network:
-            return np.full(len(self.rules), NEVER_NS)
-        seen: NDArray[np.int64] = self.totals.hosts["last_seen_ns"]
-        return seen
-
-    def keys(self, rows: NDArray[np.intp]) -> NDArray[np.uint8]:
-        """Return the keys of some rows; zeros for the network."""
-        keys: NDArray[np.uint8] = np.zeros((len(rows), 16), np.uint8) if self.is_network else self.totals.hosts["key"][rows]
-        return keys
-
-    def words(self, rows: NDArray[np.intp]) -> NDArray[np.uint64]:
-        """Return the keys of some rows as `as_words` does."""
-        return np.ascontiguousarray(self.keys(rows)).view(np.uint64)
-
-    def chunks(self) -> Iterator[slice]:
-        """Iterate over all rows, some at a time."""
-        for start in range(0, len(self.rules), CHUNK_ROWS):
-            yield slice(start, min(start + CHUNK_ROWS, len(self.rules)))
-
-
 class Quotas:
-    """Rules of a family, on hosts or on the network, with the totals of their running periods.
+    """Rules of a family, on hosts, devices or the network, with the totals of their running periods.
 
     book: the incidents: a subject has one from its first level on until its period ends.
     """
 
-    def __init__(self, specs: Sequence[TotalSpec], context: Context, *, is_network: bool) -> None:
-        self.book = CaseBook(specs, _TotalWording(self), context, is_network=is_network)
+    def __init__(
+        self, specs: Sequence[TotalSpec], context: Context, *, is_network: bool = False, are_devices: bool = False
+    ) -> None:
+        self.book = CaseBook(specs, _TotalWording(self), context, is_network=is_network, are_devices=are_devices)
         self._keeps = context.keeps and bool(specs) and specs[0].per != "run"
-        self._ledger = Ledger(specs, is_network=is_network)
+        self._ledger = Ledger(specs, is_network=is_network, are_devices=are_devices)
         of_specs = [Calendar(spec.per, spec.reset_day, spec.zone) for spec in specs]
         self._calendars = list(dict.fromkeys(of_specs))
         # The last one is for hosts that no rule governs, whose index is -1: they go by the first calendar.
@@ -116,6 +59,7 @@ class Quotas:
         self._is_attached = False
         self._adopted = np.zeros(len(specs), np.bool_)
         self._known: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
+        self._urgent: list[NDArray[np.intp]] = []
 
     # Whose totals.
 
@@ -125,12 +69,16 @@ class Quotas:
             old = self._old_periods
             self._periods = [old.get(calendar) or calendar.period_at(now_ns - 1) for calendar in self._calendars]
 
-    def attach(self, hosts: Roster) -> None:
-        """Let the columns follow the hosts' rows."""
+    def begin_as(self, other: Quotas) -> None:
+        """Begin in the running periods of other quotas of the same rules."""
+        self._periods = list(other._periods)
+
+    def attach(self, subjects: Subjects) -> None:
+        """Let the columns follow the rows."""
         if not self._is_attached:
-            self._base, self._told = hosts.add_column("i8"), hosts.add_column("u1")
+            self._base, self._told = subjects.add_column("i8"), subjects.add_column("u1")
             self._is_attached = True
-        self.book.incidents.attach(hosts)
+        self.book.incidents.attach(subjects)
 
     def begin_network(self, sight: Sight) -> None:
         """Begin the totals of the network, but for those of rules that were there before.
@@ -140,7 +88,7 @@ class Quotas:
         self._base.follow(None, len(sight.rules))
         self._told.follow(None, len(sight.rules))
         rows = np.flatnonzero(~self._adopted)
-        self.change_rules(sight, rows, np.full(len(rows), -ENDLESS_NS - 1))
+        self.change_rules(sight, rows, rows, np.full(len(rows), -ENDLESS_NS - 1))
         if self._known is not None:
             starts, bases = self._known
             for row, start in zip(rows.tolist(), self.starts_of(rows).tolist(), strict=True):
@@ -163,9 +111,10 @@ class Quotas:
         of_rules: NDArray[np.int64] = starts[self._calendar_of[rules]]
         return of_rules
 
-    def change_rules(self, sight: Sight, rows: NDArray[np.intp], old_starts_ns: NDArray[np.int64]) -> None:
-        """Let other rules govern some rows. old_starts_ns: since when their totals count."""
-        rules = sight.rules[rows]
+    def change_rules(
+        self, sight: Sight, rows: NDArray[np.intp], rules: NDArray[np.signedinteger], old_starts_ns: NDArray[np.int64]
+    ) -> None:
+        """Let other rules govern some rows. rules: of these.  old_starts_ns: since when their totals count."""
         starts = self.starts_of(rules)
         is_lost = old_starts_ns < starts
         lost = rows[is_lost]
@@ -177,7 +126,7 @@ class Quotas:
                 self._told.values[rows[index]] = self._n_told(kept, rules[index])
 
     def rejoin(self, sight: Sight, new: NDArray[np.intp]) -> None:
-        """Let the totals of new hosts go on that an earlier run has kept."""
+        """Let the totals of new rows go on that an earlier run has kept."""
         if not self._ledger.has_restored:
             return
         for index, kept in self._ledger.find(sight.words(new)):
@@ -195,9 +144,44 @@ class Quotas:
         told = max((each.told_percent for each in kept if each.rule == rule and self._is_running(each)), default=0)
         return sum(percent <= told for percent in self.book.specs[rule].warn_at) if rule >= 0 else 0
 
+    def restart(self, sight: Sight, rows: NDArray[np.intp]) -> None:
+        """Let some rows begin at 0."""
+        self._base.values[rows], self._told.values[rows] = sight.counters(rows), 0
+
+    def move_bases(self, rows: NDArray[np.intp], by: NDArray[np.int64]) -> None:
+        """Let the totals of some rows, which may repeat, begin at counters that are greater `by` so much."""
+        np.add.at(self._base.values, rows, by)
+
+    def hand_over(
+        self, sight: Sight, rows: NDArray[np.intp], rules: NDArray[np.signedinteger], new: NDArray[np.intp]
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Let the totals of some rows count for others from now on; return their bases, and of which anything was kept.
+
+        rules: those that govern the others.  new: rows of which this run has kept nothing.
+        """
+        were_kept = np.full(len(rows), self._keeps) & ~np.isin(rows, new)
+        if self._ledger.has_restored:
+            were_kept[[index for index, _ in self._ledger.find(sight.words(rows))]] = True
+        self.change_rules(sight, rows, rules, self.starts_of(sight.rules[rows]))
+        kept = rows[were_kept]
+        self.close_kept(sight, kept, self.book.specs, sight.rules[kept])
+        return self._base.values[rows], were_kept
+
+    def close_kept(
+        self, sight: Sight, rows: NDArray[np.intp], specs: Sequence[TotalSpec], rules: NDArray[np.signedinteger]
+    ) -> None:
+        """Let nothing be kept any more of some rows for a rule of `specs`, by its index in `rules`, and of an earlier run."""
+        if self._keeps and len(rows):
+            names = [specs[rule].name if rule >= 0 else "" for rule in rules.tolist()]
+            self._ledger.close(sight.keys(rows), names)
+
+    def must_note(self, rows: NDArray[np.intp]) -> None:
+        """Let some rows be kept the next time, also if they have moved nothing."""
+        self._urgent.append(rows)
+
     # Time passes.
 
-    def look(self, now_ns: int, sight: Sight, hosts: Roster) -> list[Alert]:
+    def look(self, now_ns: int, sight: Sight, subjects: Subjects) -> list[Alert]:
         """Return the alerts of those that have passed a level."""
         holding = np.append(self.book.schedules.holding(now_ns), [True])
         levels = np.where(holding[:, np.newaxis], self._levels, NEVER_NS)
@@ -215,7 +199,7 @@ class Quotas:
         total = sight.counters(found) - self._base.values[found]
         rules = sight.rules[found]
         self._told.values[found] = (total[:, np.newaxis] >= levels[rules]).sum(axis=1)
-        return self._fire(now_ns, found, rules, total, hosts)
+        return self._fire(now_ns, found, rules, total, subjects)
 
     def _count(self, rows: slice, sight: Sight) -> NDArray[np.int64]:
         """Return what some rows have moved in their period. A host that was evicted and has come back begins at 0."""
@@ -233,29 +217,29 @@ class Quotas:
         rows: NDArray[np.intp],
         rules: NDArray[np.signedinteger],
         totals: NDArray[np.int64],
-        hosts: Roster,
+        subjects: Subjects,
     ) -> list[Alert]:
         incidents = self.book.incidents
         is_new = incidents.find(rows) == GONE
-        found = self.book.find(rows[is_new], rules[is_new], hosts)
+        found = self.book.find(rows[is_new], rules[is_new], subjects)
         found["state"], found["since_ns"], found["changed_ns"] = FIRING, now_ns, NEVER_NS
         incidents.put(found)
         at = incidents.find(rows)
         incidents.entries["peak"][at], incidents.entries["is_dirty"][at] = totals, True
         nothing = incidents.entries[:0]
-        return self.book.tell(Turns(incidents.entries[at], totals, nothing, totals[:0]), now_ns, hosts)
+        return self.book.tell(Turns(incidents.entries[at], totals, nothing, totals[:0]), now_ns, subjects)
 
-    def roll(self, now_ns: int, sight: Sight, hosts: Roster) -> list[Alert]:
+    def roll(self, now_ns: int, sight: Sight, subjects: Subjects) -> list[Alert]:
         """End the periods that are over by `now_ns`, and begin those in which it lies; return the alerts that clear."""
         is_over = np.array([end <= now_ns for _, end in self._periods], np.bool_)
-        return self._begin_periods(now_ns, is_over, sight, hosts) if is_over.any() else self._clear_old(now_ns, hosts)
+        return self._begin_periods(now_ns, is_over, sight, subjects) if is_over.any() else self._clear_old(now_ns, subjects)
 
-    def step_back(self, now_ns: int, sight: Sight, hosts: Roster) -> list[Alert]:
+    def step_back(self, now_ns: int, sight: Sight, subjects: Subjects) -> list[Alert]:
         """Begin the periods anew that the clock has left, being set back."""
         is_left = np.array([start > now_ns for start, _ in self._periods], np.bool_)
-        return self._begin_periods(now_ns, is_left, sight, hosts) if is_left.any() else []
+        return self._begin_periods(now_ns, is_left, sight, subjects) if is_left.any() else []
 
-    def _begin_periods(self, now_ns: int, are_over: NDArray[np.bool_], sight: Sight, hosts: Roster) -> list[Alert]:
+    def _begin_periods(self, now_ns: int, are_over: NDArray[np.bool_], sight: Sight, subjects: Subjects) -> list[Alert]:
         incidents = self.book.incidents
         alerts: list[Alert] = []
         for index in np.flatnonzero(are_over).tolist():
@@ -263,22 +247,22 @@ class Quotas:
             rows = ends["row"].astype(np.intp)
             totals = sight.counters(rows) - self._base.values[rows]
             ended_ns = min(-(-self._periods[index][1] // NS_PER_S) * NS_PER_S, now_ns)  # a silence may have hidden its tick
-            alerts += self.book.tell(Turns(ends[:0], totals[:0], ends, totals), ended_ns, hosts)
+            alerts += self.book.tell(Turns(ends[:0], totals[:0], ends, totals), ended_ns, subjects)
             self._periods[index] = self._calendars[index].period_at(now_ns)
         for chunk in sight.chunks():
             begins = are_over[self._calendar_of[sight.rules[chunk]]]
             np.copyto(self._base.values[chunk], sight.counters(chunk), where=begins)
             self._told.values[chunk][begins] = 0
         self._ledger.forget(self._is_running)
-        return alerts + self._clear_old(now_ns, hosts)
+        return alerts + self._clear_old(now_ns, subjects)
 
-    def _clear_old(self, now_ns: int, hosts: Roster) -> list[Alert]:
+    def _clear_old(self, now_ns: int, subjects: Subjects) -> list[Alert]:
         """Clear incidents of an earlier run whose periods are over."""
         incidents = self.book.incidents
         incidents.stop_waiting(incidents.waiting["since_ns"] < self.starts_of(incidents.waiting["rule"]))
         old = incidents.take(incidents.entries["since_ns"] < self.starts_of(incidents.entries["rule"]))
         old = np.concatenate([incidents.take_gone(), old])
-        return self.book.clear(old, now_ns, hosts, "the period is over")
+        return self.book.clear(old, now_ns, subjects, "the period is over")
 
     # What survives.
 
@@ -304,21 +288,28 @@ class Quotas:
             column.follow(None, len(self.book.specs))
             column.values[indices[theirs]] = old_column.values[theirs]
 
-    def close(self, now_ns: int, hosts: Roster) -> list[Alert]:
+    def close(self, now_ns: int, subjects: Subjects) -> list[Alert]:
         """Clear what is open, and give the columns back."""
         if not self.book.is_network:
-            hosts.drop(self.book.incidents)
+            subjects.drop(self.book.incidents)
             if self._is_attached:
-                hosts.drop(self._base)
-                hosts.drop(self._told)
-        return self.book.close(now_ns, hosts)
+                subjects.drop(self._base)
+                subjects.drop(self._told)
+        return self.book.close(now_ns, subjects)
 
     def note(self, now_ns: int, sight: Sight) -> None:
         """Note what must survive, if anybody keeps it."""
-        if self._keeps:
-            rows = self._ledger.select(sight.rules, sight.last_seen(), now_ns)
-            totals = sight.counters(rows) - self._base.values[rows]
-            self._ledger.note(sight.keys(rows), sight.rules[rows], totals, self._told.values[rows])
+        urgent, self._urgent = self._urgent, []
+        if not self._keeps:
+            return
+        self._ledger.note(self._entries(self._ledger.select(sight.rules, sight.last_seen(), now_ns), sight))
+        if urgent:
+            rows = np.unique(np.concatenate(urgent))
+            self._ledger.note_urgent(self._entries(rows[sight.rules[rows] >= 0], sight), self.period_of)
+
+    def _entries(self, rows: NDArray[np.intp], sight: Sight) -> Entries:
+        totals = sight.counters(rows) - self._base.values[rows]
+        return Entries(sight.keys(rows), sight.rules[rows], totals, self._told.values[rows])
 
     def take_changes(self, changes: Changes) -> None:
         """Add what must survive and has changed."""

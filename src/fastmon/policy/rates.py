@@ -18,9 +18,9 @@ import numpy as np
 from fastmon.model.units import NS_PER_S, format_duration, format_value
 from fastmon.policy.cases import CaseBook
 from fastmon.policy.families import Governing, group_specs, make_table, match_specs, split_specs
-from fastmon.policy.hosts import CHUNK_ROWS, Column
 from fastmon.policy.incidents import Lives
 from fastmon.policy.measures import Openings, Traffic
+from fastmon.policy.subjects import CHUNK_ROWS, Column
 from fastmon.policy.words import SCHEDULE_ENDED, VERBS, format_subject
 
 if TYPE_CHECKING:
@@ -31,10 +31,11 @@ if TYPE_CHECKING:
 
     from fastmon.model.alerts import Alert
     from fastmon.model.memory import Changes, Memory
-    from fastmon.policy.hosts import Roster, Subject
+    from fastmon.policy.hosts import Roster
     from fastmon.policy.measures import Measure, Readings
     from fastmon.policy.rules import Context, View
     from fastmon.policy.specs import RateSpec
+    from fastmon.policy.subjects import Subject
 
 __all__ = ["RateFamily", "Steps", "make_rates"]
 

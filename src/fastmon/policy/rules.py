@@ -145,7 +145,8 @@ class Family(Protocol):
     only, in the order of time but for steps of the clock back, with which it begins anew without false alerts. Of a silence it
     may see the first few ticks and the last one only. Its alerts are the same as if it had seen all of them.
 
-    What it keeps for each host it keeps in columns of the roster (`Roster.add_column`), which follow the hosts' rows.
+    What it keeps for each host it keeps in columns of the roster (`Roster.add_column`), which follow the hosts' rows; for each
+    device, in columns of `Roster.devices`.
     """
 
     @property

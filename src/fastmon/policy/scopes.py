@@ -272,6 +272,12 @@ class ScopeTable:
         self._vendors = [(rank, NamePatterns(scope.vendors)) for rank, scope in enumerate(ranked) if scope.vendors]
         self._names = [(rank, NamePatterns(scope.names)) for rank, scope in enumerate(ranked) if scope.names]
 
+    def most_specific(self, indices: NDArray[np.signedinteger], starts: NDArray[np.intp]) -> NDArray[np.int64]:
+        """Return, of each run of indices of scopes, that of the scope that wins. starts: where the runs begin; none is empty."""
+        ranks = np.empty(len(self._indices), np.int64)
+        ranks[self._indices] = np.arange(len(ranks))  # that of no scope, -1, is the last one
+        return self._indices[np.minimum.reduceat(ranks[indices], starts)] if len(starts) else self._indices[:0]
+
     def assign(self, hosts: HostFacts, rows: NDArray[np.intp]) -> NDArray[np.int64]:
         """Return the index of the most specific scope of each host of `rows`; of equally specific ones, of the first.
 

@@ -82,7 +82,8 @@ class RuleSpec(Struct, frozen=True, kw_only=True):
 
 
 class TotalSpec(RuleSpec, frozen=True, kw_only=True):
-    """Bytes in a period. direction: "both", "in" or "out".  per: one of `PERIODS`.  reset_day: of a month, 1 to 31 (the last
+    """Bytes in a period. direction: "both", "in" or "out".  by: one of `bounds.GROUPINGS`: each host has the
+    limit, or each MAC with all its local hosts.  per: one of `PERIODS`.  reset_day: of a month, 1 to 31 (the last
     day, in shorter ones); of a week, 0 (Monday) to 6.
 
     warn_at: percentages of the limit, ascending; each is told once a period.  apps: count only these applications (names).
@@ -90,6 +91,7 @@ class TotalSpec(RuleSpec, frozen=True, kw_only=True):
     """
 
     limit_bytes: int
+    by: str = "host"
     direction: str = "both"
     per: str = "run"
     reset_day: int = 1

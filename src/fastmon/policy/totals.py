@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastmon.policy.device_quotas import DeviceQuotas
 from fastmon.policy.families import Governing, group_specs, make_table, match_specs, split_specs
 from fastmon.policy.measures import AppBytes, PortBytes, Traffic
 from fastmon.policy.periods import ENDLESS_NS
-from fastmon.policy.quotas import Quotas, Sight
+from fastmon.policy.quotas import Quotas
+from fastmon.policy.sights import HostSight, NetworkSight
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
@@ -30,7 +32,9 @@ if TYPE_CHECKING:
     from fastmon.policy.hosts import Roster
     from fastmon.policy.measures import Measure
     from fastmon.policy.rules import Context, View
+    from fastmon.policy.sights import Sight
     from fastmon.policy.specs import TotalSpec
+    from fastmon.policy.subjects import Subjects
 
 __all__ = ["TotalFamily", "make_totals"]
 
@@ -58,9 +62,10 @@ class TotalFamily:
         self._measure = _measure(specs[0], context)
         of_hosts, of_network = split_specs(specs, context.groups)
         self._table = make_table(of_hosts, context.groups)
-        self._hosts = Quotas(of_hosts, context, is_network=False)
+        self._hosts = Quotas(of_hosts, context)
+        self._devices = DeviceQuotas(of_hosts, self._table, context)
         self._network = Quotas(of_network, context, is_network=True)
-        self._parts = (self._hosts, self._network)
+        self._parts = (self._hosts, self._devices.quotas, self._network)
         self._governing: Governing[TotalSpec] | None = None
         self._old: tuple[Governing[TotalSpec], NDArray[np.int64], NDArray[np.int64]] | None = None
         self._now_ns = -ENDLESS_NS
@@ -70,46 +75,71 @@ class TotalFamily:
         totals = view.totals
         if totals is None:
             return []
-        for each in self._parts:
+        for each in (self._hosts, self._network):
             each.begin(now_ns)
         is_new = self._governing is None
         governing = self._governing or self._attach(hosts)
         rows, before = governing.update(hosts)
         readings = self._measure.read(view, totals)
-        of_hosts = Sight.of_hosts(totals, readings, governing.rules)
-        of_network = Sight.of_network(totals, readings, len(self._network.book.specs))
+        of_hosts = HostSight(totals, readings, governing.rules, self._devices.have_counted())
+        of_network = NetworkSight(totals, readings, len(self._network.book.specs))
         if is_new:
             self._begin(of_hosts, of_network, hosts)
-        self._hosts.change_rules(of_hosts, rows, self._hosts.starts_of(before))
+        self._change_rules(of_hosts, rows, before, governing.specs, self._hosts.starts_of(before))
         self._hosts.rejoin(of_hosts, hosts.new)
         alerts = self._hosts.book.settle(now_ns, hosts, governing.rules)
-        for quotas, sight in zip(self._parts, (of_hosts, of_network), strict=True):
-            if not quotas.book.specs:
-                continue
-            if now_ns < self._now_ns:
-                alerts += quotas.step_back(now_ns, sight, hosts)
-            alerts += quotas.look(now_ns, sight, hosts)
-            alerts += quotas.roll(now_ns, sight, hosts)
-            quotas.note(now_ns, sight)
+        if self._devices.are_needed:
+            of_hosts, of_devices = self._devices.regroup(of_hosts, self._hosts, hosts)
+            joined = self._devices.take_joined(self._hosts)
+            alerts += self._hosts.book.clear(joined, now_ns, hosts, "it counts for its device now")
+            alerts += self._devices.quotas.book.settle(now_ns, hosts.devices, of_devices.rules)
+            alerts += self._go_through(now_ns, self._devices.quotas, of_devices, hosts.devices)
+        alerts += self._go_through(now_ns, self._hosts, of_hosts, hosts)
+        alerts += self._go_through(now_ns, self._network, of_network, hosts)
         self._now_ns = now_ns
         return alerts
+
+    def _go_through(self, now_ns: int, quotas: Quotas, sight: Sight, subjects: Subjects) -> list[Alert]:
+        """Let time pass for some quotas."""
+        if not quotas.book.specs:
+            return []
+        alerts = quotas.step_back(now_ns, sight, subjects) if now_ns < self._now_ns else []
+        alerts += quotas.look(now_ns, sight, subjects)
+        alerts += quotas.roll(now_ns, sight, subjects)
+        quotas.note(now_ns, sight)
+        return alerts
+
+    def _change_rules(
+        self,
+        sight: HostSight,
+        rows: NDArray[np.intp],
+        before: NDArray[np.signedinteger],
+        specs: Sequence[TotalSpec],
+        starts: NDArray[np.int64],
+    ) -> None:
+        """Let other rules govern some hosts. before: the index in `specs` of those that did.  starts: since when they counted."""
+        self._hosts.change_rules(sight, rows, sight.rules[rows], starts)
+        if self._devices.are_needed:  # what is kept for other rules, too, would count twice when the host joins a device
+            self._hosts.close_kept(sight, rows, specs, before)
+            self._hosts.must_note(rows)
 
     def _attach(self, hosts: Roster) -> Governing[TotalSpec]:
         self._governing = Governing(self._hosts.book.specs, self._table, hosts)
         self._hosts.attach(hosts)
         return self._governing
 
-    def _begin(self, of_hosts: Sight, of_network: Sight, hosts: Roster) -> None:
+    def _begin(self, of_hosts: HostSight, of_network: NetworkSight, hosts: Roster) -> None:
         """Begin with hosts that were there before, or go on with what the family in the place of this one had."""
         self._network.begin_network(of_network)
         if self._old is None:
-            self._hosts.change_rules(of_hosts, np.arange(len(hosts)), np.full(len(hosts), -ENDLESS_NS - 1))
+            rows = np.arange(len(hosts))
+            self._hosts.change_rules(of_hosts, rows, of_hosts.rules, np.full(len(rows), -ENDLESS_NS - 1))
             return
         governing, indices, starts = self._old
         known = hosts.without_new(np.arange(len(hosts)))
         before = governing.rules[known]
         is_other = np.append(indices, -1)[before] != of_hosts.rules[known]
-        self._hosts.change_rules(of_hosts, known[is_other], starts[before[is_other]])
+        self._change_rules(of_hosts, known[is_other], before[is_other], governing.specs, starts[before[is_other]])
         governing.drop(hosts)
         self._old = None
 
@@ -121,7 +151,8 @@ class TotalFamily:
     def adopt(self, old: Self) -> None:
         """See `Family`."""
         self._now_ns = old._now_ns
-        indices = [match_specs(theirs.book.specs, mine.book.specs) for mine, theirs in zip(self._parts, old._parts, strict=True)]
+        pairs = ((self._hosts, old._hosts), (self._network, old._network))
+        indices = [match_specs(theirs.book.specs, mine.book.specs) for mine, theirs in pairs]
         if old._governing is not None:
             starts = old._hosts.starts_of(np.append(np.arange(len(indices[0])), -1))
             self._old = old._governing, indices[0], starts
@@ -130,14 +161,16 @@ class TotalFamily:
             governing, before, starts = old._old
             self._old = governing, np.append(indices[0], -1)[before], starts
             old._old = None
-        for mine, theirs, each in zip(self._parts, old._parts, indices, strict=True):
-            mine.adopt(theirs, each)
+        self._hosts.adopt(old._hosts, indices[0])
+        self._devices.adopt(old._devices, indices[0])
+        self._network.adopt(old._network, indices[1])
 
     def close(self, now_ns: int, hosts: Roster) -> Iterable[Alert]:
         """See `Family`."""
         if self._governing is not None:
             self._governing.drop(hosts)
-        return [alert for each in self._parts for alert in each.close(now_ns, hosts)]
+        of_hosts, of_devices = self._hosts.close(now_ns, hosts), self._devices.close(now_ns, hosts)
+        return [*of_hosts, *of_devices, *self._network.close(now_ns, hosts)]
 
     def take_changes(self, changes: Changes) -> None:
         """See `Family`."""

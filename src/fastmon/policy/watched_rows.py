@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastmon.policy.hosts import GONE
+from fastmon.policy.key_index import GONE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

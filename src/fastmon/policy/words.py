@@ -13,8 +13,8 @@ from fastmon.model.units import format_duration, format_value
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fastmon.policy.hosts import Subject
     from fastmon.policy.specs import RuleSpec
+    from fastmon.policy.subjects import Subject
 
 __all__ = ["SCHEDULE_ENDED", "VERBS", "clear_alert", "fire_alert", "format_subject"]
 

@@ -78,6 +78,8 @@ def period_records(periods: Iterable[PeriodTotal], hosts: Hosts, now_ns: int) ->
             "limit_bytes": period.limit_bytes,
             "percent": _percent(period),
         }
+        if addresses := hosts.addresses(period.subject):
+            record["addresses"] = list(map(cell, addresses))
         if period.period_end_ns < ENDLESS_NS:
             record |= {
                 "start": time_text(period.period_start_ns),

@@ -68,12 +68,18 @@ class Hosts:
         device = self._by_subject.get(subject)
         return "" if device is None else device.given_name or device.name
 
+    def addresses(self, mac: str) -> tuple[str, ...]:
+        """Return the addresses that a device has, or had, by its MAC address; none if that is not known."""
+        device = self._by_subject.get(mac)
+        return device.addresses if device is not None and device.mac == mac else ()
+
     def is_meant(self, target: Target, subject: str) -> bool:
-        """Return whether `target` names a subject."""
+        """Return whether `target` names a subject; a device is meant by any of its addresses, too."""
         device = self._by_subject.get(subject)
         if device is None:
             return target.is_host(subject, subject)
-        return target.is_host(subject, device.mac or subject, device.name, device.given_name)
+        addresses = (subject, *self.addresses(subject))
+        return any(target.is_host(each, device.mac or subject, device.name, device.given_name) for each in addresses)
 
 
 class Desk:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = [
     "ALERT",
     "ALERT_COLUMNS",
-    "FORGET_CLOSED",
     "TABLES",
     "KeptAlert",
     "Row",
@@ -46,6 +45,7 @@ class Table(NamedTuple):
 
     name: also the field's in `Changes` and `Memory`.  key: of a value, which replaces an older one with the same.
     statement: writes one row.  row: of a value.  read: makes a value of a row.  columns: those that `read` takes.
+    forget: removes the row of a key, for values that are closed; "" where none ever is.
     """
 
     name: str
@@ -54,6 +54,7 @@ class Table(NamedTuple):
     row: Callable[[Any], Row]
     read: Callable[[Row], Any]
     columns: str
+    forget: str = ""
 
 
 def _upsert(table: str, columns: Sequence[str], key: Sequence[str]) -> str:
@@ -64,12 +65,25 @@ def _upsert(table: str, columns: Sequence[str], key: Sequence[str]) -> str:
 
 
 def _plain(name: str, kind: type, key: Sequence[str], renamed: dict[str, str] | None = None) -> Table:
-    """Return the table of a dataclass whose fields are all texts and numbers."""
+    """Return the table of a dataclass whose fields are all texts and numbers; one with `is_closed` may be closed."""
     fields: list[str] = list(kind.__dataclass_fields__)  # type: ignore[attr-defined]
+    forget = _forget(name, key) if "is_closed" in fields else ""
+    fields = [field for field in fields if field != "is_closed"]
     columns = [(renamed or {}).get(field, field) for field in fields]
     return Table(
-        name, attrgetter(*key), _upsert(name, columns, key), attrgetter(*fields), lambda row: kind(*row), ", ".join(columns)
+        name,
+        attrgetter(*key),
+        _upsert(name, columns, key),
+        attrgetter(*fields),
+        lambda row: kind(*row),
+        ", ".join(columns),
+        forget,
     )
+
+
+def _forget(table: str, key: Sequence[str]) -> str:
+    """Return the statement that removes the row of a key."""
+    return f"DELETE FROM {table} WHERE {' AND '.join(f'{name} = ?' for name in key)}"
 
 
 _DEVICE = ("id", "mac", "addresses", "name", "vendor", "first_seen_ns", "last_seen_ns")
@@ -136,8 +150,8 @@ _INCIDENTS = Table(
     _incident_row,
     _read_incident,
     "rule, subject, item, alert_id, data",
+    _forget("incidents", _INCIDENT_KEY),
 )
-FORGET_CLOSED = "DELETE FROM incidents WHERE rule = ? AND subject = ? AND item = ?"
 
 _BASELINE = ("rule", "subject", "bucket", "n_samples", "mean", "spread")
 _SAVED = "CAST(strftime('%s', 'now') AS INTEGER) * 1000000000"

@@ -25,7 +25,7 @@ from fastmon.state import files
 from fastmon.state.connection import DamagedStateError, check, connect, is_damage, open_readable, reason_of
 from fastmon.state.pending import Batch
 from fastmon.state.pruning import BOUNDS, Bounds, count_rows, forget_old, remove_excess
-from fastmon.state.rows import ALERT, FORGET_CLOSED, TABLES, alert_row, fit, read_all
+from fastmon.state.rows import ALERT, TABLES, alert_row, fit, read_all
 from fastmon.state.schema import VERSION, migrate
 
 if TYPE_CHECKING:
@@ -330,9 +330,9 @@ def _statements(batch: Batch) -> Iterator[tuple[str, str, Callable[..., Row], li
     """Yield what a batch writes: the statement, its table, what makes a row of a value, and the values."""
     for table in TABLES:
         rows = batch.rows[table.name].values()
-        if table.name == "incidents":
+        if table.forget:
             yield table.statement, table.name, table.row, [row for row in rows if not row.is_closed]
-            yield FORGET_CLOSED, table.name, table.key, [row for row in rows if row.is_closed]
+            yield table.forget, table.name, table.key, [row for row in rows if row.is_closed]
         else:
             yield table.statement, table.name, table.row, list(rows)
     yield ALERT, "alerts", alert_row, list(batch.alerts.values())
