@@ -63,6 +63,9 @@ KINDS: dict[str, Callable[[str, str, int], AnySpec]] = {
     "total": lambda name, scope, number: TotalSpec(
         kind="total", name=name, scope=scope, per="month", limit_bytes=100_000_000 + number, warn_at=(80, 90, 100)
     ),
+    "device-total": lambda name, scope, number: TotalSpec(
+        kind="total", name=name, scope=scope, by="mac", per="month", limit_bytes=100_000_000 + number, warn_at=(80, 90, 100)
+    ),
     "rate": lambda name, scope, number: RateSpec(
         kind="rate", name=name, scope=scope, limit=5_000_000 + number, clear=4_000_000, for_ns=3 * S, clear_for_ns=5 * S
     ),
@@ -76,7 +79,7 @@ KINDS: dict[str, Callable[[str, str, int], AnySpec]] = {
     "baseline": lambda name, scope, _: BaselineSpec(kind="baseline", name=name, scope=scope, window_ns=10 * S),
     "duplicate": lambda name, scope, _: DuplicateSpec(kind="duplicate", name=name, scope=scope),
 }
-"""How a rule of each kind is made of its name, scope and number."""
+"""How a rule of each kind is made of its name, scope and number; one of kind `total` also by MAC."""
 
 VOLUME = ("total", "rate")
 MIX = ("rate", "total", "ports", "silent", "total", "rate", "ports", "spread", "failed", "baseline", "new", "duplicate")
