@@ -94,7 +94,7 @@ class CaseBook(Generic[SpecT]):
         found = np.zeros(len(rows), INCIDENT_DTYPE)
         found["row"], found["rule"] = rows, rules
         if not self.is_network:
-            found["key"] = subjects.keys[rows]
+            found["key"] = subjects.keys_of(rows)
         return found
 
     def tell(self, turns: Turns, ts_ns: int, subjects: Subjects) -> list[Alert]:

@@ -137,15 +137,15 @@ class DeviceQuotas:
         devices, columns = hosts.devices, self._columns
         assert columns is not None
         roles = columns.roles.values
-        old = _find_members(roles == _COUNTS, devices.of_hosts_before)
-        rows = np.flatnonzero((roles == _COUNTS) | (devices.of_hosts != GONE))
-        before = np.where(roles[rows] == _COUNTS, devices.of_hosts_before[rows], GONE)
+        counted = roles == _COUNTS
+        rows = np.flatnonzero(counted | (devices.of_hosts != GONE))
+        before = np.where(counted[rows], devices.of_hosts_before[rows], GONE)
         now = self._whom_they_count_for(sight.rules[rows], devices.of_hosts[rows], len(devices))
         is_other = before != now
         rows, before, now = rows[is_other], before[is_other], now[is_other]
         roles[rows] = np.where(now != GONE, _COUNTS, _HAS_COUNTED)
         self._members = _find_members(roles == _COUNTS, devices.of_hosts)
-        self._govern(sight, devices, old, self._members)
+        self._govern(sight, devices, counted, self._members)
         counters = sight.counters(rows)
         leave, stays_alone, comes_alone = before != GONE, now == GONE, before == GONE
         self._shift(before[leave], -counters[leave])
@@ -172,8 +172,11 @@ class DeviceQuotas:
         self.quotas.move_bases(devices, by)
         self._columns.are_mixed.values[devices[by != 0]] = True
 
-    def _govern(self, sight: HostSight, devices: DeviceRows, old: Members, members: Members) -> None:
-        """Let each device have the most specific rule of its hosts. old: the members before. One without hosts keeps its rule."""
+    def _govern(self, sight: HostSight, devices: DeviceRows, counted: NDArray[np.bool_], members: Members) -> None:
+        """Let each device have the most specific rule of its hosts; one without hosts keeps its rule.
+
+        counted: which hosts counted for devices until now.
+        """
         assert self._columns is not None
         rules = self._columns.rules.values
         starts = self.quotas.starts_of(rules)
@@ -183,9 +186,10 @@ class DeviceQuotas:
         governed = rules.copy()
         governed[members.devices] = self._table.most_specific(sight.rules[members.hosts], members.starts)
         changed = np.flatnonzero(governed != rules)
-        before = self._sight(sight, devices, old)
         rules[:] = governed
-        self.quotas.change_rules(before, changed, governed[changed], starts[changed])
+        if len(changed):
+            before = self._sight(sight, devices, _find_members(counted, devices.of_hosts_before))
+            self.quotas.change_rules(before, changed, governed[changed], starts[changed])
 
     def _sight(self, sight: HostSight, devices: DeviceRows, members: Members) -> DeviceSight:
         assert self._columns is not None

@@ -76,10 +76,9 @@ class DeviceRows(Subjects):
         """Return the number of devices."""
         return len(self._macs)
 
-    @property
-    def keys(self) -> NDArray[np.uint8]:
-        """The devices' ids."""
-        return mac_ids(self._macs)
+    def keys_of(self, rows: NDArray[np.intp]) -> NDArray[np.uint8]:
+        """Return the ids of some devices."""
+        return mac_ids(self._macs[rows])
 
     @property
     def of_hosts(self) -> NDArray[np.int32]:

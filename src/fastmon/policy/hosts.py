@@ -78,6 +78,10 @@ class Roster(Subjects):
         keys: NDArray[np.uint8] = self.hosts["key"]
         return keys
 
+    def keys_of(self, rows: NDArray[np.intp]) -> NDArray[np.uint8]:
+        """See `Subjects`."""
+        return self.keys[rows]
+
     def name(self, row: int) -> str:
         """Return the best name of a host; "" where none is known."""
         if self._names is None:

@@ -126,7 +126,7 @@ class Incidents:
             return
         rows = np.concatenate([subjects.new, subjects.changed])
         words = np.ascontiguousarray(self.waiting["key"]).view(np.uint64)
-        at = match_words(words, np.ascontiguousarray(subjects.keys[rows]).view(np.uint64))
+        at = match_words(words, np.ascontiguousarray(subjects.keys_of(rows)).view(np.uint64))
         found = np.append(rows, GONE)[at]
         has_come = (found != GONE) & (np.append(rules, GONE)[found] == self.waiting["rule"])
         come = self.waiting[has_come]

@@ -161,7 +161,7 @@ class DeviceSight(Sight):
 
     def keys(self, rows: NDArray[np.intp]) -> NDArray[np.uint8]:
         """See `Sight`."""
-        return self._devices.keys[rows]
+        return self._devices.keys_of(rows)
 
     def _of_members(self, combine: np.ufunc, values: NDArray[np.int64], missing: int) -> NDArray[np.int64]:
         """Return a value of each device, of those of its hosts."""

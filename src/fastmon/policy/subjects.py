@@ -96,9 +96,8 @@ class Subjects:
         """Return the number of rows."""
         raise NotImplementedError
 
-    @property
-    def keys(self) -> NDArray[np.uint8]:
-        """The subjects' keys, (n, 16)."""
+    def keys_of(self, rows: NDArray[np.intp]) -> NDArray[np.uint8]:
+        """Return the keys of some rows, (n, 16)."""
         raise NotImplementedError
 
     def subject(self, row: int) -> Subject:
