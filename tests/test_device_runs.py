@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import builders as b
 import pytest
-from test_guard import S, T0, alerts, run
+from test_guard import T0, S, alerts, run
 
 from fastmon.model.frames import Frame
 

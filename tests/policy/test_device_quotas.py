@@ -240,6 +240,16 @@ def test_reload_with_another_limit_goes_on_counting() -> None:
     assert brief(run(rules, world, (T0 + 3 * S + 1, V6, 250))) == [("quota", CAMERA, CLEARED, 4)]
 
 
+def test_reload_with_fewer_rules_of_several_periods_goes_on_counting() -> None:
+    other = (quota(name=f"v{number}", scope=f"10.0.{number}.0/24", zone="Asia/Tokyo", per="day") for number in range(3))
+    rules, world = rule_set(*other, quota(10**9, per="day")), world_of(V4, V6)
+    run(rules, world, (T0 + 1, V4, 500), (T0 + 2, V6, 300))
+    tokyo = quota(name="v0", scope="10.0.0.0/24", zone="Asia/Tokyo", per="day")
+    rules = rule_set(tokyo, quota(900, per="day"), previous=rules)
+    (alert,) = run(rules, world, (T0 + S + 1, V6, 100))
+    assert (alert.host, alert.value, alert.limit) == (CAMERA, 900, 900)
+
+
 def test_reload_from_hosts_to_devices_and_back() -> None:
     rules, world = rule_set(quota(by="host"), restored=Memory()), world_of(V4, V6)
     run(rules, world, (T0 + 1, V4, 500), (T0 + 2, V6, 300))

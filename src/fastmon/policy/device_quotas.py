@@ -119,7 +119,8 @@ class DeviceQuotas:
             hosts.drop(self._columns.roles)
             for column in self._columns[1:]:
                 hosts.devices.drop(column)
-        return self.quotas.close(now_ns, hosts.devices if self._has_begun else hosts)
+        are_followed = self._has_begun or self._columns is not None
+        return self.quotas.close(now_ns, hosts.devices if are_followed else hosts)
 
     def _begin(self, alone: Quotas, hosts: Roster) -> _Columns:
         devices = hosts.devices
@@ -179,10 +180,12 @@ class DeviceQuotas:
         """
         assert self._columns is not None
         rules = self._columns.rules.values
-        starts = self.quotas.starts_of(rules)
-        if self._before is not None:
+        if self._before is None:
+            starts = self.quotas.starts_of(rules)
+        else:
             indices, of_old = self._before
-            rules[:], starts, self._before = indices[rules], of_old[rules], None
+            starts, self._before = of_old[rules], None
+            rules[:] = indices[rules]
         governed = rules.copy()
         governed[members.devices] = self._table.most_specific(sight.rules[members.hosts], members.starts)
         changed = np.flatnonzero(governed != rules)
