@@ -76,6 +76,17 @@ def test_closed_incident_is_forgotten(path: Path) -> None:
         assert store.load().incidents == (kept,)
 
 
+def test_closed_period_is_forgotten_and_may_begin_anew(path: Path) -> None:
+    with Store.open(path) as store:
+        period = PeriodTotal("quota", "10.0.0.1", T0, T0 + DAY, 5, 10)
+        other = replace(period, subject="02:00:5e:10:00:14")
+        store.save(Changes(periods=[period, other]))
+        store.save(Changes(periods=[replace(period, is_closed=True)]))
+        assert store.load().periods == (other,)
+        store.save(Changes(periods=[replace(period, is_closed=True), period]))
+        assert set(store.load().periods) == {other, period}
+
+
 def test_only_the_last_days_are_read_back(path: Path) -> None:
     with Store.open(path) as store:
         store.save(Changes(days=[DayTotal(host, T0 + day * DAY, day, 0, 0, 0) for host in ("a", "b") for day in range(10)]))
