@@ -140,6 +140,7 @@ class FakeAccountant:
     """Adds up `FakeFrame`s per host, in dicts."""
 
     contacts_dropped = 0
+    names_dropped = 0
 
     def __init__(self, limit_bytes: int = 0) -> None:
         self.limit_bytes = limit_bytes

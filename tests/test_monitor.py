@@ -557,6 +557,12 @@ def test_contacts_that_rules_did_not_see_are_told_once_and_counted(
     )
 
 
+def test_names_that_were_dropped_are_counted_in_their_interval_and_in_the_summary(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeAccountant, "names_dropped", property(lambda accountant: min(len(accountant.seen), 7)))
+    events = replay(FakeCapture(at(0, 1, 2, 5, 6, 7, 8, 9)), interval_s=4)
+    assert [snapshot.names_dropped for snapshot in snapshots(events)] == [3, 3, 1, 7]
+
+
 def test_no_totals_are_copied_where_nobody_wants_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError

@@ -102,6 +102,7 @@ def test_jsonl_summary_is_the_contract() -> None:
         "dropped": {"kernel": 1, "interface": 2, "backlog": 3},
         "packet_log_dropped": 0,
         "contacts_dropped": 0,
+        "names_dropped": 0,
         "overflow": {"frames_in": 5, "bytes_in": 500, "frames_out": 0, "bytes_out": 0},
         "hosts": [
             {
@@ -307,6 +308,7 @@ def test_table_of_silence_is_one_line() -> None:
 
 def test_table_of_silence_still_tells_of_loss() -> None:
     assert "LOST frames: 5 in the capture buffer" in table(replace(snapshot_of([], MINUTE), dropped=Dropped(5)))
+    assert "LOST names: 5,000\n" in table(replace(snapshot_of([], MINUTE), names_dropped=5000))
 
 
 def test_table_of_an_empty_capture_has_no_time() -> None:
@@ -409,7 +411,7 @@ def test_log_has_a_line_for_each_event(tmp_path: Path) -> None:
     assert lines[0][2] == (
         "snapshot source=x.pcap start=2026-01-01T00:00:00.000000Z end=2026-01-01T00:01:00.000000Z frames=2 bytes=150 hosts=2 "
         "flagged=1 non_ip=0 undecoded=0 dropped_kernel=7 dropped_interface=0 dropped_backlog=0 "
-        "packet_log_dropped=0 contacts_dropped=0"
+        "packet_log_dropped=0 contacts_dropped=0 names_dropped=0"
     )
     assert [line.split()[3] for _, _, line in lines[1:3]] == ["10.0.0.1", "2001:db8::1"]
     assert lines[3][2] == "x.pcap: cut\\nin the middle"

@@ -99,6 +99,7 @@ def snapshots_of(intervals: list[list[Packet]], number: int, run: str | None = N
                 dropped=Dropped(sequence, 0, 1),
                 packet_log_dropped=sequence,
                 contacts_dropped=sequence,
+                names_dropped=2 * sequence,
                 names=book,
             )
         )

@@ -314,6 +314,7 @@ def test_arrow_metadata_has_the_rest(kinds: dict[str, Snapshot], kind: str) -> N
         dropped=Dropped(1, 2, 3),
         packet_log_dropped=4,
         contacts_dropped=5,
+        names_dropped=6,
         source="a\udcff.pcap",
         conversations=counts,
     )
@@ -346,6 +347,7 @@ def test_arrow_metadata_has_the_rest(kinds: dict[str, Snapshot], kind: str) -> N
         "dropped": {"kernel": 1, "interface": 2, "backlog": 3},
         "packet_log_dropped": 4,
         "contacts_dropped": 5,
+        "names_dropped": 6,
         "overflow": asdict(counters.overflow),
     }
 

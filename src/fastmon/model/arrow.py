@@ -90,6 +90,7 @@ def _head(snapshot: Snapshot, app_name: Callable[[int], str]) -> dict[str, objec
         "dropped": asdict(snapshot.dropped),
         "packet_log_dropped": snapshot.packet_log_dropped,
         "contacts_dropped": snapshot.contacts_dropped,
+        "names_dropped": snapshot.names_dropped,
         "overflow": asdict(counters.overflow),
     }
     if snapshot.conversations is not None:

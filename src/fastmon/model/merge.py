@@ -81,6 +81,7 @@ def join_rows(snapshots: Sequence[Snapshot], names: NameBook | None) -> Snapshot
         grouping=first.grouping,
         packet_log_dropped=sum(snapshot.packet_log_dropped for snapshot in snapshots),
         contacts_dropped=sum(snapshot.contacts_dropped for snapshot in snapshots),
+        names_dropped=sum(snapshot.names_dropped for snapshot in snapshots),
         run=one_run.run if one_run else "",
         sequence=one_run.sequence if one_run else 0,
         n_intervals=max(part.n_intervals for part in parts),

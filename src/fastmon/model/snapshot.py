@@ -102,6 +102,7 @@ class Snapshot:
     local, flagged: (n,) bool, in the order of `hosts`: in a local network; over its limit.
     packet_log_dropped: frames whose records the packet log lacks.
     contacts_dropped: conversations of local hosts, one for each local side, that ended before rules could look at them.
+    names_dropped: names of hosts and of conversations, and TLS handshakes, for which there was no room until they were looked at.
 
     Where conversations are accounted:
     apps: `conversations.APP_DTYPE`, ordered by host and application: traffic of conversations of a known application, in the
@@ -155,6 +156,7 @@ class Snapshot:
     grouping: Grouping = UNGROUPED
     packet_log_dropped: int = 0
     contacts_dropped: int = 0
+    names_dropped: int = 0
     run: str = ""
     sequence: int = 0
     n_intervals: int = 1

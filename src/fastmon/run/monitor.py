@@ -102,6 +102,7 @@ class Monitor(abc.ABC, Generic[_ShardT]):
         self._dropped_before = Dropped()
         self._log_dropped_before = 0
         self._contacts_dropped_unasked = self._contacts_dropped_before = 0
+        self._names_dropped_before = 0
         self._has_told_of_contacts = False
         self._n_intervals = 0
         self._n_steps = 0
@@ -310,6 +311,9 @@ class Monitor(abc.ABC, Generic[_ShardT]):
             return 0
         return sum(worker.accountant.contacts_dropped for worker in self._team.workers) - self._contacts_dropped_unasked
 
+    def _names_dropped(self) -> int:
+        return sum(worker.accountant.names_dropped for worker in self._team.workers)
+
     # Snapshots.
 
     def _rotated(self, end_ns: int) -> Snapshot:
@@ -327,8 +331,13 @@ class Monitor(abc.ABC, Generic[_ShardT]):
         before, self._dropped_before = self._dropped_before, self._dropped()
         log_before, self._log_dropped_before = self._log_dropped_before, self._reporter.log_dropped
         contacts_before, self._contacts_dropped_before = self._contacts_dropped_before, self._contacts_dropped()
-        contacts_dropped = self._contacts_dropped_before - contacts_before
-        snapshot = replace(snapshot, sequence=self._n_intervals, contacts_dropped=contacts_dropped)
+        names_before, self._names_dropped_before = self._names_dropped_before, self._names_dropped()
+        snapshot = replace(
+            snapshot,
+            sequence=self._n_intervals,
+            contacts_dropped=self._contacts_dropped_before - contacts_before,
+            names_dropped=self._names_dropped_before - names_before,
+        )
         return self._describe(snapshot, self._dropped_before - before, self._log_dropped_before - log_before)
 
     def _describe(self, snapshot: Snapshot, dropped: Dropped, log_dropped: int) -> Snapshot:
@@ -365,6 +374,7 @@ class Monitor(abc.ABC, Generic[_ShardT]):
             is_summary=True,
             duration_ns=self._schedule.covered_ns,
             contacts_dropped=self._contacts_dropped(),
+            names_dropped=self._names_dropped(),
         )
         self._subscriber.snapshot(self._describe(summary, self._dropped(), self._reporter.log_dropped))
 

@@ -61,6 +61,7 @@ class LogSink(Sink):
             "dropped_backlog": dropped.backlog,
             "packet_log_dropped": snapshot.packet_log_dropped,
             "contacts_dropped": snapshot.contacts_dropped,
+            "names_dropped": snapshot.names_dropped,
         }
         kind = "summary" if snapshot.is_summary else "snapshot"
         self._write("INFO", f"{kind} {' '.join(f'{name}={value}' for name, value in fields.items())}")

@@ -237,6 +237,8 @@ def _notes(snapshot: Snapshot) -> Iterator[str]:
         yield f"LOST records of the packet log: {snapshot.packet_log_dropped:,}"
     if snapshot.contacts_dropped:
         yield f"LOST conversations that rules did not see: {snapshot.contacts_dropped:,}"
+    if snapshot.names_dropped:
+        yield f"LOST names: {snapshot.names_dropped:,}"
 
 
 def _count(frames: int, size: int) -> str:
