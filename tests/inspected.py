@@ -47,6 +47,8 @@ class Ended(NamedTuple):
     app: str
     by: str
     title: str | None
+    ja4: str | None
+    certificate: str | None
     record: bytes
 
 
@@ -67,7 +69,7 @@ class Inspected:
         self.classifier = Counting()
         self.names = NameBook()
         self.inspector = Inspector(
-            self.accountant, lambda: self.classifier, ReplayBudget(100), self.names, matchers=matchers, keeps_names=True
+            self.accountant, lambda: self.classifier, ReplayBudget(100), self.names, matchers=matchers, keeps_details=True
         )
         self.ended: list[Ended] = []
 
@@ -82,11 +84,11 @@ class Inspected:
         self.take_ended()
 
     def take_ended(self) -> None:
-        """Take the conversations that have ended, with their names."""
-        rows = self.accountant.take_conversations()
-        for row, title in zip(rows, self.inspector.take_names(rows), strict=True):
+        """Take the conversations that have ended, with what payloads told of them."""
+        ended = self.inspector.complete(self.accountant.take_conversations())
+        for row, title, ja4, certificate in zip(*ended, strict=True):
             app, by = APPLICATIONS[row["app"]].name, LABELLED_BY[row["by"]]
-            self.ended.append(Ended(int(row["first_ns"]), app, by, title, row.tobytes()[TOKEN_BYTES:]))
+            self.ended.append(Ended(int(row["first_ns"]), app, by, title, ja4, certificate, row.tobytes()[TOKEN_BYTES:]))
 
     def drain(self, capture: Capture, gulp_frames: int, max_frames: int = 1 << 62) -> None:
         """Account a capture, up to its end, its damage or a number of frames; look after so many frames each."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 import builders as b
 import numpy as np
 import pytest
+from classify import handshakes
 
 from fastmon.classify import Endpoint, Finding, NameFact
 from fastmon.classify.classifier import Classifier
@@ -69,8 +70,8 @@ class FakeRing:
         taken, self.payloads = self.payloads, []
         return taken
 
-    def use_matchers(self, matchers: Matchers, keep_titles: bool) -> None:
-        self.matchers = matchers, keep_titles
+    def use_matchers(self, matchers: Matchers, keep_details: bool) -> None:
+        self.matchers = matchers, keep_details
 
     def take_names(self, *, all_sights: bool = False) -> FoundNames:
         self.looks_at_all_sights.append(all_sights)
@@ -114,14 +115,14 @@ def inspector(
     budget: Budget | None = None,
     names: NameBook | None = None,
     *,
-    keeps_names: bool = False,
+    keeps_details: bool = False,
 ) -> Inspector:
     return Inspector(
         cast("Accountant", ring),
         lambda: cast("Classifier", classifier),
         budget or ReplayBudget(100),
         NameBook() if names is None else names,
-        keeps_names=keeps_names,
+        keeps_details=keeps_details,
     )
 
 
@@ -282,50 +283,72 @@ def test_facts_of_a_conversation_that_is_over_are_told_all_the_same() -> None:
     names, ring = NameBook(), FakeRing(payload(1))
     ring.over.add(1)
     finding = Finding(9, "example.org", (NameFact(REMOTE, "example.org", "dns"),))
-    looking = inspector(ring, FakeClassifier({1: finding}), names=names, keeps_names=True)
+    looking = inspector(ring, FakeClassifier({1: finding}), names=names, keeps_details=True)
     looking.look(1)
     assert names.name_of(REMOTE, is_local=False) == ("example.org", "dns")
-    assert looking.take_names(rows(1)) == [None]
+    assert looking.complete(rows(1)).names == [None]
 
 
 def test_names_of_conversations_come_once_in_the_order_of_their_ends() -> None:
     ring = FakeRing(payload(1), payload(2), payload(3))
-    looking = inspector(ring, FakeClassifier({1: Finding(9, "one"), 2: Finding(9), 3: Finding(9, "three")}), keeps_names=True)
+    looking = inspector(ring, FakeClassifier({1: Finding(9, "one"), 2: Finding(9), 3: Finding(9, "three")}), keeps_details=True)
     looking.look(3)
-    assert looking.take_names(rows(3, 2, 1)) == ["three", None, "one"]
-    assert looking.take_names(rows(1, 3)) == [None, None]
+    assert looking.complete(rows(3, 2, 1)).names == ["three", None, "one"]
+    assert looking.complete(rows(1, 3)).names == [None, None]
 
 
 def test_latest_name_of_a_conversation_is_kept() -> None:
     classifier = FakeClassifier({1: Finding(9, "old", wants_more=True)})
     ring = FakeRing(payload(1))
-    looking = inspector(ring, classifier, keeps_names=True)
+    looking = inspector(ring, classifier, keeps_details=True)
     looking.look(1)
     classifier.findings[1] = Finding(9, "new")
     ring.payloads.append(payload(1))
     looking.look(1)
-    assert looking.take_names(rows(1)) == ["new"]
+    assert looking.complete(rows(1)).names == ["new"]
 
 
 def test_name_of_a_conversation_is_bounded_and_clean() -> None:
     names = {1: "x" * MAX_NAME_BYTES, 2: "x" * (MAX_NAME_BYTES + 1), 3: "\xff" * MAX_NAME_BYTES, 4: "a\x1b[2Jb"}
     findings = {token: Finding(1, name) for token, name in names.items()}
-    target = inspector(FakeRing(*map(payload, names)), FakeClassifier(findings), keeps_names=True)
+    target = inspector(FakeRing(*map(payload, names)), FakeClassifier(findings), keeps_details=True)
     target.look(1)
-    assert target.take_names(rows(*names)) == ["x" * MAX_NAME_BYTES, None, None, "a\\x1b[2Jb"]
+    assert target.complete(rows(*names)).names == ["x" * MAX_NAME_BYTES, None, None, "a\\x1b[2Jb"]
 
 
-def test_names_are_not_kept_unless_wanted() -> None:
-    looking = inspector(FakeRing(payload(1)), FakeClassifier({1: Finding(9, "one")}))
+HELLO, CERTIFICATE = handshakes.hello(), handshakes.der(handshakes.subject((handshakes.UTF8, b"a.example\x1b[2J")))
+JA4 = "t13d1516h2_8daaf6152771_e5627efa2ab1"
+
+
+@pytest.mark.parametrize("keeps_details", [True, False])
+def test_details_are_not_kept_unless_wanted(keeps_details: bool) -> None:
+    finding = Finding(9, "one", hello=HELLO, certificate=CERTIFICATE)
+    looking = inspector(FakeRing(payload(1)), FakeClassifier({1: finding}), keeps_details=keeps_details)
     looking.look(1)
-    assert looking.take_names(rows(1)) == [None]
+    _, *told = looking.complete(rows(1))
+    assert told == ([["one"], [JA4], ["a.example\\x1b[2J"]] if keeps_details else [[None], [None], [None]])
+    assert looking.complete(rows(1))[1:] == ([None], [None], [None])
+
+
+def test_hello_of_udp_is_of_quic_or_dtls() -> None:
+    quic, dtls = Finding(9, hello=HELLO), Finding(9, hello=handshakes.hello(legacy=0xFEFD, versions=""))
+    ring = FakeRing(*(payload(token)._replace(protocol=b.UDP) for token in (1, 2)))
+    looking = inspector(ring, FakeClassifier({1: quic, 2: dtls}), keeps_details=True)
+    looking.look(1)
+    assert [ja4 and ja4[:3] for ja4 in looking.complete(rows(1, 2)).ja4] == ["q13", "dd2"]
+
+
+def test_handshakes_that_say_nothing_are_not_kept() -> None:
+    looking = inspector(FakeRing(payload(1)), FakeClassifier({1: Finding(9, hello=b"x", certificate=b"x")}), keeps_details=True)
+    looking.look(1)
+    assert looking.complete(rows(1))[1:] == ([None], [None], [None])
 
 
 def test_classifier_forgets_what_has_ended() -> None:
     classifier = FakeClassifier()
     looking = inspector(FakeRing(payload(5)), classifier)
     looking.look(1)
-    looking.take_names(rows(5, 3))
+    looking.complete(rows(5, 3))
     assert classifier.forgotten == [5, 3]
 
 
@@ -335,7 +358,7 @@ def test_classifier_is_made_for_the_first_payload() -> None:
     for n_payloads in range(3):
         ring.payloads = [payload(1) for _ in range(n_payloads)]
         looking.look(1)
-        looking.take_names(rows())
+        looking.complete(rows())
         assert (looking._classifier is not None) == (n_payloads > 0)
 
 
@@ -372,11 +395,11 @@ def test_every_turn_looks_at_one_payload_at_least() -> None:
 
 
 def test_what_is_kept_of_conversations_does_not_grow_with_their_number() -> None:
-    """Each is decided at once. Half of them have ended before, so `take_names` does not see them again."""
+    """Each is decided at once. Half of them have ended before, so `complete` does not see them again."""
     n_conversations = 500
     ring = FakeRing()
     classifier = FakeClassifier()
-    looking = inspector(ring, classifier, keeps_names=True)
+    looking = inspector(ring, classifier, keeps_details=True)
     sizes = []
     tracemalloc.start()
     try:
@@ -386,7 +409,7 @@ def test_what_is_kept_of_conversations_does_not_grow_with_their_number() -> None
             ring.over = set(tokens[::2])
             classifier.findings = {token: Finding(9, f"name {token}") for token in tokens}
             looking.look(n_conversations)
-            looking.take_names(rows(*tokens[1::2]))
+            looking.complete(rows(*tokens[1::2]))
             for recorded in (ring.labels, ring.over, classifier.findings, classifier.seen, classifier.forgotten):
                 recorded.clear()
             sizes.append(tracemalloc.get_traced_memory()[0])
@@ -398,18 +421,18 @@ def test_what_is_kept_of_conversations_does_not_grow_with_their_number() -> None
 # With native matchers.
 
 
-@pytest.mark.parametrize("keeps_names", [True, False])
-def test_matchers_are_given_to_the_accountant(keeps_names: bool) -> None:
+@pytest.mark.parametrize("keeps_details", [True, False])
+def test_matchers_are_given_to_the_accountant(keeps_details: bool) -> None:
     for matchers in (None, cast("Matchers", "matchers")):
         ring = FakeRing()
         accountant = cast("Accountant", ring)
-        Inspector(accountant, Classifier, ReplayBudget(100), NameBook(), matchers=matchers, keeps_names=keeps_names)
-        assert ring.matchers == (matchers and (matchers, keeps_names))
+        Inspector(accountant, Classifier, ReplayBudget(100), NameBook(), matchers=matchers, keeps_details=keeps_details)
+        assert ring.matchers == (matchers and (matchers, keeps_details))
 
 
 def test_names_that_matchers_found_are_told() -> None:
     names, ring = NameBook(), FakeRing()
-    looking = inspector(ring, FakeClassifier(), names=names, keeps_names=True)
+    looking = inspector(ring, FakeClassifier(), names=names, keeps_details=True)
     hosts = [FoundName(REMOTE, b"old.example", "sni", 5), FoundName(REMOTE, b"new.example", "sni", 7)]
     ring.found = FoundNames(
         [*hosts, FoundName(LOCAL, b"B\xc3\xbcro \xff", "mdns", 6)], [(1, b"new.example"), (2, b"\xff\x1b[2J"), (3, b"\xff" * 200)]
@@ -417,7 +440,7 @@ def test_names_that_matchers_found_are_told() -> None:
     looking.look(1)
     assert names.name_of(REMOTE, is_local=False) == ("new.example", "sni")
     assert names.name_of(LOCAL, is_local=True) == ("B\u00fcro \\xff", "mdns")
-    assert looking.take_names(rows(1, 2, 3, 4)) == ["new.example", "\\xff\\x1b[2J", None, None]
+    assert looking.complete(rows(1, 2, 3, 4)).names == ["new.example", "\\xff\\x1b[2J", None, None]
 
 
 def test_last_sights_are_asked_for_now_and_then_and_at_the_end() -> None:

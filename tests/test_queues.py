@@ -36,7 +36,7 @@ def interval(second: int, *, is_summary: bool = False) -> Snapshot:
 
 
 def ended(n_rows: int) -> EndedConversations:
-    return EndedConversations(np.zeros(n_rows, CONVERSATION_DTYPE), [None] * n_rows)
+    return EndedConversations(np.zeros(n_rows, CONVERSATION_DTYPE), *[[None] * n_rows] * 3)
 
 
 class Recorder(Sink):

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def ended(*names: str | None, **changes: Any) -> EndedConversations:
+JA4 = "t13d1516h2_8daaf6152771_e5627efa2ab1"
+
+
+def ended(*names: str | None, ja4: str | None = None, certificate: str | None = None, **changes: Any) -> EndedConversations:
     """Return as many conversations as names, alike."""
     values = {
         "a": np.frombuffer(b.host("10.0.0.1"), np.uint8),
@@ -42,7 +45,7 @@ def ended(*names: str | None, **changes: Any) -> EndedConversations:
     rows = np.zeros(len(names), CONVERSATION_DTYPE)
     for name, value in values.items():
         rows[name] = value
-    return EndedConversations(rows, names)
+    return EndedConversations(rows, names, [ja4] * len(names), [certificate] * len(names))
 
 
 def written(events: Sequence[EndedConversations], *, is_csv: bool) -> str:
@@ -62,7 +65,7 @@ def cells(*events: EndedConversations) -> list[dict[str, str]]:
 
 
 def test_jsonl_record_is_the_contract() -> None:
-    assert records(ended("example.org")) == [
+    assert records(ended("example.org", ja4=JA4, certificate="*.example.org")) == [
         {
             "type": "conversation",
             "protocol": "tcp",
@@ -80,15 +83,19 @@ def test_jsonl_record_is_the_contract() -> None:
             "ended": "fin",
             "service": None,
             "category": None,
+            "ja4": JA4,
+            "certificate": "*.example.org",
         }
     ]
 
 
 def test_csv_record() -> None:
-    assert written([ended("example.org")], is_csv=True) == (
-        "protocol,a_host,a_port,b_host,b_port,start,end,packets_ab,bytes_ab,packets_ba,bytes_ba,app,by,name,ended,service,category\n"
+    assert written([ended("example.org", ja4=JA4, certificate="*.example.org")], is_csv=True) == (
+        "protocol,a_host,a_port,b_host,b_port,start,end,packets_ab,bytes_ab,packets_ba,bytes_ba,app,by,name,ended,service,category,"
+        "ja4,certificate\n"
         "tcp,10.0.0.1,50000,2001:db8::1,443,2026-01-01T00:00:00.000000Z,2026-01-01T00:00:01.000001Z,"
-        "5,700,4,9223372036854775808,https,payload,example.org,fin,,\n"
+        "5,700,4,9223372036854775808,https,payload,example.org,fin,,,"
+        f"{JA4},*.example.org\n"
     )
 
 
@@ -109,8 +116,16 @@ def test_what_is_not_known_is_null_or_empty() -> None:
     unknown = ended(None, app=0, by=0)
     (record,) = records(unknown)
     assert (record["app"], record["by"], record["name"]) == ("unknown", None, None)
+    assert (record["ja4"], record["certificate"]) == (None, None)
     (row,) = cells(unknown)
     assert (row["app"], row["by"], row["name"]) == ("unknown", "", "")
+    assert (row["ja4"], row["certificate"]) == ("", "")
+
+
+def test_name_of_a_certificate_is_cleaned() -> None:
+    hostile = ended("a", certificate="=cmd\x1b[2J")
+    assert cells(hostile)[0]["certificate"] == cells(ended("=cmd\x1b[2J"))[0]["name"] != "=cmd\x1b[2J"
+    assert records(hostile)[0]["certificate"] == cells(hostile)[0]["certificate"]
 
 
 @pytest.mark.parametrize(

@@ -307,15 +307,15 @@ cdef class Accountant:
             if self.engine.conversations != NULL:
                 self.engine.conversations.payloads.pauses = value
 
-    def use_matchers(self, Matchers matchers not None, bint keep_titles):
+    def use_matchers(self, Matchers matchers not None, bint keep_details):
         """Let native matchers look at payloads before `take_payloads_as` gives out those that they cannot decide.
 
-        keep_titles: whether `take_names_as` gives the names that conversations ask for. Raises RuntimeError at a second call.
+        keep_details: whether `take_names_as` gives what conversations tell of themselves. Raises RuntimeError at a second call.
         """
         with self.use:
             self.check_usable()
             if self.engine.conversations != NULL:
-                inspection_begin(&self.engine.conversations.inspection, &matchers.dispatch, keep_titles)
+                inspection_begin(&self.engine.conversations.inspection, &matchers.dispatch, keep_details)
                 self.matchers = matchers
 
     def expect(self, uint8_t protocol, bytes host not None, uint16_t port, int64_t ts_ns):
@@ -336,20 +336,20 @@ cdef class Accountant:
         return payloads
 
     def take_names_as(self, make, bint all_sights):
-        """Return the names that the matchers found, oldest first: `make(key, name, source, ts_ns)`, and (token, name) of titles.
+        """Return the names that the matchers found, oldest first: `make(key, name, source, ts_ns)`, and `FoundNames`' details.
 
         all_sights: also tell again when names were seen last. Names are as they were sent.
         """
         cdef Inspection* inspection = inspection_of(self.engine.conversations)
-        hosts, titles = [], []
+        hosts, details = [], ([], [], [])
         with self.use:
             if inspection != NULL:
-                take_names(&inspection.notes, all_sights, make, SOURCES, hosts, titles)
-        return hosts, titles
+                take_names(&inspection.notes, all_sights, make, SOURCES, hosts, details)
+        return hosts, *details
 
     @property
     def names_dropped(self):
-        """Names that did not fit."""
+        """Names, and TLS handshakes, that did not fit."""
         cdef Inspection* inspection = inspection_of(self.engine.conversations)
         return 0 if inspection == NULL else inspection.notes.n_lost
 

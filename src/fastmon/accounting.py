@@ -130,10 +130,10 @@ class Accountant(Protocol):
         """Return the payloads of the ring, oldest first, and empty it."""
         ...
 
-    def use_matchers(self, matchers: Matchers, keep_titles: bool) -> None:
+    def use_matchers(self, matchers: Matchers, keep_details: bool) -> None:
         """Let native matchers look at payloads first: `take_payloads` gives what they cannot decide.
 
-        keep_titles: whether `take_names` gives the names that conversations ask for. The reference ignores it all.
+        keep_details: whether `take_names` gives what conversations tell of themselves. The reference ignores it all.
         """
         ...
 
@@ -150,7 +150,7 @@ class Accountant(Protocol):
 
     @property
     def names_dropped(self) -> int:
-        """Names that did not fit."""
+        """Names, and TLS handshakes, that did not fit since the start."""
         ...
 
     def label(self, token: int, app: int, wanted: int) -> bool:

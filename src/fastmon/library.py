@@ -391,7 +391,7 @@ def _inspector(
 
     budget = LiveBudget(options.classify_budget) if is_live else ReplayBudget(options.classify_budget)
     matchers = native_matchers() if options.classify_budget else None
-    return Inspector(accountant, _make_classifier, budget, names, matchers=matchers, keeps_names=keeps_conversations)
+    return Inspector(accountant, _make_classifier, budget, names, matchers=matchers, keeps_details=keeps_conversations)
 
 
 def _make_classifier() -> Classifier:

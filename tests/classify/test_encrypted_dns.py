@@ -112,7 +112,7 @@ def test_hello_that_the_capture_cut_behind_the_name() -> None:
     assert python(cut) == python(cut, other) == "doh"
     looker = Looker(Matchers(*for_native(), 64))
     look = (1, TCP, CLIENT.host, CLIENT.port, SERVER.host, SERVER.port, True)
-    _, first, _, follow, _ = looker.look(*look, cut, 0)
+    _, first, _, follow, *_ = looker.look(*look, cut, 0)
     verdict, second, *_ = looker.look(*look, other, 0, follow)
     assert (verdict, APPLICATIONS[first].name, APPLICATIONS[second].name) == ("certain", "doh", "doh")
 

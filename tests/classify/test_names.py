@@ -114,7 +114,7 @@ def test_server_name_in_the_hellos_second_segment() -> None:
         if at >= 7:
             last = findings[1]
             assert last is not None
-            assert (APPLICATIONS[last.app].name, last.name, last.wants_more) == ("https", "example.org", False)
+            assert (APPLICATIONS[last.app].name, last.name, last.hello) == ("https", "example.org", record[5:])
 
 
 def test_hello_that_was_cut_keeps_what_it_said() -> None:

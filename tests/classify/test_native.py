@@ -416,7 +416,7 @@ def test_difference_is_found() -> None:
         ({"data": bytes(1501)}, ValueError),
         ({"data": "text"}, TypeError),
         ({"follow": -1}, ValueError),
-        ({"follow": 7}, ValueError),
+        ({"follow": 8}, ValueError),
     ],
     ids=str,
 )

@@ -66,9 +66,10 @@ def compare(
         finding = classifier.inspect(Conversation(TOKEN, protocol, a, b), payload, from_a, ts_ns)
         src, dst = (a, b) if from_a else (b, a)
         ports = (src.port, dst.port) if use_ports else (0, 0)
-        verdict, app, title, follow_next, facts = looker.look(
+        verdict, app, title, follow_next, facts, *details = looker.look(
             TOKEN, protocol, src.host, ports[0], dst.host, ports[1], from_a, payload, ts_ns, follow
         )
+        name = APPLICATIONS[app].name if app or not follow else course.label
         course.verdicts.append(verdict)
         if verdict == "ask":
             return course
@@ -77,15 +78,15 @@ def compare(
             problem = _problem_of_no(classifier, finding, is_followed=bool(follow))
         else:
             problem = _problem_of_certain(
-                finding, course, APPLICATIONS[app].name, clean_title(text(title or b"")), found, bool(follow_next), bool(follow)
+                finding, course, name, clean_title(text(title or b"")), found, bool(follow_next), bool(follow)
             )
+        if not problem and details != ([finding.hello, finding.certificate] if finding else [b"", b""]):
+            problem = "another handshake"
         if problem:
-            raise MismatchError(
-                f"{problem}: {finding} is not {verdict, APPLICATIONS[app].name, title, follow_next, facts}; {payload!r}"
-            )
+            raise MismatchError(f"{problem}: {finding} is not {verdict, name, title, follow_next, facts}; {payload!r}")
         course.named |= found
         if verdict == "certain":
-            course.label = APPLICATIONS[app].name
+            course.label = name
             follow = follow_next
             if not follow:
                 return course

@@ -18,7 +18,7 @@ from fastmon.native.classify.hellos cimport MAX_STREAM, N_HELLOS, Hello
 from fastmon.native.classify.look cimport ASK, CERTAIN, MAX_LIKELY, MAX_NAME, NO, Look
 from fastmon.native.classify.memos cimport N_MEMOS, Memo
 from fastmon.native.classify.notes cimport (
-    N_RECENT, NOTES_BYTES, RECENT_BYTES, TITLE, Note, Notes, Recent, name_hash, note_bytes, note_title,
+    N_NOTES, N_RECENT, NOTES_BYTES, RECENT_BYTES, TITLE, Note, Notes, Recent, name_hash, note_bytes, note_detail,
 )
 from fastmon.native.decode.upper cimport TCP, UDP
 from fastmon.native.matchers cimport Matchers
@@ -82,7 +82,7 @@ cdef int prepare() except -1:
     memset(&notes, 0, sizeof(notes))
     notes.data = <uint8_t*>calloc(1, NOTES_BYTES)
     notes.recent = <Recent*>calloc(N_RECENT, sizeof(Recent))
-    notes.keeps_titles = True
+    notes.keeps_details = True
     hellos = <Hello*>calloc(N_HELLOS, sizeof(Hello))
     memos = <Memo*>calloc(N_MEMOS, sizeof(Memo))
     if notes.data == NULL or notes.recent == NULL or hellos == NULL or memos == NULL:
@@ -112,8 +112,8 @@ cdef void drain_notes() noexcept nogil:
     while at < notes.n_filled:
         note = <Note*>(notes.data + at)
         name = <uint8_t*>note + sizeof(Note)
-        check(1 <= note.n <= MAX_NAME and note.source <= TITLE, b"note")
-        if note.n <= RECENT_BYTES:
+        check(1 <= note.n <= (MAX_NAME if note.source <= TITLE else MAX_STREAM) and note.source < N_NOTES, b"note")
+        if note.source < TITLE and note.n <= RECENT_BYTES:
             notes.recent[name_hash(&note.host, note.source, name, note.n) & N_RECENT - 1].n = 0
         at += note_bytes(note.n)
     check(at == notes.n_filled and notes.n_lost == 0, b"notes")
@@ -132,7 +132,7 @@ cdef void show(Look* look, Talk* talk) noexcept nogil:
     if verdict == CERTAIN:
         check(look.app < N_NATIVE_APPS and look.follow < N_FOLLOWERS and look.n_title <= MAX_NAME, b"finding")
         talk.follow = look.follow
-        note_title(look.notes, look.token, look.title, look.n_title, look.ts_ns)
+        note_detail(look.notes, look.token, TITLE, look.title, look.n_title)
     elif verdict == ASK:
         talk.is_asked = True
         kind = dispatch.may_announce(dispatch, look)

@@ -448,11 +448,11 @@ class ApiMachine(RuleBasedStateMachine):
     def call_set_pauses(self, index: int, value: bool) -> None:
         self.both(self.target(index), lambda each: setattr(each, "pauses", value))
 
-    def call_use_matchers(self, index: int, keep_titles: bool) -> None:
+    def call_use_matchers(self, index: int, keep_details: bool) -> None:
         """The twin has none, so the native half leaves it other payloads, and labels conversations itself."""
         target = self.target(index)
         target.twin = None
-        attempt(lambda: target.native.use_matchers(MATCHERS, keep_titles))
+        attempt(lambda: target.native.use_matchers(MATCHERS, keep_details))
 
     def call_expect(self, index: int, protocol: Any, host: Any, port: Any, ts_ns: Any) -> None:
         self.both(self.target(index), lambda each: each.expect(protocol, host, port, ts_ns))

@@ -532,7 +532,7 @@ ACCOUNTANT_USES: dict[str, Callable[[NativeAccountant], object]] = {
     "note_unanswered": lambda target: target.note_unanswered(0),
     "payload_allowance": lambda target: setattr(target, "payload_allowance", 3),
     "pauses": lambda target: setattr(target, "pauses", True),
-    "use_matchers": lambda target: target.use_matchers(native_matchers(), keep_titles=False),
+    "use_matchers": lambda target: target.use_matchers(native_matchers(), keep_details=False),
     "expect": lambda target: target.expect(6, bytes(16), 1, 0),
     "take_names": lambda target: target.take_names(),
 }

@@ -9,7 +9,7 @@ from typing import Any
 
 import builders as b
 import pytest
-from classify import cases
+from classify import cases, handshakes
 from conversation_tools import LOCAL_1, LOCAL_2, REMOTE_1, REMOTE_2, S, finish, tcp, udp
 from inspected import MATCHERS, TABLES, Inspected
 
@@ -31,11 +31,11 @@ def back(ends: Ends) -> Ends:
     return (*ends[2:], *ends[:2])
 
 
-def accountant(*, keep_titles: bool = True, **options: Any) -> Any:
+def accountant(*, keep_details: bool = True, **options: Any) -> Any:
     """Return an accountant with matchers, whose payloads nobody takes."""
     defaults: dict[str, Any] = {"max_conversations": 1 << 12, "applications": TABLES, "seed": 0}
     target = make_accountant("native", **(defaults | options))
-    target.use_matchers(MATCHERS, keep_titles)
+    target.use_matchers(MATCHERS, keep_details)
     target.payload_allowance = 1 << 40
     return target
 
@@ -265,14 +265,39 @@ def test_more_names_than_are_remembered_lose_no_last_sight() -> None:
     assert target.names_dropped == 0
 
 
-@pytest.mark.parametrize("keep_titles", [True, False])
-def test_titles_are_told_when_wanted(keep_titles: bool) -> None:
-    target = accountant(keep_titles=keep_titles, keep_conversations=True)
+@pytest.mark.parametrize("keep_details", [True, False])
+def test_titles_are_told_when_wanted(keep_details: bool) -> None:
+    target = accountant(keep_details=keep_details, keep_conversations=True)
     target.account(tcp(*PASSIVE, HELLO))
     titles = target.take_names().titles
     finish(target)
     (conversation,) = target.take_conversations()
-    assert titles == ([(conversation["token"], b"example.org")] if keep_titles else [])
+    assert titles == ([(conversation["token"], b"example.org")] if keep_details else [])
+
+
+@pytest.mark.parametrize("keep_details", [True, False])
+def test_handshakes_are_told_when_wanted(keep_details: bool) -> None:
+    target = accountant(keep_details=keep_details)
+    target.account(tcp(LOCAL_1, 40000, REMOTE_1, 443, HELLO))
+    target.account(tcp(REMOTE_1, 443, LOCAL_1, 40000, handshakes.answer(b"any")))
+    names = target.take_names()
+    told = [data for _, data in (*names.hellos, *names.certificates)]
+    assert told == ([HELLO[5:], b"any"] if keep_details else [])
+
+
+def test_handshakes_leave_room_for_names() -> None:
+    target = accountant(max_conversations=1 << 16)
+    hello = cases.tls_record(handshakes.hello(padding=1000))
+    n_frames = 0
+    while not target.names_dropped:
+        target.account(tcp(LOCAL_1, 1024 + n_frames, REMOTE_1, 443, hello, ts_ns=n_frames))
+        n_frames += 1
+    assert n_frames * len(hello) > 2 << 20
+    target.account(dns(answer(1), S))
+    names = target.take_names()
+    assert names.hosts[-1] == found(1, "a.example", S)
+    assert len(names.hellos) == n_frames - 1
+    assert target.names_dropped == 1
 
 
 def many_names(n_messages: int) -> tuple[list[Frame], set[tuple[bytes, bytes]]]:
@@ -369,7 +394,7 @@ def test_accountant_of_hosts_only_has_nothing_to_look_at(engine: str) -> None:
         target.use_matchers(MATCHERS, True)
     target.expect(b.TCP, b.host(REMOTE_1), 1, 0)
     target.account(tcp(*PASSIVE, HELLO))
-    assert [list(names) for names in target.take_names(all_sights=True)] == [[], []]
+    assert [list(names) for names in target.take_names(all_sights=True)] == [[], [], [], []]
     assert target.names_dropped == 0
 
 

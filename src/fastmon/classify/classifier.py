@@ -22,7 +22,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastmon.classify.applications import APPLICATIONS, BY_NAME
-from fastmon.classify.matching import NEVER, Context, Match, MatcherFunction
+from fastmon.classify.matching import MAX_PAYLOAD, NEVER, Context, Match, MatcherFunction
 from fastmon.classify.model import TCP, UDP, Conversation, Endpoint, Finding
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_EXPECTED", "MAX_MATCHERS", "MAX_PAYLOAD", "MAX_PENDING", "MAX_STEPS", "MAX_VOTES", "Classifier", "function_of"]
 
-MAX_PAYLOAD = 1500
 MAX_PENDING = 4096
 MAX_EXPECTED = 4096
 MAX_VOTES = 8
@@ -250,14 +249,22 @@ class Classifier:
     def _found(self, match: Match, app: str, conversation: Conversation, state: _State, ts_ns: int) -> Finding | None:
         for expectation in match.expects if self._use_ports else ():
             self._expect(expectation, conversation, ts_ns)
-        is_news = app != state.label or bool(match.name or match.facts) or (state.follow is not None and match.follow is None)
+        if app == "unknown":
+            app = state.label
+        is_news = (
+            app != state.label
+            or bool(match.name or match.facts or match.hello or match.certificate)
+            or (state.follow is not None and match.follow is None)
+        )
         state.label = app
         state.follow = match.follow
         if match.follow is None:
             self._pending.pop(conversation.token, None)
         else:
             self._keep(conversation.token, state)
-        return Finding(BY_NAME[app].id, match.name, match.facts, match.follow is not None) if is_news else None
+        if not is_news:
+            return None
+        return Finding(BY_NAME[app].id, match.name, match.facts, match.follow is not None, match.hello, match.certificate)
 
     def _keep(self, token: int, state: _State) -> None:
         if len(state.memory) > MAX_MEMORY:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fastmon.classify.model import Endpoint, NameFact
 
 __all__ = [
+    "MAX_PAYLOAD",
     "NEVER",
     "TCP",
     "UDP",
@@ -39,6 +40,8 @@ __all__ = [
     "text",
 ]
 
+MAX_PAYLOAD = 1500
+"""Bytes of a payload that matchers see."""
 V4_MAPPED = bytes(10) + b"\xff\xff"
 NEVER = "never"
 """The tag of a match that no second payload makes certain."""
@@ -64,10 +67,11 @@ class Expectation:
 class Match:
     """The result of a matcher. Do not change it: plain matches are shared. They are not frozen because freezing costs time.
 
-    apps: the application, or several that this payload cannot tell apart.
+    apps: the application, or several that this payload cannot tell apart. "unknown" of a matcher that follows: as it was.
     certain: this match decides alone. Otherwise the port, or a second payload with the same `tag`, must agree.
     expects: conversations that this payload announces.
     follow: the matcher for the conversation's further payloads.
+    hello, certificate: as in `Finding`.
     """
 
     apps: tuple[str, ...]
@@ -77,6 +81,8 @@ class Match:
     facts: tuple[NameFact, ...] = ()
     expects: tuple[Expectation, ...] = ()
     follow: MatcherFunction | None = None
+    hello: bytes = b""
+    certificate: bytes = b""
 
 
 @dataclass(slots=True)

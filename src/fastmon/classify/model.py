@@ -41,9 +41,12 @@ class Finding:
 
     app: the application's id.  name: the server name or the name asked for (SNI, HTTP Host, DNS question), not sanitised.
     facts: names of hosts.  wants_more: later payloads of this conversation may add names, or correct `app`.
+    hello: a whole TLS ClientHello, with its header.  certificate: a server's, in DER, as much of it as was there.
     """
 
     app: int
     name: str | None = None
     facts: tuple[NameFact, ...] = ()
     wants_more: bool = False
+    hello: bytes = b""
+    certificate: bytes = b""

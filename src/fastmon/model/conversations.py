@@ -131,10 +131,14 @@ class FoundNames(NamedTuple):
     """Names that payloads told.
 
     hosts: those of hosts, oldest first.  titles: (token, name as it was sent) of conversations that asked for a name.
+    hellos: (token, whole TLS ClientHello with its header), of TCP and DTLS.
+    certificates: (token, a server's first certificate in DER, as much of it as was there).
     """
 
     hosts: Sequence[FoundName] = ()
     titles: Sequence[tuple[int, bytes]] = ()
+    hellos: Sequence[tuple[int, bytes]] = ()
+    certificates: Sequence[tuple[int, bytes]] = ()
 
 
 class AppTraffic(NamedTuple):
@@ -151,10 +155,14 @@ class EndedConversations(NamedTuple):
 
     rows: `CONVERSATION_DTYPE`, in the order of their ends.
     names: the server name that each conversation asked for (SNI, Host and the like), clean; None where it asked for none.
+    ja4: the JA4 fingerprint of each conversation's TLS client; None where it is not known.
+    certificates: the name in the certificate of each conversation's server, clean; None where it is not known.
     """
 
     rows: NDArray[np.void]
     names: Sequence[str | None]
+    ja4: Sequence[str | None]
+    certificates: Sequence[str | None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from libc.string cimport memset
 
 from fastmon.native.arguments cimport bytes_of, copy_table
 from fastmon.native.classify.apps cimport (
-    DHCP_FOLLOWS, DHCPV6_FOLLOWS, DNS_FOLLOWS, DNS_STREAM_FOLLOWS, HELLO_FOLLOWS, N_FOLLOWERS, N_NATIVE_APPS, STUN_FOLLOWS,
+    CERTIFICATE_FOLLOWS, DHCP_FOLLOWS, DHCPV6_FOLLOWS, DNS_FOLLOWS, DNS_STREAM_FOLLOWS, HELLO_FOLLOWS, N_FOLLOWERS,
+    N_NATIVE_APPS, STUN_FOLLOWS,
 )
 from fastmon.native.classify.dispatch cimport (
     HINTS, NOTHING, OUTRIGHT, Candidate, decide_by_payload, go_on_with_follower, payload_may_announce,
@@ -185,6 +186,7 @@ cdef class Matchers:
         self.set_follower(DNS_FOLLOWS, names.dns, 12)
         self.set_follower(DNS_STREAM_FOLLOWS, names.dns_stream, 14)
         self.set_follower(HELLO_FOLLOWS, tls.more_of_hello, 1)
+        self.set_follower(CERTIFICATE_FOLLOWS, tls.certificate, 1)
         self.set_follower(STUN_FOLLOWS, media.after_stun, 1)
         self.set_follower(DHCP_FOLLOWS, leases.dhcp, 28)
         self.set_follower(DHCPV6_FOLLOWS, leases.dhcpv6, 8)
@@ -234,6 +236,7 @@ cdef class Looker:
     def __cinit__(self, Matchers matchers not None):
         self.matchers = matchers
         notes_init(&self.notes)
+        self.notes.keeps_details = True
         self.hellos = hellos_new()
         self.memos = memos_new()
 
@@ -244,10 +247,11 @@ cdef class Looker:
 
     def look(self, uint64_t token, uint8_t protocol, bytes src not None, uint16_t src_port, bytes dst not None, uint16_t dst_port,
              bint from_a, data, int64_t ts_ns, int follow=0):
-        """Look at a payload; return (verdict, app, title, follow, facts).
+        """Look at a payload; return (verdict, app, title, follow, facts, hello, certificate).
 
-        verdict: "no", "certain" or "ask".  app: its number, 0 for none.  title: as sent, None for none.
+        verdict: "no", "certain" or "ask".  app: its number, 0 for none, or as it was.  title: as sent, None for none.
         follow: of an earlier result: what looks at this one.  facts: (host's key, name as sent, source) of each name noted.
+        hello, certificate: bytes of the handshake that were noted, b"" for none.
         """
         cdef const uint8_t[::1] view = bytes_of(data)
         cdef Look look
@@ -266,9 +270,10 @@ cdef class Looker:
             verdict = self.matchers.dispatch.go_on(&self.matchers.dispatch, &look, follow)
         else:
             verdict = self.matchers.dispatch.decide(&self.matchers.dispatch, &look)
-        facts = []
-        take_names(&self.notes, False, _without_time, SOURCES, facts, [])
+        facts, hellos, certificates = [], [], []
+        take_names(&self.notes, False, _without_time, SOURCES, facts, ([], hellos, certificates))
+        details = (b"".join(noted for _, noted in hellos), b"".join(noted for _, noted in certificates))
         if verdict != CERTAIN:
-            return "ask" if verdict == ASK else "no", 0, None, 0, facts
+            return "ask" if verdict == ASK else "no", 0, None, 0, facts, *details
         title = look.title[:look.n_title] if look.n_title else None
-        return "certain", self.matchers.dispatch.numbers[look.app], title, look.follow, facts
+        return "certain", self.matchers.dispatch.numbers[look.app], title, look.follow, facts, *details

@@ -242,7 +242,7 @@ class ReferenceAccountant:
         else:
             self.packets_dropped += 1
 
-    def use_matchers(self, matchers: Matchers, keep_titles: bool) -> None:
+    def use_matchers(self, matchers: Matchers, keep_details: bool) -> None:
         """Ignore it: all payloads are for the classifier."""
 
     def expect(self, protocol: int, host: bytes, port: int, ts_ns: int) -> None:

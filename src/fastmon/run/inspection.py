@@ -13,7 +13,10 @@ from collections import deque
 from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
-from fastmon.classify.model import Conversation, Endpoint
+from fastmon.classify.certificates import certificate_name
+from fastmon.classify.ja4 import fingerprint
+from fastmon.classify.model import TCP, Conversation, Endpoint
+from fastmon.model.conversations import EndedConversations
 from fastmon.model.names import NameFact, clean_title
 
 if TYPE_CHECKING:
@@ -129,7 +132,7 @@ class Inspector:
     make_classifier: called with the first payload: a classifier takes long to load.
     names: takes what is learnt of hosts' names; it may be shared with other inspectors.
     matchers: look at payloads first; None: the classifier looks at all of them.
-    keeps_names: remember the names of conversations for `take_names`.
+    keeps_details: remember what conversations tell of themselves for `complete`.
     """
 
     def __init__(
@@ -140,19 +143,22 @@ class Inspector:
         names: NameBook,
         *,
         matchers: Matchers | None = None,
-        keeps_names: bool = False,
+        keeps_details: bool = False,
     ) -> None:
         self._accountant = accountant
         self._make_classifier = make_classifier
         self._classifier: Classifier | None = None
         self._budget = budget
         self._book = names
-        self._names: dict[int, str] | None = {} if keeps_names else None
+        self._keeps_details = keeps_details
+        self._names: dict[int, str] = {}
+        self._ja4: dict[int, str] = {}
+        self._certificates: dict[int, str] = {}
         self._waiting: deque[Payload] = deque()
         self._done: set[int] = set()  # conversations that wait with more payloads than were wanted
         self._n_looks = 0
         if matchers is not None:
-            accountant.use_matchers(matchers, keeps_names)
+            accountant.use_matchers(matchers, keeps_details)
         accountant.pauses = budget.pauses
         accountant.payload_allowance = budget.allowance(0, 0)
 
@@ -177,15 +183,14 @@ class Inspector:
         while self._waiting:
             self._inspect(self._waiting.popleft())
 
-    def take_names(self, ended: NDArray[np.void]) -> list[str | None]:
-        """Return the names of conversations that have ended, in their order, and forget them."""
+    def complete(self, ended: NDArray[np.void]) -> EndedConversations:
+        """Return conversations that have ended, `CONVERSATION_DTYPE`, with what payloads told of them, and forget that."""
         tokens = ended["token"].tolist()
         if self._classifier is not None:
             for token in tokens:
                 self._classifier.forget(token)
-        if self._names is None:
-            return [None] * len(tokens)
-        return [self._names.pop(token, None) for token in tokens]
+        told = (self._names, self._ja4, self._certificates)
+        return EndedConversations(ended, *([of_kind.pop(token, None) for token in tokens] for of_kind in told))
 
     def _inspect(self, payload: Payload) -> None:
         if payload.token in self._done:
@@ -209,20 +214,36 @@ class Inspector:
         found = self._accountant.take_names(all_sights=all_sights)
         for key, name, source, ts_ns in found.hosts:
             self._book.record((NameFact(key, _decode(name), source),), ts_ns)
-        if self._names is not None:
-            for token, name in found.titles:
-                if title := clean_title(_decode(name)):
-                    self._names[token] = title
+        for token, name in found.titles:
+            self._name(token, _decode(name))
+        for token, hello in found.hellos:
+            self._fingerprint(token, hello)
+        for token, certificate in found.certificates:
+            self._name_server(token, certificate)
 
     def _take(self, payload: Payload, finding: Finding) -> None:
         token = payload.token
         if not finding.wants_more:
             self._done.add(token)
         is_running = self._accountant.label(token, finding.app, WANTED_AFTER_LABEL if finding.wants_more else 0)
-        if finding.name and self._names is not None and is_running and (name := clean_title(finding.name)):
-            self._names[token] = name
+        if self._keeps_details and is_running:
+            self._name(token, finding.name or "")
+            self._fingerprint(token, finding.hello, is_quic=payload.protocol != TCP)
+            self._name_server(token, finding.certificate)
         if finding.facts:
             self._book.record(finding.facts, payload.ts_ns)
+
+    def _name(self, token: int, name: str) -> None:
+        if title := clean_title(name):
+            self._names[token] = title
+
+    def _fingerprint(self, token: int, hello: bytes, *, is_quic: bool = False) -> None:
+        if hello and (ja4 := fingerprint(hello, is_quic=is_quic)):
+            self._ja4[token] = ja4
+
+    def _name_server(self, token: int, certificate: bytes) -> None:
+        if certificate and (name := clean_title(certificate_name(certificate) or "")):
+            self._certificates[token] = name
 
 
 @cache

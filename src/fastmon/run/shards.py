@@ -11,7 +11,6 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Protocol
 
 from fastmon.errors import CaptureError, ConfigError, FastmonError, StoppedError
-from fastmon.model.conversations import EndedConversations
 from fastmon.model.units import NS_PER_S, format_time
 from fastmon.run.clock import StepWatch
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastmon.capture import Capture
+    from fastmon.model.conversations import EndedConversations
     from fastmon.model.snapshot import Dropped, LimitCrossing
     from fastmon.run.clock import Clock
     from fastmon.run.plan import Worker
@@ -166,7 +166,7 @@ class _Shard:
         if self._inspector is not None:
             rows = self._accountant.take_conversations()
             if len(rows):
-                self.ended.append(EndedConversations(rows, self._inspector.take_names(rows)))
+                self.ended.append(self._inspector.complete(rows))
 
 
 class ReplayShard(_Shard):

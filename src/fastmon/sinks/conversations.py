@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 import msgspec
 
 from fastmon.model.addresses import keys_to_text
-from fastmon.model.conversations import ENDED_REASONS, LABELLED_BY
+from fastmon.model.conversations import ENDED_REASONS, LABELLED_BY, EndedConversations
 from fastmon.model.protocols import protocol_text
 from fastmon.model.texts import clean_text
 from fastmon.sinks.base import Sink
@@ -20,11 +20,6 @@ from fastmon.sinks.hosts import time_texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from fastmon.model.conversations import EndedConversations
 
 __all__ = ["ConversationSink"]
 
@@ -46,6 +41,8 @@ CSV_COLUMNS = (
     "ended",
     "service",
     "category",
+    "ja4",
+    "certificate",
 )
 
 CHUNK_ROWS = 1 << 12
@@ -66,7 +63,8 @@ class ConversationSink(Sink):
         """Write a record for each."""
         for start in range(0, len(ended.rows), CHUNK_ROWS):
             part = slice(start, start + CHUNK_ROWS)
-            self._write(_columns(ended.rows[part], ended.names[part]))
+            told = (ended.names[part], ended.ja4[part], ended.certificates[part])
+            self._write(_columns(EndedConversations(ended.rows[part], *told)))
         self._stream.flush()
 
     def close(self) -> None:
@@ -89,12 +87,13 @@ def _record(row: Sequence[object]) -> dict[str, object]:
         "a": {"host": values["a_host"], "port": values["a_port"]},
         "b": {"host": values["b_host"], "port": values["b_port"]},
         **{name: values[name] for name in CSV_COLUMNS[5:]},
-        **{name: values[name] or None for name in ("by", "name", "service", "category")},
+        **{name: values[name] or None for name in ("by", "name", "service", "category", "ja4", "certificate")},
     }
 
 
-def _columns(rows: NDArray[np.void], names: Sequence[str | None]) -> Iterator[Sequence[object]]:
+def _columns(ended: EndedConversations) -> Iterator[Sequence[object]]:
     """Yield the values of `CSV_COLUMNS` for each conversation."""
+    rows = ended.rows
     return zip(
         map(protocol_text, rows["protocol"].tolist()),
         keys_to_text(rows["a"]),
@@ -106,8 +105,10 @@ def _columns(rows: NDArray[np.void], names: Sequence[str | None]) -> Iterator[Se
         *(rows[name].tolist() for name in ("packets_ab", "bytes_ab", "packets_ba", "bytes_ba")),
         map(app_name, rows["app"].tolist()),
         ("" if by == 0 else LABELLED_BY[by] for by in rows["by"].tolist()),
-        (clean_text(name) if name else "" for name in names),
+        (clean_text(name) if name else "" for name in ended.names),
         map(ENDED_REASONS.__getitem__, rows["ended"].tolist()),
-        *service_columns(names),
+        *service_columns(ended.names),
+        (ja4 or "" for ja4 in ended.ja4),
+        (clean_text(name) if name else "" for name in ended.certificates),
         strict=True,
     )

@@ -123,6 +123,7 @@ def _initial(data: bytes, header: quic_initial.Header, flight: _Flight, context:
         name=name,
         facts=server_name_facts(name, context),
         follow=None if done or flight.n_initials >= MAX_INITIALS else _more_initials,
+        hello=hello.message if hello else b"",
     )
 
 

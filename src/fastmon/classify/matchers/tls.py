@@ -3,7 +3,7 @@
 A ClientHello is read here, not by dpkt.ssl, which needs the whole message. Captures cut it, and post-quantum key shares
 spread it over segments, with the server's name in the second.
 
-What it does not do: read certificates, or other messages after the ClientHello.
+What it does not do: read what is in certificates (`classify/certificates.py`), or fingerprint hellos (`classify/ja4.py`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from fastmon.classify.matching import Context, Match, certain, likely, text
+from fastmon.classify.matching import MAX_PAYLOAD, Context, Match, certain, likely, text
 from fastmon.classify.model import NameFact
 from fastmon.classify.online import is_resolver
 
@@ -67,15 +67,19 @@ MAX_HELLO = 8192
 HOST_NAME = re.compile(r"[A-Za-z0-9._-]+")
 HANDSHAKE_TYPES = {0, 1, 2, 3, 4, 5, 6, 8, 11, 12, 13, 14, 15, 16, 20, 21, 22, 23, 24, 25, 67}
 SERVER_NAME, ALPN = 0, 16
+SERVER_HELLO, CERTIFICATE = b"\2", 11
+ANSWER = "answer"
+"""The note of a server's first messages: whether `a` sent them, and their bytes."""
 
 
 @dataclass(slots=True)
 class ClientHello:
-    """The contents of a ClientHello.  whole: nothing is missing."""
+    """The contents of a ClientHello.  whole: nothing is missing.  message: all of it, with its header."""
 
     server_name: str | None = None
     alpn: tuple[str, ...] = ()
     whole: bool = False
+    message: bytes = b""
 
 
 NO_HELLO = ClientHello()
@@ -91,6 +95,7 @@ def read_client_hello(hello: bytes) -> ClientHello:
             return found
         at += size + int.from_bytes(hello[at : at + size], "big")
     found.whole = end == 4 + int.from_bytes(hello[1:4], "big")
+    found.message = hello[:end] if found.whole else b""
     at += 2
     while at + 4 <= end:
         kind = hello[at] << 8 | hello[at + 1]
@@ -140,6 +145,8 @@ def tls(data: bytes, context: Context) -> Match | None:
             return None
     elif (kind == 20 and length != 1) or (kind == 21 and length != 2 and not 16 <= length <= 80) or kind == 24:
         return None
+    if kind == HANDSHAKE and data[5:6] == SERVER_HELLO:
+        return _begin_answer(_app(NO_HELLO, context), data, context)
     return certain(_app(NO_HELLO, context))
 
 
@@ -168,12 +175,16 @@ def _more_of_hello(data: bytes, context: Context) -> Match | None:
     earlier = context.memory.get(key)
     if not isinstance(earlier, bytes) or len(earlier) > MAX_HELLO:
         return None
-    if _lacks_bytes(earlier) and 20 <= data[0] <= 23 and data[1:2] == b"\3" and data[2:3] <= b"\4":
-        # A new record begins in place of the rest of the hello: the capture cut the hello.
+    if _is_cut(earlier, data):
         return certain(_app(read_client_hello(_handshake_bytes(earlier)), context))
     joined = earlier + data
     context.memory[key] = joined
     return _hello_match(joined, context, is_joined=True)
+
+
+def _is_cut(earlier: bytes, data: bytes) -> bool:
+    """Return whether a new record begins in place of the rest of the earlier one: the capture has cut that."""
+    return _lacks_bytes(earlier) and 20 <= data[0] <= 23 and data[1:2] == b"\3" and data[2:3] <= b"\4"
 
 
 def _lacks_bytes(stream: bytes) -> bool:
@@ -193,8 +204,63 @@ def _hello_match(stream: bytes, context: Context, *, is_joined: bool = False) ->
         (_app(hello, context),),
         name=name,
         facts=server_name_facts(name, context),
-        follow=None if hello.whole else _more_of_hello,
+        follow=_certificate if hello.whole else _more_of_hello,
+        hello=hello.message,
     )
+
+
+def _begin_answer(app: str, data: bytes, context: Context) -> Match:
+    """Keep a payload that begins with a server's hello, for the sake of its certificate."""
+    context.memory[ANSWER] = context.from_a, data
+    return _answer_match(app, data, is_over=len(data) == MAX_PAYLOAD)
+
+
+def _certificate(data: bytes, context: Context) -> Match | None:
+    """What follows a client's hello: the server's answer, which ends with the certificate, or when the client speaks again."""
+    from_a, answer = context.memory.get(ANSWER, (context.from_a, b""))
+    if from_a != context.from_a or (answer and _is_cut(answer, data)):
+        match = _answer_match("unknown", answer, is_over=True)
+    elif answer:
+        answer += data
+        context.memory[ANSWER] = from_a, answer
+        match = _answer_match("unknown", answer, is_over=len(data) == MAX_PAYLOAD or len(answer) > MAX_HELLO)
+    elif data[0] == HANDSHAKE and data[5:6] == SERVER_HELLO:
+        match = _begin_answer("unknown", data, context)
+    elif data[0] == HANDSHAKE:
+        return None
+    else:
+        match = certain("unknown")
+    return match if match.follow is None else None
+
+
+def _answer_match(app: str, stream: bytes, *, is_over: bool) -> Match:
+    """Return the match of a server's answer, with its certificate if that is whole, or nothing follows."""
+    found, goes_on = _read_answer(_handshake_bytes(stream))
+    if goes_on and not is_over and _has_only_handshake(stream):
+        return Match((app,), follow=_certificate)
+    return Match((app,), certificate=found)
+
+
+def _read_answer(messages: bytes) -> tuple[bytes, bool]:
+    """Return the first certificate, as much of it as is there, and whether more may follow (RFC 5246, section 7.4.2)."""
+    at = 0
+    while messages[at : at + 1] == SERVER_HELLO and at + 4 <= len(messages):
+        at += 4 + int.from_bytes(messages[at + 1 : at + 4], "big")
+    if at >= len(messages) or messages[at : at + 1] == SERVER_HELLO:
+        return b"", True
+    if messages[at] != CERTIFICATE:
+        return b"", False
+    length = int.from_bytes(messages[at + 7 : at + 10], "big")
+    found = messages[at + 10 : at + 10 + length]
+    return found, at + 10 > len(messages) or len(found) < length
+
+
+def _has_only_handshake(stream: bytes) -> bool:
+    """Return whether a stream has no other records than those of a handshake."""
+    at = 0
+    while at + 5 <= len(stream) and stream[at] == HANDSHAKE:
+        at += 5 + (stream[at + 3] << 8 | stream[at + 4])
+    return at >= len(stream) or stream[at] == HANDSHAKE
 
 
 def _handshake_bytes(stream: bytes) -> bytes:
@@ -241,9 +307,13 @@ def dtls(data: bytes, context: Context) -> Match | None:
 def _dtls_hello(data: bytes, context: Context) -> Match:
     """Read a ClientHello without fragments. In DTLS it has 8 more header bytes, and a cookie after the session id."""
     body = data[25:]
+    is_whole = data[14:17] == data[22:25] and int.from_bytes(data[14:17], "big") <= len(body) > 0
+    if is_whole:
+        body = body[: int.from_bytes(data[14:17], "big")]  # other messages may follow
     at = 35 + (body[34] if len(body) > 34 else 0)
     if data[19:22] != b"\0\0\0" or len(body) <= at:
         return certain("dtls")
     body = body[:at] + body[at + 1 + body[at] :]
     hello = read_client_hello(b"\1" + len(body).to_bytes(3, "big") + body)
-    return Match(("dtls",), name=hello.server_name, facts=server_name_facts(hello.server_name, context))
+    facts = server_name_facts(hello.server_name, context)
+    return Match(("dtls",), name=hello.server_name, facts=facts, hello=hello.message if is_whole else b"")

@@ -88,6 +88,7 @@ cdef enum Follow:  # what looks at a conversation's further payloads
     DNS_FOLLOWS
     DNS_STREAM_FOLLOWS
     HELLO_FOLLOWS
+    CERTIFICATE_FOLLOWS
     STUN_FOLLOWS
     DHCP_FOLLOWS
     DHCPV6_FOLLOWS

@@ -1,4 +1,4 @@
-"""The beginnings of TLS hellos that continue in a later segment, until it comes.
+"""The beginnings of TLS hellos and of servers' answers that continue in a later segment, until it comes.
 
 What it does not do: read them.
 """
@@ -10,8 +10,9 @@ from libc.string cimport memcpy
 from fastmon.native.memory cimport release, reserve
 
 cdef enum:
+    MAX_SEGMENT = 1500  # as much of a payload as matchers see
     MAX_HELLO = 8192  # kept of a stream that begins with a hello; no more is added to a longer one
-    MAX_STREAM = MAX_HELLO + 1500
+    MAX_STREAM = MAX_HELLO + MAX_SEGMENT
     N_HELLOS = 256  # at once; a new one takes the place of an old one
 
 cdef struct Hello:
@@ -35,12 +36,18 @@ cdef inline void hellos_free(Hello* hellos) noexcept nogil:
 
 
 cdef inline void keep_hello(Hello* hellos, uint64_t token, bint from_a, const uint8_t* data, uint32_t n) noexcept nogil:
-    """Keep a hello's first segment: `n` is at most 1500."""
+    """Keep a hello's first segment: `n` is at most MAX_SEGMENT."""
     cdef Hello* hello = &hellos[token & N_HELLOS - 1]
     hello.token = token
     hello.from_a = from_a
     hello.n = n
     memcpy(hello.data, data, n)
+
+
+cdef inline void add_to_hello(Hello* hello, const uint8_t* data, uint32_t n) noexcept nogil:
+    """Add a segment to a hello that `find_hello` returned: `n` is at most MAX_SEGMENT."""
+    memcpy(hello.data + hello.n, data, n)
+    hello.n += n
 
 
 cdef inline Hello* find_hello(Hello* hellos, uint64_t token, bint from_a) noexcept nogil:

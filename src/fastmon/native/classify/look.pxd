@@ -43,7 +43,7 @@ cdef struct Look:
     bint may_be_announced  # by a payload that Python has not seen yet: it must weigh what is not certain
     const Suffixes* resolvers  # of the dispatch
     # What was found.
-    uint8_t app  # of `App`
+    uint8_t app  # of `App`; UNKNOWN of a follower: as it was
     uint8_t follow  # of `Follow`: what looks at the conversation's further payloads
     bint has_facts  # names of hosts were noted
     bint is_to_remember  # by Python: together with another payload it may be enough

@@ -1,4 +1,4 @@
-"""Notes: the names that payloads tell, on their way to Python.
+"""Notes: the names that payloads tell, and TLS handshakes, on their way to Python.
 
 A store of bytes, filled while frames are accounted and emptied between two drains. A host is told its name again and again: a
 small table of the latest names passes each on once, and keeps the time of its last sight until the name is evicted or asked for.
@@ -17,6 +17,7 @@ from fastmon.native.wire cimport Key, load64
 cdef enum:
     NOTES_BYTES = 1 << 22
     NOTES_WANTED = 1 << 20  # drains stop when so much is filled: a batch may bring as much again, and half
+    NOTES_OF_DETAILS = 3 << 20  # no more handshakes are added when so much is filled: names still are
     N_RECENT = 1 << 12
     RECENT_BYTES = 228  # of a name; longer ones are passed on each time
 
@@ -32,10 +33,15 @@ cdef enum Source:  # of a host's name: the order of `SOURCES` in `matchers.pyx`
     BY_QUIC
     BY_DNS
     N_SOURCES
-    TITLE = N_SOURCES  # a conversation's name
 
-cdef struct Note:  # the name follows, and fills up to a multiple of 8 bytes
-    Key host  # of a title: `low` is the conversation's token
+cdef enum:  # sources of what a conversation tells of itself
+    TITLE = N_SOURCES  # its name
+    CLIENT_HELLO  # a whole one, with its header
+    CERTIFICATE  # a server's, in DER, as much of it as there is
+    N_NOTES
+
+cdef struct Note:  # the bytes follow, and fill up to a multiple of 8
+    Key host  # of what a conversation tells of itself: `low` is its token
     int64_t ts_ns
     uint16_t n
     uint8_t source
@@ -51,7 +57,7 @@ cdef struct Recent:  # four cache lines
 cdef struct Notes:
     uint8_t* data
     uint32_t n_filled
-    bint keeps_titles
+    bint keeps_details  # what conversations tell of themselves
     Recent* recent
     uint64_t n_lost
 
@@ -132,12 +138,15 @@ cdef inline void note_name(Notes* notes, const Key* host, int source, const uint
     memcpy(recent.name, name, n)
 
 
-cdef inline void note_title(Notes* notes, uint64_t token, const uint8_t* name, uint32_t n, int64_t ts_ns) noexcept nogil:
-    """Note the name that a conversation asks for, if anybody wants to know."""
+cdef inline void note_detail(Notes* notes, uint64_t token, int source, const uint8_t* data, uint32_t n) noexcept nogil:
+    """Note what a conversation tells of itself, if anybody wants to know."""
     cdef Key key
-    if notes.keeps_titles and n:
+    if notes.keeps_details and n:
         key.high, key.low = 0, token
-        notes.n_lost += not pass_on(notes, &key, TITLE, name, n, ts_ns)
+        if source != TITLE and notes.n_filled > NOTES_OF_DETAILS:
+            notes.n_lost += 1
+        else:
+            notes.n_lost += not pass_on(notes, &key, source, data, n, 0)
 
 
 cdef inline void pass_on_sights(Notes* notes) noexcept nogil:
@@ -154,8 +163,8 @@ cdef inline bint notes_are_filled(const Notes* notes) noexcept nogil:
     return notes.n_filled > NOTES_WANTED
 
 
-cdef inline int take_names(Notes* notes, bint all_sights, make, tuple sources, list hosts, list titles) except -1:
-    """Add `make(key, name, source, ts_ns)` of each host's name to `hosts`, (token, name) of each title to `titles`.
+cdef inline int take_names(Notes* notes, bint all_sights, make, tuple sources, list hosts, tuple details) except -1:
+    """Add `make(key, name, source, ts_ns)` of each host's name to `hosts`, (token, bytes) to `details`: a list for each kind.
 
     all_sights: also of known names when they were seen last. If `make` raises, all names stay where they were.
     """
@@ -166,8 +175,8 @@ cdef inline int take_names(Notes* notes, bint all_sights, make, tuple sources, l
     while at < notes.n_filled:
         note = <Note*>(notes.data + at)
         name = (<uint8_t*>note + sizeof(Note))[:note.n]
-        if note.source == TITLE:
-            titles.append((note.host.low, name))
+        if note.source >= TITLE:
+            details[note.source - TITLE].append((note.host.low, name))
         else:
             hosts.append(make((<uint8_t*>&note.host)[:16], name, sources[note.source], note.ts_ns))
         at += note_bytes(note.n)

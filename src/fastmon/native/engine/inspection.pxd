@@ -55,7 +55,7 @@ cdef struct Inspection:
     uint64_t[ANNOUNCED_WORDS] announced_before  # and of those before
 
 
-cdef inline int inspection_begin(Inspection** inspection, const Dispatch* dispatch, bint keeps_titles) except -1:
+cdef inline int inspection_begin(Inspection** inspection, const Dispatch* dispatch, bint keeps_details) except -1:
     """Make what looking at payloads needs, where there is nothing yet. Raises RuntimeError, MemoryError."""
     if inspection[0] != NULL:
         raise RuntimeError("the accountant has matchers")
@@ -70,7 +70,7 @@ cdef inline int inspection_begin(Inspection** inspection, const Dispatch* dispat
     except MemoryError:
         inspection_delete(begun)
         raise
-    begun.notes.keeps_titles = keeps_titles
+    begun.notes.keeps_details = keeps_details
     inspection[0] = begun
     return 0
 

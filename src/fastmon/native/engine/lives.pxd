@@ -9,7 +9,7 @@ from libc.string cimport memset
 from fastmon.native.engine.conversations cimport Conversations, EndedRow, token_of, want_payloads
 from fastmon.native.classify.dispatch cimport Dispatch
 from fastmon.native.classify.look cimport ASK, CERTAIN, Look
-from fastmon.native.classify.notes cimport note_title
+from fastmon.native.classify.notes cimport TITLE, note_detail
 from fastmon.native.engine.credits cimport credited_row, relabel, settle
 from fastmon.native.decode.entry cimport TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, Entry, find_payload
 from fastmon.native.decode.upper cimport TCP, UDP
@@ -264,13 +264,13 @@ cdef inline void take_finding(Hosts* hosts, Conversations* conversations, uint32
     cdef Conversation* row = &conversations.table.rows[row_index]
     cdef ConversationRecord* record = &conversations.table.records[row_index]
     cdef const Dispatch* dispatch = conversations.inspection.dispatch
-    cdef uint8_t app = dispatch.numbers[look.app]
+    cdef uint8_t app = dispatch.numbers[look.app] if look.app else row.app
     cdef bint is_news = is_first or app != row.app or look.n_title or look.has_facts
     if app != row.app:
         relabel(hosts, conversations, row_index, app)
     row.labelled_by = BY_PAYLOAD
     record.inspection = look.follow
-    note_title(look.notes, look.token, look.title, look.n_title, look.ts_ns)
+    note_detail(look.notes, look.token, TITLE, look.title, look.n_title)
     if not look.follow:
         want_payloads(conversations, row_index, 0)
     else:

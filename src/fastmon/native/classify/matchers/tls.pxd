@@ -7,14 +7,16 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcmp, memcpy
 
 from fastmon.native.classify.apps cimport (
-    AMQP, COAP, DOH, DOT, DTLS, FTP, FTP_DATA, HELLO_FOLLOWS, HTTPS, IMAP, IRC, LDAP, MQTT, MSSQL, NNTP, NOTHING_FOLLOWS, POP3,
-    POSTGRESQL, RDP, SIP, SMTP, STUN, TELNET, TLS, UNKNOWN, XMPP,
+    AMQP, CERTIFICATE_FOLLOWS, COAP, DOH, DOT, DTLS, FTP, FTP_DATA, HELLO_FOLLOWS, HTTPS, IMAP, IRC, LDAP, MQTT, MSSQL, NNTP,
+    NOTHING_FOLLOWS, POP3, POSTGRESQL, RDP, SIP, SMTP, STUN, TELNET, TLS, UNKNOWN, XMPP,
 )
-from fastmon.native.classify.hellos cimport MAX_STREAM, Hello, find_hello, keep_hello
+from fastmon.native.classify.hellos cimport (
+    MAX_HELLO, MAX_SEGMENT, MAX_STREAM, Hello, add_to_hello, find_hello, keep_hello,
+)
 from fastmon.native.classify.look cimport (
     MAX_NAME, NO, Look, are_zero, certain, is_digit, is_letter, likely_one, name_host, set_title,
 )
-from fastmon.native.classify.notes cimport BY_SNI
+from fastmon.native.classify.notes cimport BY_SNI, CERTIFICATE, CLIENT_HELLO, note_detail
 from fastmon.native.classify.suffixes cimport is_among
 from fastmon.native.wire cimport be16_at
 
@@ -26,6 +28,10 @@ cdef enum:
     HEARTBEAT = 24
     MAX_RECORD = 16384 + 2048
 
+cdef enum:  # messages of the handshake
+    SERVER_HELLO = 2
+    SERVER_CERTIFICATE = 11
+
 cdef enum:  # extensions
     SERVER_NAME = 0
     ALPN = 16
@@ -35,6 +41,8 @@ cdef struct ClientHello:
     uint32_t n_server_name
     int app  # by ALPN; UNKNOWN: by the port
     bint is_whole
+    const uint8_t* message  # with its header
+    uint32_t n_message
 
 
 cdef inline uint32_t be24_at(const uint8_t* p) noexcept nogil:
@@ -157,6 +165,7 @@ cdef inline void read_client_hello(const uint8_t* hello, uint32_t n, ClientHello
     if n < 4:
         return
     end = min(n, 4 + be24_at(hello + 1))
+    found.message, found.n_message = hello, end
     for i in range(3):  # session id, cipher suites, compression methods
         size = 2 if i == 1 else 1
         if at + size > end:
@@ -210,7 +219,10 @@ cdef inline int tell_hello(Look* look, const ClientHello* hello, bint is_joined)
     if hello.server_name != NULL and (not is_joined or is_host_name(hello.server_name, hello.n_server_name)):
         set_title(look, hello.server_name, hello.n_server_name)
         name_host(look, &look.dst, BY_SNI)
-    return certain(look, app_of_hello(look, hello), NOTHING_FOLLOWS if hello.is_whole else HELLO_FOLLOWS)
+    if not hello.is_whole:
+        return certain(look, app_of_hello(look, hello), HELLO_FOLLOWS)
+    note_detail(look.notes, look.token, CLIENT_HELLO, hello.message, hello.n_message)
+    return certain(look, app_of_hello(look, hello), CERTIFICATE_FOLLOWS if look.notes.keeps_details else NOTHING_FOLLOWS)
 
 
 cdef inline bint is_handshake_type(uint8_t kind) noexcept nogil:
@@ -251,7 +263,7 @@ cdef inline int tls(Look* look) noexcept nogil:
     elif ((data[0] == CHANGE_CIPHER and length != 1) or (data[0] == ALERT and length != 2 and not 16 <= length <= 80)
             or data[0] == HEARTBEAT):
         return NO
-    return certain(look, app_within(look, UNKNOWN), NOTHING_FOLLOWS)
+    return certain(look, app_within(look, UNKNOWN), begin_answer(look) if is_server_hello(look) else NOTHING_FOLLOWS)
 
 
 cdef inline bint lacks_bytes(const uint8_t* stream, uint32_t n) noexcept nogil:
@@ -262,23 +274,105 @@ cdef inline bint lacks_bytes(const uint8_t* stream, uint32_t n) noexcept nogil:
     return at != n
 
 
+cdef inline bint is_cut(const Hello* earlier, const Look* look) noexcept nogil:
+    """Whether a new record begins in place of the rest of the earlier one: the capture has cut that."""
+    cdef const uint8_t* data = look.data
+    return (lacks_bytes(earlier.data, earlier.n) and 20 <= data[0] <= 23 and look.n > 1 and data[1] == 3
+            and (look.n == 2 or data[2] <= 4))
+
+
 cdef inline int more_of_hello(Look* look) noexcept nogil:
     """The next segment of a stream that began with a hello."""
-    cdef const uint8_t* data = look.data
     cdef Hello* earlier = find_hello(look.hellos, look.token, look.from_a)
     cdef ClientHello hello
     cdef uint8_t[MAX_STREAM] joined
     if earlier == NULL:
         return NO
-    if (lacks_bytes(earlier.data, earlier.n) and 20 <= data[0] <= 23 and look.n > 1 and data[1] == 3
-            and (look.n == 2 or data[2] <= 4)):
-        # A new record begins in place of the rest of the hello: the capture cut the hello.
+    if is_cut(earlier, look):
         read_stream(earlier.data, earlier.n, &hello, joined)
         return certain(look, app_of_hello(look, &hello), NOTHING_FOLLOWS)
-    memcpy(earlier.data + earlier.n, data, look.n)
-    earlier.n += look.n
+    add_to_hello(earlier, look.data, look.n)
     read_stream(earlier.data, earlier.n, &hello, joined)
+    if hello.is_whole:
+        earlier.n = 0
     return tell_hello(look, &hello, True)
+
+
+cdef inline bint is_server_hello(const Look* look) noexcept nogil:
+    return look.data[0] == HANDSHAKE and look.n > 5 and look.data[5] == SERVER_HELLO
+
+
+cdef inline bint read_answer(const uint8_t* messages, uint32_t n, const uint8_t** found, uint32_t* n_found) noexcept nogil:
+    """Find the first certificate, as much of it as is there (RFC 5246, section 7.4.2); False if no more of it can follow."""
+    cdef uint32_t at = 0, length
+    n_found[0] = 0
+    while at + 4 <= n and messages[at] == SERVER_HELLO:
+        length = be24_at(messages + at + 1)
+        if length > n - at - 4:
+            return True
+        at += 4 + length
+    if at == n or messages[at] == SERVER_HELLO:
+        return True
+    if messages[at] != SERVER_CERTIFICATE:
+        return False
+    if at + 10 > n:
+        return True
+    length = be24_at(messages + at + 7)
+    found[0] = messages + at + 10
+    n_found[0] = min(length, n - at - 10)
+    return n_found[0] < length
+
+
+cdef inline bint answer_goes_on(Look* look, const Hello* answer, bint is_over) noexcept nogil:
+    """Whether more of a server's answer is needed. If not, note its certificate. is_over: nothing follows."""
+    cdef uint8_t[MAX_STREAM] joined
+    cdef const uint8_t* found
+    cdef uint32_t n_found, n_joined = join_handshake(answer.data, answer.n, joined)
+    if read_answer(joined, n_joined, &found, &n_found) and not is_over and only_handshake(answer.data, answer.n):
+        return True
+    if n_found:
+        note_detail(look.notes, look.token, CERTIFICATE, found, n_found)
+    return False
+
+
+cdef inline bint only_handshake(const uint8_t* stream, uint32_t n) noexcept nogil:
+    """Whether a stream has no other records than those of a handshake."""
+    cdef uint32_t at = 0
+    while at + 5 <= n and stream[at] == HANDSHAKE:
+        at += 5 + <uint32_t>be16_at(stream + at + 3)
+    return at >= n or stream[at] == HANDSHAKE
+
+
+cdef inline bint is_full(const Look* look, const Hello* answer) noexcept nogil:
+    """Whether the rest of a payload is not seen, or that of an answer not kept."""
+    return look.n == MAX_SEGMENT or answer.n > MAX_HELLO
+
+
+cdef inline int begin_answer(Look* look) noexcept nogil:
+    """Keep a payload that begins with a server's hello, if anybody wants its certificate; return what follows."""
+    cdef Hello* answer
+    if not look.notes.keeps_details:
+        return NOTHING_FOLLOWS
+    keep_hello(look.hellos, look.token, look.from_a, look.data, look.n)
+    answer = find_hello(look.hellos, look.token, look.from_a)
+    return CERTIFICATE_FOLLOWS if answer_goes_on(look, answer, is_full(look, answer)) else NOTHING_FOLLOWS
+
+
+cdef inline int certificate(Look* look) noexcept nogil:
+    """What follows a client's hello: the server's answer, which ends with the certificate, or when the client speaks again."""
+    cdef Hello* answer = find_hello(look.hellos, look.token, look.from_a)
+    cdef const Hello* before = find_hello(look.hellos, look.token, not look.from_a)
+    cdef bint goes_on
+    if before != NULL:
+        goes_on = answer_goes_on(look, before, True)
+    elif answer == NULL:
+        goes_on = begin_answer(look) != NOTHING_FOLLOWS if is_server_hello(look) else look.data[0] == HANDSHAKE
+    elif is_cut(answer, look):
+        goes_on = answer_goes_on(look, answer, True)
+    else:
+        add_to_hello(answer, look.data, look.n)
+        goes_on = answer_goes_on(look, answer, is_full(look, answer))
+    return NO if goes_on else certain(look, UNKNOWN, NOTHING_FOLLOWS)
 
 
 cdef inline int ssl2(Look* look) noexcept nogil:
@@ -321,11 +415,14 @@ cdef inline void tell_dtls_hello(Look* look) noexcept nogil:
     """Say what a ClientHello without fragments tells. In DTLS it has 8 more header bytes, and a cookie after the session id."""
     cdef const uint8_t* body = look.data + 25
     cdef uint32_t n_body = look.n - 25 if look.n > 25 else 0
+    cdef bint is_whole = look.n > 25 and be24_at(look.data + 14) <= n_body and be24_at(look.data + 14) == be24_at(look.data + 22)
     cdef uint32_t at = 35, n_after, n_hello
     cdef uint8_t[1504] hello
     cdef ClientHello found
     if look.n < 22 or not are_zero(look.data + 19, 3):
         return
+    if is_whole:
+        n_body = be24_at(look.data + 14)  # other messages may follow
     if n_body > 34:
         at += body[34]
     if n_body <= at:
@@ -337,6 +434,8 @@ cdef inline void tell_dtls_hello(Look* look) noexcept nogil:
     memcpy(hello + 4, body, at)
     memcpy(hello + 4 + at, body + n_after, n_body - n_after)
     read_client_hello(hello, 4 + n_hello, &found)
+    if is_whole and found.is_whole:
+        note_detail(look.notes, look.token, CLIENT_HELLO, hello, 4 + n_hello)
     if found.server_name != NULL:
         set_title(look, found.server_name, found.n_server_name)
         name_host(look, &look.dst, BY_SNI)
