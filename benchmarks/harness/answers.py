@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["Answer", "checksum", "fastmon_fault", "fault_of", "read_fastmon", "tcpdump_count", "times"]
+__all__ = ["COUNTS", "Answer", "checksum", "fastmon_fault", "fault_of", "read_fastmon", "tcpdump_count", "times"]
 
 COUNTS = ("frames", "bytes")
 

@@ -18,6 +18,7 @@ from .memory import Memory
 from .replay import Replay
 from .spoofed import Spoofed
 from .startup import Startup
+from .workers import Workers
 
 if TYPE_CHECKING:
     import argparse
@@ -49,6 +50,10 @@ CASES: dict[str, Case] = {
         Capture("flood-conversations", 20_000_000, (*SNAPLEN_96, "--random-payload")),
         quick_capture=Capture("flood-conversations", 100_000, (*SNAPLEN_96, "--random-payload")),
         least_mpps=3,
+    ),
+    "workers": Workers(
+        tuple(Capture("mix", 30_000_000, SNAPLEN_96, seed) for seed in (0, 1)),
+        quick_captures=tuple(Capture("mix", 100_000, SNAPLEN_96, seed) for seed in (0, 1)),
     ),
     "startup": Startup(),
     "memory": Memory(),
