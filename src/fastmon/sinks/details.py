@@ -5,14 +5,14 @@ What it does not do: choose or order hosts, lay anything out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from functools import cache
-from typing import TYPE_CHECKING
+from functools import cache, lru_cache
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 from fastmon.model.vendors import format_mac, vendor_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from fastmon.classify.online import OnlineService
     from fastmon.model.conversations import AppTraffic
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["HostDetails", "app_name", "host_details", "network_apps", "service_columns"]
 
 
-@dataclass(frozen=True, slots=True)
-class HostDetails:
+class HostDetails(NamedTuple):
     """One host. Unknown values are empty.
 
     name, name_from: what it is called, and who says so.  service, category: the online service that the name belongs to.
@@ -36,7 +35,7 @@ class HostDetails:
     mac: str = ""
     vendor: str = ""
     addresses: Sequence[str] = ()
-    apps: dict[str, AppTraffic] = field(default_factory=dict)
+    apps: Mapping[str, AppTraffic] = MappingProxyType({})
 
 
 @cache
@@ -47,6 +46,7 @@ def app_name(number: int) -> str:
     return APPLICATIONS[number].name
 
 
+@lru_cache(maxsize=4096)
 def _service_of(name: str | None) -> OnlineService:
     """Return the service that a name belongs to, with empty values if there is none."""
     from fastmon.classify.online import NO_SERVICE, online_service_of
