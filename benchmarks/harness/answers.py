@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["COUNTS", "Answer", "checksum", "fastmon_fault", "fault_of", "read_fastmon", "tcpdump_count", "times"]
+__all__ = ["COUNTS", "Answer", "checksum", "fastmon_fault", "fault_of", "read_fastmon", "read_summary", "tcpdump_count", "times"]
 
 COUNTS = ("frames", "bytes")
+T = TypeVar("T")
 
 
 class Answer(NamedTuple):
@@ -25,7 +26,13 @@ class Answer(NamedTuple):
 
 
 def read_fastmon(output: Path) -> Answer:
-    """Return the summary in fastmon's JSON lines; its hosts are parsed one by one, there may be millions."""
+    """Return the summary in fastmon's JSON lines."""
+    summary, lines = read_summary(output, lambda host: host_line(host["host"], host))
+    return Answer(summary, len(lines), sha256(lines.values()))
+
+
+def read_summary(output: Path, kept: Callable[[dict[str, Any]], T]) -> tuple[dict[str, Any], dict[str, T]]:
+    """Return the summary in fastmon's JSON lines, and of each host what `kept` returns; there may be millions of hosts."""
     with output.open("rb") as file:
         for line in file:
             if line.startswith(b'{"type":"summary"'):
@@ -34,12 +41,11 @@ def read_fastmon(output: Path) -> Answer:
         else:
             raise ValueError("no summary in fastmon's output")
     start = text.index('"hosts":[') + len('"hosts":[')
-    lines, end = [], start
+    hosts, end = {}, start
     for host, after in objects(text, start):
-        lines.append(host_line(host["host"], host))
+        hosts[host["host"]] = kept(host)
         end = after
-    rest = json.loads(text[:start] + text[end:])
-    return Answer(rest, len(lines), sha256(lines))
+    return json.loads(text[:start] + text[end:]), hosts
 
 
 def objects(text: str, at: int) -> Iterator[tuple[dict[str, Any], int]]:

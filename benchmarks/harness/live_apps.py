@@ -6,12 +6,11 @@ gives them, so that conversations end alike.
 
 from __future__ import annotations
 
-import json
 import subprocess
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .answers import objects
+from .answers import read_summary
 from .case import Case, Plan, Sample, UnavailableError, medians
 from .inputs import compiled, corpus_captures
 from .live import CAPTURING, enter_namespace, make_interfaces, measured_live, needs_two_cores
@@ -114,14 +113,8 @@ def write_paced(source: Path, target: Path, rate: int) -> None:
 
 
 def summary_of(output: Path) -> dict[str, Any]:
-    """Return the summary in fastmon's JSON lines: counts, and of each host what a replay must say, too."""
-    with output.open("rb") as file:
-        text = next(line for line in file if line.startswith(b'{"type":"summary"')).decode()
-    start, hosts, end = text.index('"hosts":[') + len('"hosts":['), {}, 0
-    for host, after in objects(text, start):
-        hosts[host["host"]] = {key: host[key] for key in (*COUNTS, *SHOWN) if key in host}
-        end = after
-    summary: dict[str, Any] = json.loads(text[:start] + text[end or start :])
+    """Return the summary, and of its hosts what a replay must say, too."""
+    summary, hosts = read_summary(output, lambda host: {key: host[key] for key in (*COUNTS, *SHOWN) if key in host})
     return {**summary, "hosts": hosts}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .answers import fault_of, objects
+from .answers import COUNTS, fault_of, read_summary
 from .case import Case, Plan, Sample
 from .process import run
 from .spoofed_frames import LOCAL, truth
@@ -73,14 +72,8 @@ class Spoofed(Case):
 
 def spoofed_fault(output: Path, expected: dict[str, Any]) -> str:
     """Return how the summary differs from the truth."""
-    with output.open("rb") as file:
-        text = next(line for line in file if line.startswith(b'{"type":"summary"')).decode()
-    start, end, hosts = text.index('"hosts":[') + len('"hosts":['), 0, {}
-    for host, after in objects(text, start):
-        hosts[host["host"]] = host
-        end = after
-    summary = json.loads(text[:start] + text[end:])
-    for name in ("frames", "bytes"):
+    summary, hosts = read_summary(output, dict)
+    for name in COUNTS:
         if summary[name] != expected[name]:
             return f"{summary[name]} {name}, truly {expected[name]}"
     for name, counts in expected["hosts"].items():
