@@ -11,7 +11,8 @@ import struct
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from fastmon.model.frames import Frame
 
@@ -285,6 +286,14 @@ def gtpu(payload: bytes, *, flags: int = 0x30, message: int = 0xFF, extensions: 
 
 
 # Capture files.
+
+
+def write_pieces(folder: Path, frames: Sequence[Frame], n_files: int) -> list[Path]:
+    """Write frames into a number of pcap files, one after the other."""
+    paths = [folder / f"{index}-of-{n_files}.pcap" for index in range(n_files)]
+    for index, path in enumerate(paths):
+        path.write_bytes(pcap_file(frames[index * len(frames) // n_files : (index + 1) * len(frames) // n_files]))
+    return paths
 
 
 def pcap_file(

@@ -60,15 +60,6 @@ def rules(tmp_path: Path) -> Path:
     return path
 
 
-def write(tmp_path: Path, n_files: int) -> list[Path]:
-    """Write the scenario into some files, one after the other."""
-    frames, paths = scenario(), []
-    for index in range(n_files):
-        paths.append(tmp_path / f"{index}-of-{n_files}.pcap")
-        paths[-1].write_bytes(b.pcap_file(frames[index * len(frames) // n_files : (index + 1) * len(frames) // n_files]))
-    return paths
-
-
 EXPECTED = [("quota", CAMERA, 50_000, 50), ("quota", CAMERA, 100_000, 100)]
 
 
@@ -79,18 +70,19 @@ def told(*arguments: str | Path) -> list[tuple[str, str, int, int]]:
 
 @pytest.mark.parametrize("engine", ["native", "reference"])
 def test_device_has_one_quota(rules: Path, tmp_path: Path, engine: str) -> None:
-    found = alerts(run("replay", *write(tmp_path, 1), "--format", "jsonl", "-i", "0", "--config", rules, "--engine", engine))
+    options = ("--format", "jsonl", "-i", "0", "--config", rules, "--engine", engine)
+    found = alerts(run("replay", *b.write_pieces(tmp_path, scenario(), 1), *options))
     assert [(each["host"], each["mac"], each["value"]) for each in found] == [(CAMERA, CAMERA, 50_000), (CAMERA, CAMERA, 100_300)]
     assert [each["time"] for each in found] == ["2026-01-01T00:04:10.000000Z", "2026-01-01T00:08:54.000000Z"]
     assert [each["evidence"]["addresses"].keys() for each in found] == [{V4, V6}, {V6, NEW_V4}]
 
 
 def test_same_alerts_from_any_number_of_files_and_workers(rules: Path, tmp_path: Path) -> None:
-    one = alerts(run("replay", *write(tmp_path, 1), "--format", "jsonl", "-i", "0", "--config", rules))
+    one = alerts(run("replay", *b.write_pieces(tmp_path, scenario(), 1), "--format", "jsonl", "-i", "0", "--config", rules))
     assert len(one) == 2
     for workers in (1, 2):
         options = ("--format", "jsonl", "-i", "0", "--config", rules, "--workers", str(workers))
-        several = alerts(run("replay", *write(tmp_path, 7), *options))
+        several = alerts(run("replay", *b.write_pieces(tmp_path, scenario(), 7), *options))
         assert [(each["id"], each["value"], each["time"]) for each in several] == [
             (each["id"], each["value"], each["time"]) for each in one
         ]
@@ -99,8 +91,10 @@ def test_same_alerts_from_any_number_of_files_and_workers(rules: Path, tmp_path:
 @pytest.mark.parametrize("n_files", [2, 5])
 def test_restarts_lose_nothing_and_tell_nothing_twice(rules: Path, tmp_path: Path, n_files: int) -> None:
     state = tmp_path / "state.db"
-    one = told(*write(tmp_path, 1), "--config", rules)
-    several = [each for path in write(tmp_path, n_files) for each in told(path, "--config", rules, "--state", state)]
+    one = told(*b.write_pieces(tmp_path, scenario(), 1), "--config", rules)
+    several = [
+        each for path in b.write_pieces(tmp_path, scenario(), n_files) for each in told(path, "--config", rules, "--state", state)
+    ]
     assert several == one == EXPECTED
     used = [json.loads(line) for line in run("usage", "--state", state, "--format", "jsonl").stdout.splitlines()]
     assert {(each["rule"], each["host"], each["bytes"]) for each in used} == {

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,15 +95,7 @@ def brief(records: Sequence[dict[str, Any]]) -> list[tuple[str, str, str]]:
 @pytest.fixture
 def cut(tmp_path: Path) -> Callable[[int], list[Path]]:
     """Return a function that writes the scenario into a number of files, one after the other."""
-
-    def write(n_files: int) -> list[Path]:
-        frames, paths = scenario(), []
-        for index in range(n_files):
-            paths.append(tmp_path / f"{index}-of-{n_files}.pcap")
-            paths[-1].write_bytes(b.pcap_file(frames[index * len(frames) // n_files : (index + 1) * len(frames) // n_files]))
-        return paths
-
-    return write
+    return partial(b.write_pieces, tmp_path, scenario())
 
 
 @pytest.fixture

@@ -54,17 +54,7 @@ def frames() -> list[Frame]:
 @pytest.fixture
 def split(tmp_path: Path) -> Callable[[int], list[Path]]:
     """Return a function that writes the scenario into a number of files, one after the other."""
-
-    def write(n_files: int) -> list[Path]:
-        every = frames()
-        per_file = -(-len(every) // n_files)
-        paths = []
-        for index in range(n_files):
-            paths.append(tmp_path / f"{index}-of-{n_files}.pcap")
-            paths[-1].write_bytes(b.pcap_file(every[index * per_file : (index + 1) * per_file]))
-        return paths
-
-    return write
+    return partial(b.write_pieces, tmp_path, frames())
 
 
 class Alerts(Subscriber):

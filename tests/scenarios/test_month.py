@@ -33,12 +33,9 @@ def replay(tmp_path: Path) -> Callable[..., list[dict[str, Any]]]:
     """Return what replays a season, cut into a number of files, and returns its alerts."""
 
     def replayed(season: str, n_files: int, n_workers: int, interval: str) -> list[dict[str, Any]]:
-        frames = SEASONS[season].frames
         rules = tmp_path / "rules.toml"
         rules.write_text(RULES)
-        paths = [tmp_path / f"{index}-of-{n_files}.pcap" for index in range(n_files)]
-        for index, path in enumerate(paths):
-            path.write_bytes(b.pcap_file(frames[index * len(frames) // n_files : (index + 1) * len(frames) // n_files]))
+        paths = b.write_pieces(tmp_path, SEASONS[season].frames, n_files)
         options = ["--config", rules, "--workers", n_workers, "-i", interval, "--format", "jsonl"]
         command = [*COMMAND, "replay", *map(str, (*paths, *options))]
         result = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)

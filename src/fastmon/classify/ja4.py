@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import struct
 from functools import lru_cache
-from hashlib import sha256
 
 __all__ = ["fingerprint"]
 
@@ -106,7 +105,9 @@ def _ends_of_protocol(body: bytes) -> str:
 
 
 def _digest(text: str) -> str:
-    return sha256(text.encode()).hexdigest()[:12]
+    import hashlib  # loads OpenSSL
+
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 @lru_cache(maxsize=512)  # the same programs say hello again and again

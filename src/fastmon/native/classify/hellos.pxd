@@ -7,12 +7,12 @@ from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
+from fastmon.native.decode.entry cimport MAX_PAYLOAD
 from fastmon.native.memory cimport release, reserve
 
 cdef enum:
-    MAX_SEGMENT = 1500  # as much of a payload as matchers see
     MAX_HELLO = 8192  # kept of a stream that begins with a hello; no more is added to a longer one
-    MAX_STREAM = MAX_HELLO + MAX_SEGMENT
+    MAX_STREAM = MAX_HELLO + MAX_PAYLOAD
     N_HELLOS = 256  # at once; a new one takes the place of an old one
 
 cdef struct Hello:
@@ -36,7 +36,7 @@ cdef inline void hellos_free(Hello* hellos) noexcept nogil:
 
 
 cdef inline void keep_hello(Hello* hellos, uint64_t token, bint from_a, const uint8_t* data, uint32_t n) noexcept nogil:
-    """Keep a hello's first segment: `n` is at most MAX_SEGMENT."""
+    """Keep a hello's first segment: `n` is at most MAX_PAYLOAD."""
     cdef Hello* hello = &hellos[token & N_HELLOS - 1]
     hello.token = token
     hello.from_a = from_a
@@ -45,7 +45,7 @@ cdef inline void keep_hello(Hello* hellos, uint64_t token, bint from_a, const ui
 
 
 cdef inline void add_to_hello(Hello* hello, const uint8_t* data, uint32_t n) noexcept nogil:
-    """Add a segment to a hello that `find_hello` returned: `n` is at most MAX_SEGMENT."""
+    """Add a segment to a hello that `find_hello` returned: `n` is at most MAX_PAYLOAD."""
     memcpy(hello.data + hello.n, data, n)
     hello.n += n
 

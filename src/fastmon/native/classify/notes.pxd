@@ -143,10 +143,8 @@ cdef inline void note_detail(Notes* notes, uint64_t token, int source, const uin
     cdef Key key
     if notes.keeps_details and n:
         key.high, key.low = 0, token
-        if source != TITLE and notes.n_filled > NOTES_OF_DETAILS:
+        if (source != TITLE and notes.n_filled > NOTES_OF_DETAILS) or not pass_on(notes, &key, source, data, n, 0):
             notes.n_lost += 1
-        else:
-            notes.n_lost += not pass_on(notes, &key, source, data, n, 0)
 
 
 cdef inline void pass_on_sights(Notes* notes) noexcept nogil:

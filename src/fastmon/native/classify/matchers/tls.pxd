@@ -10,14 +10,13 @@ from fastmon.native.classify.apps cimport (
     AMQP, CERTIFICATE_FOLLOWS, COAP, DOH, DOT, DTLS, FTP, FTP_DATA, HELLO_FOLLOWS, HTTPS, IMAP, IRC, LDAP, MQTT, MSSQL, NNTP,
     NOTHING_FOLLOWS, POP3, POSTGRESQL, RDP, SIP, SMTP, STUN, TELNET, TLS, UNKNOWN, XMPP,
 )
-from fastmon.native.classify.hellos cimport (
-    MAX_HELLO, MAX_SEGMENT, MAX_STREAM, Hello, add_to_hello, find_hello, keep_hello,
-)
+from fastmon.native.classify.hellos cimport MAX_HELLO, MAX_STREAM, Hello, add_to_hello, find_hello, keep_hello
 from fastmon.native.classify.look cimport (
     MAX_NAME, NO, Look, are_zero, certain, is_digit, is_letter, likely_one, name_host, set_title,
 )
 from fastmon.native.classify.notes cimport BY_SNI, CERTIFICATE, CLIENT_HELLO, note_detail
 from fastmon.native.classify.suffixes cimport is_among
+from fastmon.native.decode.entry cimport MAX_PAYLOAD
 from fastmon.native.wire cimport be16_at
 
 cdef enum:
@@ -239,7 +238,7 @@ cdef inline int tls(Look* look) noexcept nogil:
     cdef const uint8_t* data = look.data
     cdef uint32_t length
     cdef ClientHello hello
-    cdef uint8_t[1500] joined
+    cdef uint8_t[MAX_PAYLOAD] joined
     if look.n < 5 or data[1] != 3 or data[2] > 4:
         return NO
     length = be16_at(data + 3)
@@ -345,7 +344,7 @@ cdef inline bint only_handshake(const uint8_t* stream, uint32_t n) noexcept nogi
 
 cdef inline bint is_full(const Look* look, const Hello* answer) noexcept nogil:
     """Whether the rest of a payload is not seen, or that of an answer not kept."""
-    return look.n == MAX_SEGMENT or answer.n > MAX_HELLO
+    return look.n == MAX_PAYLOAD or answer.n > MAX_HELLO
 
 
 cdef inline int begin_answer(Look* look) noexcept nogil:
@@ -417,7 +416,7 @@ cdef inline void tell_dtls_hello(Look* look) noexcept nogil:
     cdef uint32_t n_body = look.n - 25 if look.n > 25 else 0
     cdef bint is_whole = look.n > 25 and be24_at(look.data + 14) <= n_body and be24_at(look.data + 14) == be24_at(look.data + 22)
     cdef uint32_t at = 35, n_after, n_hello
-    cdef uint8_t[1504] hello
+    cdef uint8_t[MAX_PAYLOAD + 4] hello
     cdef ClientHello found
     if look.n < 22 or not are_zero(look.data + 19, 3):
         return
