@@ -75,6 +75,8 @@ class FakeCapture:
         self.frames = list(frames)
         self.error = error
         self.warnings = list(warnings)
+        self.is_away = self.waits = False
+        self.away_ns = 0
         self.lost = Dropped()
         self.reader = self
         self.n_read = 0
@@ -124,6 +126,16 @@ class FakeCapture:
     def wait(self, timeout_s: float) -> bool:
         self.on_wait(timeout_s)
         return bool(self.frames) or self.error is not None
+
+    @property
+    def n_frames(self) -> int:
+        return self.n_read
+
+    def outlives_error(self) -> bool:
+        return False
+
+    def leave(self) -> None:
+        self.is_away = True
 
     def close(self) -> None:
         self.is_open = False

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import requires, version
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import builders as b
 import pcap
@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from fastmon.accounting import make_accountant
-from fastmon.capture import LiveCapture, interfaces, live, open_live, open_offline
+from fastmon.capture import interfaces, live, open_live, open_offline
 from fastmon.errors import CaptureError, ClosedCaptureError, ConfigError, UnsupportedLinkTypeError
 from fastmon.model.frames import Frame
 from fastmon.model.snapshot import Dropped
@@ -279,7 +279,7 @@ def handle(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> FakeHandle
         return handle
 
     monkeypatch.setattr(pcap, "pcap", opened)
-    reader = SimpleNamespace(close=lambda: handle.calls.append("reader.close()"), next_ts_ns=None)
+    reader = SimpleNamespace(close=lambda: handle.calls.append("reader.close()"), next_ts_ns=None, n_frames=0)
     monkeypatch.setattr(live, "LiveReader", lambda *_: reader)
     return handle
 
@@ -385,13 +385,14 @@ def test_wait_ends_when_something_comes(handle: FakeHandle, pipe: tuple[int, int
 
 @pytest.mark.parametrize(("name", "is_there"), [("lo", True), ("fm-gone", False)])
 def test_error_of_an_interface_that_is_there_is_that_it_is_down(
-    handle: FakeHandle, pipe: tuple[int, int], name: str, is_there: bool
+    handle: FakeHandle, pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch, name: str, is_there: bool
 ) -> None:
     """Until it is up again, reading has to be tried: only libpcap finds out that it has gone in the meantime."""
     left, right = os.pipe()
     os.close(left)
     handle.fd = right  # a pipe that nobody reads has an error
-    source = LiveCapture(cast("pcap.pcap", handle), name)
+    monkeypatch.setattr(live, "open_handle", lambda *_: handle)
+    source = open_live(name)
     assert source.wait(60)
     os.dup2(pipe[0], right)  # and this one only silence
     assert source.wait(0) == is_there

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from fastmon.accounting import Accountant
-    from fastmon.capture import Capture
+    from fastmon.capture import LiveCapture
     from fastmon.policy.rules import Rule, View
     from fastmon.run.shards import SourceOpener
 
@@ -583,7 +583,7 @@ def test_live_ticks_come_every_second() -> None:
 
     link = Link(FakeClock(), at(0.5, 1.5))
     plan = Plan("link0", 0, 3 * S)
-    LiveMonitor(plan, cast("Sequence[Capture]", [link]), team(0, 1), Taker(), None, link.clock).run()
+    LiveMonitor(plan, cast("Sequence[LiveCapture]", [link]), team(0, 1), Taker(), None, link.clock).run()
     assert [totals.counters.frames.frames for totals in ticks] == [1, 2, 2, 2]  # the last one at the end
     assert {(totals.source, totals.run, totals.is_summary) for totals in ticks} == {("link0", plan.run, True)}
 
@@ -666,7 +666,7 @@ def live(
     """Run a live capture; return its events."""
     plan = Plan("link0", int(interval_s * S), int(duration_s * S), load_rules=lambda: [LimitRule()])
     recorder = Recorder(on_event)
-    captures = cast("Sequence[Capture]", links)
+    captures = cast("Sequence[LiveCapture]", links)
     LiveMonitor(plan, captures, team(limit_bytes, len(links)), recorder, control, links[0].clock).run()
     return recorder.events
 

@@ -15,6 +15,7 @@ import pytest
 from fakes import T0, FakeFrame, S, key, limit_alert, snapshot_of
 
 from fastmon.model.alerts import Alert
+from fastmon.model.counters import SourceCounts
 from fastmon.model.snapshot import CHUNK_ROWS, HOST_DTYPE, Count, Counters, Dropped, Interval, Overflow, Snapshot
 from fastmon.run.subscriber import Problem
 from fastmon.sinks.base import printable
@@ -311,6 +312,24 @@ def test_table_of_silence_still_tells_of_loss() -> None:
     assert "LOST names: 5,000\n" in table(replace(snapshot_of([], MINUTE), names_dropped=5000))
 
 
+SOURCES = (SourceCounts("eth\x1b0", 9, Dropped(4, 3), 0), SourceCounts("wg0", 1, Dropped(), 1_549_000_000))
+
+
+def test_table_tells_which_interface_lost_frames_and_which_was_away() -> None:
+    text = table(replace(snapshot_of([], MINUTE), sources=SOURCES))
+    assert "LOST frames by interface: eth\\x1b0 7\n" in text
+    assert "AWAY: wg0 for 1s500ms\n" in text
+    assert "LOST" not in table(replace(snapshot_of([], MINUTE), sources=SOURCES[1:]))
+
+
+def test_jsonl_has_the_share_of_each_interface() -> None:
+    (record,) = jsonl(replace(snapshot_of([], MINUTE), sources=SOURCES))
+    assert record["sources"] == [
+        {"source": "eth\x1b0", "frames": 9, "dropped": {"kernel": 4, "interface": 3}, "away_seconds": 0.0},
+        {"source": "wg0", "frames": 1, "dropped": {"kernel": 0, "interface": 0}, "away_seconds": 1.549},
+    ]
+
+
 def test_table_of_an_empty_capture_has_no_time() -> None:
     empty = replace(snapshot_of([], Interval(0, 0)), source="x.pcap", is_summary=True)
     assert table(empty) == "summary of x.pcap: no traffic\n\n"
@@ -395,6 +414,18 @@ def test_grid_without_rows_has_titles() -> None:
 )
 def test_printable(text: str, shown: str) -> None:
     assert printable(text) == shown
+
+
+def test_log_has_the_shares_of_several_interfaces(tmp_path: Path) -> None:
+    path = tmp_path / "fastmon.log"
+    sink = LogSink(str(path), Writing())
+    sink.snapshot(replace(snapshot(), sources=SOURCES))
+    sink.snapshot(replace(snapshot(), sources=(SourceCounts("eth0", 2),)))
+    sink.close()
+    several, alone = path.read_text().splitlines()
+    shares = "frames[eth\\x1b0]=9 dropped[eth\\x1b0]=7 away[eth\\x1b0]=0s frames[wg0]=1 dropped[wg0]=0 away[wg0]=1s549ms"
+    assert several.endswith(shares)
+    assert "[" not in alone
 
 
 def test_log_has_a_line_for_each_event(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from snapshot_checks import contents
 
 from fastmon.accounting import make_accountant
 from fastmon.model.conversations import ENDED_REASONS, ConversationCounts
-from fastmon.model.counters import Dropped, Interval
+from fastmon.model.counters import Dropped, Interval, SourceCounts
 from fastmon.model.frames import Frame
 from fastmon.model.grouping import group_hosts
 from fastmon.model.names import NameBook, NameFact
@@ -328,6 +328,16 @@ def test_sources_are_listed_once_and_sorted() -> None:
     assert Snapshot.merge(*parts).source == "a, b, c, d, e, f, g, h"
 
 
+def test_shares_of_interfaces_of_one_name_add_up() -> None:
+    parts = [
+        replace(empty(0, 60), sources=(SourceCounts("wg0", 5, Dropped(1, 2), 9), SourceCounts("eth0", 1))),
+        replace(empty(60, 120), sources=(SourceCounts("eth0", 2, Dropped(3), 4),)),
+        empty(120, 180),
+    ]
+    expected = (SourceCounts("eth0", 3, Dropped(3), 4), SourceCounts("wg0", 5, Dropped(1, 2), 9))
+    assert Snapshot.merge(*parts).sources == Snapshot.merge(*reversed(parts)).sources == expected
+
+
 def test_source_of_a_run_that_was_renamed_does_not_depend_on_the_order() -> None:
     one, other = empty(0, 60, run="a", source="eth0"), empty(60, 120, run="a", source="roof")
     assert one.merge(other).source == other.merge(one).source == "eth0"
@@ -356,7 +366,7 @@ def test_names_of_a_merged_snapshot_do_not_change_any_more() -> None:
 def test_every_field_is_merged() -> None:
     """None keeps its default where the parts have something."""
     (one,), (other,) = (snapshots_of([[Packet(0, 1, 0, 53, 100, 0), Packet(3, 4, 1, 9, 90, 1)]], number) for number in range(2))
-    one = replace(one, services_overflow=3)
+    one = replace(one, services_overflow=3, sources=(SourceCounts("eth0", 2),))
     merged, plain = contents(group_hosts(one, BY_MAC).merge(group_hosts(other, BY_MAC))), contents(empty(0, 0))
     kept = {"run", "sequence", "n_intervals", "is_summary"}
     assert [field.name for field in fields(Snapshot) if merged[field.name] == plain[field.name] and field.name not in kept] == []

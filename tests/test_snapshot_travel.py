@@ -22,7 +22,7 @@ from snapshot_checks import arrays, contents, rows
 import fastmon
 from fastmon.classify import APPLICATIONS
 from fastmon.errors import ConfigError
-from fastmon.model.counters import Dropped, Interval
+from fastmon.model.counters import Dropped, Interval, SourceCounts
 from fastmon.model.grouping import group_hosts
 from fastmon.model.names import NameBook, NameFact
 from fastmon.model.rows import Grouping
@@ -317,6 +317,7 @@ def test_arrow_metadata_has_the_rest(kinds: dict[str, Snapshot], kind: str) -> N
         names_dropped=6,
         source="a\udcff.pcap",
         conversations=counts,
+        sources=(SourceCounts("eth0", 9, Dropped(1), 7),),
     )
     head = json.loads(snapshot.to_arrow(lambda app: APPLICATIONS[app].name).schema.metadata[b"fastmon"])
     counters = snapshot.counters
@@ -348,6 +349,7 @@ def test_arrow_metadata_has_the_rest(kinds: dict[str, Snapshot], kind: str) -> N
         "packet_log_dropped": 4,
         "contacts_dropped": 5,
         "names_dropped": 6,
+        "sources": [{"name": "eth0", "frames": 9, "dropped": {"kernel": 1, "interface": 0, "backlog": 0}, "away_ns": 7}],
         "overflow": asdict(counters.overflow),
     }
 

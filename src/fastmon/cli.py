@@ -214,28 +214,29 @@ def _fastmon(
 @app.command()
 @_with_options
 def live(
-    interface: Annotated[str, typer.Argument(metavar="IFACE", help="The interface; 'fastmon interfaces' lists them.")],
+    interfaces: Annotated[list[str], typer.Argument(metavar="IFACE...", help="'fastmon interfaces' lists them.")],
     *,
     config: ConfigPath = None,
     **given: Any,
 ) -> int:
-    """Account an interface's traffic until Ctrl-C; SIGUSR1 reports at once."""
+    """Account the traffic of interfaces until Ctrl-C; SIGUSR1 reports at once."""
     from fastmon.run.control import Control
 
     control = Control()
     with ExitStack() as stack:
         stack.enter_context(Signals(control))
         settings = _settings(config, given, control)
-        run = _with_state_of_the_service(settings.run)
+        run = _as_service(settings.run)
         check_paths([], run, settings.output, config, settings.policy.actions)
 
-        from fastmon.library import live_monitor, open_captures
+        from fastmon.library import live_monitor
+        from fastmon.sources import open_captures
 
-        captures = open_captures(interface, run, stack)
+        captures = open_captures(interfaces, run, stack)
 
         def make(subscriber: Subscriber, guard: RuleSource) -> LiveMonitor:
             keeps = settings.output.conversations is not None
-            return live_monitor(captures, run, subscriber, control, guard, keeps_conversations=keeps)
+            return live_monitor(captures, run, subscriber, control, guard, keeps_conversations=keeps, n_workers=run.workers)
 
         return _run(make, settings._replace(run=run), control, is_live=True)
 
@@ -303,8 +304,9 @@ def learn(
     if sys.stdout is None:
         raise ConfigError("standard output is closed")
     from fastmon.guard import Lesson
-    from fastmon.library import app_names, live_monitor, open_captures, replay_monitor, source_openers
+    from fastmon.library import app_names, live_monitor, replay_monitor, source_openers
     from fastmon.run.control import Control
+    from fastmon.sources import open_captures
 
     control = Control()
     remarks = _Remarks()
@@ -314,7 +316,7 @@ def learn(
         run = RunOptions(interval="0", limit="0", duration=duration or "0", local=tuple(local or ()), filter=filter)
         monitor: LiveMonitor | ReplayMonitor
         if interface is not None:
-            captures = open_captures(interface, run, stack)
+            captures = open_captures([interface], run, stack)
             monitor = live_monitor(captures, run, remarks, control, lesson, keeps_conversations=False)
         else:
             openers = source_openers(files or [], run, control)
@@ -339,13 +341,13 @@ class _Remarks(Subscriber):
 add_commands(app)
 
 
-def _with_state_of_the_service(run: RunOptions) -> RunOptions:
-    """Return the options with the state of a service, where nobody names another."""
-    if run.state is None and os.environ.get("STATE_DIRECTORY"):
-        from fastmon.state.files import default_path
+def _as_service(run: RunOptions) -> RunOptions:
+    """Return the options as a service has them: it waits for interfaces, and has a state, where nobody names another."""
+    if not os.environ.get("STATE_DIRECTORY"):
+        return run
+    from fastmon.state.files import default_path
 
-        return replace(run, state=str(default_path()))
-    return run
+    return replace(run, wait=True, state=run.state or str(default_path()))
 
 
 def _run(make: MonitorMaker, settings: _Settings, control: Control, *, is_live: bool, files: Sequence[str] = ()) -> int:

@@ -2,6 +2,7 @@
 
     FastmonError
     ├── CaptureError                 a source could not be opened or read
+    │   ├── AbsentInterfaceError     an interface is not there, or down: it may come
     │   ├── ClosedCaptureError       a closed source was used
     │   ├── StoppedError             the run was stopped while a source was waited for
     │   ├── TruncatedCaptureError    a file ends in the middle of a record
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from fastmon.model.snapshot import Snapshot
 
 __all__ = [
+    "AbsentInterfaceError",
     "CaptureError",
     "ClosedCaptureError",
     "ConfigError",
@@ -45,6 +47,10 @@ class FastmonError(Exception):
 
 class CaptureError(FastmonError):
     """A source could not be opened or read; what was read before stays accounted."""
+
+
+class AbsentInterfaceError(CaptureError):
+    """An interface is not there, or down."""
 
 
 class ClosedCaptureError(CaptureError):

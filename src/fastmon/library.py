@@ -7,17 +7,13 @@ from __future__ import annotations
 
 import os
 import socket
-import time
-from contextlib import ExitStack, nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from fastmon.accounting import make_accountant
-from fastmon.capture import open_live, open_offline
-from fastmon.capture.live import DEFAULT_BUFFER_BYTES, DEFAULT_SNAPLEN, PAYLOAD_SNAPLEN
 from fastmon.config import make_run_options
 from fastmon.errors import CaptureError, ConfigError, FastmonError
-from fastmon.model.addresses import PRIVATE_NETWORKS, interface_networks
+from fastmon.model.addresses import PRIVATE_NETWORKS
 from fastmon.model.conversations import AppTables
 from fastmon.model.names import NameBook
 from fastmon.model.rows import Grouping
@@ -30,6 +26,7 @@ from fastmon.run.queues import EventQueue
 from fastmon.run.replay import ReplayMonitor
 from fastmon.run.subscriber import Problem
 from fastmon.run.threads import start_thread
+from fastmon.sources import local_networks, make_opener
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
@@ -47,12 +44,9 @@ if TYPE_CHECKING:
     from fastmon.run.subscriber import Subscriber
     from fastmon.sinks.packet_log import PacketLog
 
-__all__ = ["analyze", "app_names", "live_monitor", "make_guard", "open_captures", "replay_monitor", "source_openers", "watch"]
+__all__ = ["analyze", "app_names", "live_monitor", "make_guard", "replay_monitor", "source_openers", "watch"]
 
-LIVE_ONLY = ("direction", "snaplen", "buffer")
-
-JOINING_S = 0.001
-"""For frames that the kernel is handing out when the last capture joins its group."""
+LIVE_ONLY = ("direction", "snaplen", "buffer", "exclude", "wait")
 
 
 def watch(
@@ -63,13 +57,14 @@ def watch(
     control: Control | None = None,
     **options: Any,
 ) -> Generator[Snapshot, None, None]:
-    """Account capture files or an open capture, and iterate over the snapshots.
+    """Account capture files or open captures, and iterate over the snapshots.
 
     The run goes on in a thread of its own while the loop's body works. A replay waits for a slow body; a live capture does not:
     intervals that the body is too slow for come merged into one snapshot (`Snapshot.n_intervals` says how many).
 
-    sources: paths of capture files, in order, "-" for standard input; or captures from `open_offline`, which stay open; or one
-        capture from `open_live`, with which it goes on until `control.stop` is set, a duration has passed or the loop is left.
+    sources: paths of capture files, in order, "-" for standard input; or captures from `open_offline`, which stay open; or
+        captures from `open_live`, with which it goes on until `control.stop` is set, a duration has passed, the loop is left or
+        all of them have gone. Those that wait (`open_live`) are opened again when their interfaces are back.
     on_alert: called with each alert, before the snapshot of its interval comes.
     on_conversations: called with the conversations that have ended, now and then.
     on_problem: called with what a person should know: damaged files, steps of the clock, loss.
@@ -87,14 +82,18 @@ def watch(
     settings = make_run_options({"limit": "0", **options})
     if not all(isinstance(source, (str, os.PathLike)) or hasattr(source, "is_live") for source in sources):
         raise ValueError("watch takes paths of capture files and open captures")
-    live = [source for source in sources if not isinstance(source, (str, os.PathLike)) and source.is_live]
+    live = cast(
+        "list[LiveCapture]", [source for source in sources if not isinstance(source, (str, os.PathLike)) and source.is_live]
+    )
     if settings.hosts_only and on_conversations is not None:
         raise ConfigError("on_conversations cannot be combined with hosts_only")
     _check_given(options, LIVE_ONLY, "is of live captures, and given to open_live")
     if any(not isinstance(source, (str, os.PathLike)) for source in sources):
         _check_given(options, ("filter",), "is given when a capture is opened")
-    if not sources or (live and len(sources) > 1):
-        raise ValueError("watch takes capture files, or one live capture")
+    if not sources or (live and len(live) < len(sources)):
+        raise ValueError("watch takes capture files, or live captures")
+    if len({capture.name for capture in live}) < len(live):
+        raise ValueError("watch takes each interface once")
     control = control or Control()
     callbacks: dict[str, Callable[[Any], None] | None] = {
         "conversations": on_conversations,
@@ -104,7 +103,7 @@ def watch(
     kinds = {"snapshot", "problem", *(kind for kind, callback in callbacks.items() if callback is not None)}
     queue = _WatchQueue((lambda: False) if live else (lambda: not control.stop), kinds)
     keeps = on_conversations is not None
-    openers = [] if live else [_opener(source, settings, control) for source in sources]
+    openers = [] if live else [make_opener(source, settings, control) for source in sources]
 
     def make(guard: RuleSource) -> LiveMonitor | ReplayMonitor:
         if live:
@@ -209,19 +208,13 @@ def _snapshots(
         raise first_error
 
 
-def _opener(source: Capture | str | os.PathLike[str], options: RunOptions, control: Control) -> SourceOpener:
-    if isinstance(source, (str, os.PathLike)):
-        return lambda: open_offline(os.fspath(source), filter=options.filter, is_stopped=lambda: control.stop)
-    return lambda: nullcontext(source)
-
-
 def _names(sources: Sequence[Capture | str | os.PathLike[str]]) -> list[str]:
     return [os.fspath(source) if isinstance(source, (str, os.PathLike)) else source.name for source in sources]
 
 
 def source_openers(paths: Sequence[str], options: RunOptions, control: Control) -> list[SourceOpener]:
     """Return what opens each of some capture files, unless `control.stop` comes first."""
-    return [_opener(path, options, control) for path in paths]
+    return [make_opener(path, options, control) for path in paths]
 
 
 def replay_monitor(
@@ -243,45 +236,21 @@ def replay_monitor(
     return ReplayMonitor(plan, openers, team, subscriber, control, packet_log)
 
 
-def open_captures(interface: str, options: RunOptions, stack: ExitStack) -> list[LiveCapture]:
-    """Open an interface once for each worker, as a fanout group, for as long as `stack` is open."""
-    # At random: processes of two containers may have the same number, and would share the frames.
-    group = int.from_bytes(os.urandom(2), "little") if options.workers > 1 else None
-    captures = [
-        stack.enter_context(
-            open_live(
-                interface,
-                filter=options.filter,
-                snaplen=options.snaplen or (DEFAULT_SNAPLEN if options.hosts_only else PAYLOAD_SNAPLEN),
-                buffer_bytes=DEFAULT_BUFFER_BYTES if options.buffer_bytes is None else options.buffer_bytes,
-                direction=options.direction,
-                fanout_group=group,
-            )
-        )
-        for _ in range(options.workers)
-    ]
-    if options.workers > 1:
-        # Between its opening and its joining the group each capture got all frames: the others have them, too.
-        time.sleep(JOINING_S)
-        start_ns = time.time_ns()
-        for capture in captures:
-            capture.begin(start_ns)
-    return captures
-
-
 def live_monitor(
-    captures: Sequence[Capture],
+    captures: Sequence[LiveCapture],
     options: RunOptions,
     subscriber: Subscriber,
     control: Control,
     guard: RuleSource,
     *,
     keeps_conversations: bool,
+    n_workers: int = 1,
 ) -> LiveMonitor:
-    """Return the monitor that accounts an interface through its captures."""
-    networks = options.local or interface_networks(captures[0].name) or PRIVATE_NETWORKS
-    plan = _plan(captures[0].name, options, guard)
-    team = _team(options, networks, len(captures), plan.names, keeps_conversations, guard.wants_contacts, is_live=True)
+    """Return the monitor that accounts interfaces; `captures` are those of each together, one for each of `n_workers`."""
+    names = list(dict.fromkeys(capture.name for capture in captures))
+    plan = _plan(", ".join(names), options, guard)
+    networks = local_networks(names, options)
+    team = _team(options, networks, n_workers, plan.names, keeps_conversations, guard.wants_contacts, is_live=True)
     packet_log = _packet_log(options, control, waits=False)
     return LiveMonitor(plan, captures, team, subscriber, control, packet_log=packet_log)
 

@@ -32,8 +32,8 @@ ENOUGH = 1 << 16
 
 def wait_for_frames(capture: LiveCapture, n_frames: int) -> None:
     """Wait until the kernel has handed out that many frames, by libpcap's count, and its last block."""
-    assert capture._source is not None
-    source = capture._source
+    assert capture._handle is not None
+    source = capture._handle._source
     wait_until(lambda: source.stats()[0] >= n_frames, f"{n_frames} frames")
     time.sleep(0.2)  # the kernel gathers frames for 50 ms
 

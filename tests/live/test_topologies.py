@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import builders as b
 import pytest
 from replays import finish
 from waiting import wait_until
 
-from fastmon import library
 from fastmon.accounting import make_accountant
-from fastmon.capture import live, open_live
+from fastmon.capture import handles, open_live
 from fastmon.config import RunOptions
+from fastmon.sources import open_captures
 
 from .capturing import account, drain
 from .network import CAPTURED, make_bridge, make_pair
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from fastmon.accounting import Accountant
-    from fastmon.capture import LiveCapture
 
     from .network import Namespace
 
@@ -136,20 +135,18 @@ def test_fanout_shares_every_frame_out_once(sender: Sender) -> None:
 @pytest.mark.usefixtures("namespace")
 def test_workers_count_nothing_twice_that_came_while_they_joined(sender: Sender, engine: str) -> None:
     """Each capture gets all frames until it joins; what came before all had joined is left out, and not lost either."""
-    joining, n_opened = conversations(100), 0
+    joining, n_opened, join_fanout = conversations(100), 0, handles._join_fanout
 
-    def opened(*arguments: Any, **options: Any) -> LiveCapture:
+    def join(fd: int, interface: str, group: int) -> None:
         nonlocal n_opened
         n_opened += 1
-        capture = open_live(*arguments, **{**options, "fanout_group": None})
         sender.send(joining)  # to all, as if none had joined yet
-        join_fanout(capture, options["fanout_group"])
-        return capture
+        join_fanout(fd, interface, group)
 
     shares = [make_accountant(engine) for _ in range(2)]
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(library, "open_live", opened)
-        captures = library.open_captures(CAPTURED, RunOptions(workers=2), stack)
+        patch.setattr(handles, "_join_fanout", join)
+        captures = open_captures([CAPTURED], RunOptions(workers=2), stack)
         sent = sender.send(conversations(1_000))
         n_frames = 0
 
@@ -165,11 +162,6 @@ def test_workers_count_nothing_twice_that_came_while_they_joined(sender: Sender,
     for share in shares:
         collector.merge(share)
     assert totals_of(finish(collector)) == sent
-
-
-def join_fanout(capture: LiveCapture, group: int) -> None:
-    assert capture._source is not None
-    live._join_fanout(capture._source.fd, capture.name, group)
 
 
 @pytest.mark.parametrize("engine", ["native", "reference"])

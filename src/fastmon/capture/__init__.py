@@ -1,4 +1,4 @@
-"""Sources of frames: live interfaces through pypcap (`live`), capture files through the native reader (`files`).
+"""Sources of frames: live interfaces (`live`) through pypcap (`handles`), capture files through the native reader (`files`).
 
 What it does not do: decode, account, keep intervals.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from fastmon.capture.base import Capture
 from fastmon.capture.files import FileCapture, open_offline
-from fastmon.capture.live import InterfaceInfo, LiveCapture, interfaces, open_live
+from fastmon.capture.handles import InterfaceInfo, interfaces
+from fastmon.capture.live import LiveCapture, open_live
 
 __all__ = ["Capture", "FileCapture", "InterfaceInfo", "LiveCapture", "interfaces", "open_live", "open_offline"]

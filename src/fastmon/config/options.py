@@ -153,6 +153,16 @@ class RunOptions(_Options):
         TEXT, "inout", "--direction", metavar="|".join(DIRECTIONS), about="Live: account only this direction."
     )
     snaplen: int | None = _option(NUMBER, None, "--snaplen", metavar="N", about="Live: bytes of each frame that are captured.")
+    exclude: tuple[str, ...] = _option(
+        TEXTS, (), "--exclude", metavar="IFACE", about="Live, with the interface any: leave this one's frames out; repeatable."
+    )
+    wait: bool = _option(
+        FLAG,
+        False,
+        "--wait",
+        metavar="",
+        about="Live: wait for interfaces that are not there, or go away; a service always does.",
+    )
     buffer: str | int | None = _option(SIZE, None, "--buffer", metavar="SIZE", about="Live: the kernel's capture buffer.")
 
     def __post_init__(self) -> None:

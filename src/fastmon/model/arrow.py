@@ -88,6 +88,7 @@ def _head(snapshot: Snapshot, app_name: Callable[[int], str]) -> dict[str, objec
         "non_ip": asdict(counters.non_ip),
         "undecoded": {reason: asdict(count) for reason, count in counters.undecoded.items()},
         "dropped": asdict(snapshot.dropped),
+        "sources": [asdict(source) for source in snapshot.sources],
         "packet_log_dropped": snapshot.packet_log_dropped,
         "contacts_dropped": snapshot.contacts_dropped,
         "names_dropped": snapshot.names_dropped,

@@ -6,10 +6,14 @@ What it does not do: count hosts; `rows` has their layout.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from fastmon.model.frames import UNDECODED
 
-__all__ = ["Count", "Counters", "Dropped", "Interval", "Overflow"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["Count", "Counters", "Dropped", "Interval", "Overflow", "SourceCounts", "add_sources"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,36 @@ class Dropped:
 
     def __sub__(self, other: Dropped) -> Dropped:
         return Dropped(self.kernel - other.kernel, self.interface - other.interface, self.backlog - other.backlog)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceCounts:
+    """The share of one of a live run's sources.
+
+    name: its interface's.  frames: those that came from it.  dropped: those that were lost at it; the backlog is the machine's.
+    away_ns: how long the interface was not there.
+    """
+
+    name: str
+    frames: int = 0
+    dropped: Dropped = Dropped()
+    away_ns: int = 0
+
+    def __add__(self, other: SourceCounts) -> SourceCounts:
+        dropped, away_ns = self.dropped + other.dropped, self.away_ns + other.away_ns
+        return SourceCounts(self.name, self.frames + other.frames, dropped, away_ns)
+
+    def __sub__(self, other: SourceCounts) -> SourceCounts:
+        dropped, away_ns = self.dropped - other.dropped, self.away_ns - other.away_ns
+        return SourceCounts(self.name, self.frames - other.frames, dropped, away_ns)
+
+
+def add_sources(sources: Iterable[SourceCounts]) -> tuple[SourceCounts, ...]:
+    """Return one for each name, ordered by it."""
+    by_name: dict[str, SourceCounts] = {}
+    for source in sources:
+        by_name[source.name] = by_name.get(source.name, SourceCounts(source.name)) + source
+    return tuple(by_name[name] for name in sorted(by_name))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from fastmon.model.conversations import add_counts, merge_app_totals, merge_apps, merge_port_totals, merge_services
+from fastmon.model.counters import add_sources
 from fastmon.model.rows import RUN_TOTAL_DTYPE, RowGroups, concatenate_entries, merge_addresses
 from fastmon.model.runs import covered_time, merge_parts, span
 
@@ -91,6 +92,7 @@ def join_rows(snapshots: Sequence[Snapshot], names: NameBook | None) -> Snapshot
         macs_seen_ns=macs_seen_ns,
         services=merge_services([snapshot.services for snapshot in snapshots], new_rows),
         services_overflow=sum(snapshot.services_overflow for snapshot in snapshots),
+        sources=add_sources(source for snapshot in snapshots for source in snapshot.sources),
     )
 
 

@@ -24,7 +24,7 @@ from fastmon.model.conversations import (
     find_excess,
     list_host_apps,
 )
-from fastmon.model.counters import Count, Counters, Dropped, Interval, Overflow
+from fastmon.model.counters import Count, Counters, Dropped, Interval, Overflow, SourceCounts
 from fastmon.model.merge import join_rows
 from fastmon.model.names import NameBook
 from fastmon.model.rows import (
@@ -134,6 +134,7 @@ class Snapshot:
     run_totals: in a snapshot of several runs' intervals, `rows.RUN_TOTAL_DTYPE`, ordered by host and run: the share of each known
         run in the totals since the start; `run` is the index in `parts`.
     macs_seen_ns: (n,) int64, when each of `macs` was last seen; None: when its host was.
+    sources: of a live run, the share of each interface, in the order of `source`; of several runs, of all interfaces of a name.
     """
 
     interval: Interval
@@ -166,6 +167,7 @@ class Snapshot:
     macs_seen_ns: NDArray[np.int64] | None = None
     services: NDArray[np.void] = field(default_factory=lambda: np.empty(0, SERVICE_DTYPE))
     services_overflow: int = 0
+    sources: tuple[SourceCounts, ...] = ()
 
     def __post_init__(self) -> None:
         for each in fields(self):

@@ -81,11 +81,13 @@ cdef class LiveReader(Reader):
     source: a `pcap.pcap` object, of a live capture or of a file. Its owner closes this reader first.
 
     start_ns: frames before the first one that is not older are left out.
+    n_frames: accounted or read so far.
     """
 
     cdef pcap source
     cdef Held held
     cdef public int64_t start_ns
+    cdef readonly int64_t n_frames
 
     def __cinit__(self, pcap source not None, str name not None):
         cdef char[PCAP_ERRBUF_SIZE] message
@@ -174,6 +176,7 @@ cdef class LiveReader(Reader):
             flush(engine)
             engine.copies_frames = False
             held_trim(&self.held)
+            self.n_frames += context.n_accounted
         return context.n_accounted
 
     def read(self, int64_t max_frames, until_ns=None, from_ns=None):
@@ -202,6 +205,7 @@ cdef class LiveReader(Reader):
                 frames.append((frame.ts_ns, frame.wire_len, link_type, held_data(frame)[:frame.cap_len]))
                 held_drop(&self.held)
             held_trim(&self.held)
+            self.n_frames += len(frames)
         return frames
 
     def close(self):

@@ -1,4 +1,4 @@
-"""A run on an interface, on the wall clock.
+"""A run on interfaces, on the wall clock.
 
 A frame counts in the interval of its own timestamp, so that a capture of the same frames, replayed, gives the same snapshots.
 
@@ -7,18 +7,22 @@ What it does not do: open interfaces; it is given captures.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from fastmon.model.snapshot import Dropped, Interval
+from fastmon.capture.live import attend
+from fastmon.model.counters import Dropped, Interval, SourceCounts
+from fastmon.model.units import NS_PER_S
 from fastmon.run.clock import StepWatch, SystemClock
 from fastmon.run.control import Control
+from fastmon.run.live_shards import LiveShard
 from fastmon.run.monitor import Monitor
-from fastmon.run.shards import MAX_BACKSTEP_NS, LiveShard
+from fastmon.run.shards import MAX_BACKSTEP_NS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fastmon.capture import Capture
+    from fastmon.capture import LiveCapture
     from fastmon.run.clock import Clock
     from fastmon.run.plan import Plan, Team
     from fastmon.run.shards import PacketLog
@@ -27,22 +31,23 @@ if TYPE_CHECKING:
 __all__ = ["LiveMonitor"]
 
 POLL_S = 0.5
-"""How often to ask the shards for alerts and conversations: each time costs the threads that drain."""
+"""How often to ask the shards for alerts and conversations, which costs the threads that drain, and to look for interfaces."""
 
 
 class LiveMonitor(Monitor[LiveShard]):
-    """Accounts an interface until it is stopped, a duration has passed, or the interface is gone.
+    """Accounts interfaces until it is stopped, a duration has passed, or all of them are gone.
 
-    captures: open, and left open, one for each worker of the team; several share the interface's frames (a fanout group).
+    captures: those of each interface together, one for each worker of the team; left open. Several share the interface's frames
+        (a fanout group). One that is away, and waited for, is opened again when it is back.
     packet_log: takes a record of each frame. Completed before the summary.
 
-    A thread for each capture drains it, and does nothing else.
+    A thread for each worker drains its share of all interfaces, and does nothing else.
     """
 
     def __init__(
         self,
         plan: Plan,
-        captures: Sequence[Capture],
+        captures: Sequence[LiveCapture],
         team: Team,
         subscriber: Subscriber,
         control: Control | None = None,
@@ -50,10 +55,14 @@ class LiveMonitor(Monitor[LiveShard]):
         packet_log: PacketLog | None = None,
     ) -> None:
         self._clock = clock or SystemClock()
+        n_workers = len(team.workers)
+        self._interfaces = [captures[start : start + n_workers] for start in range(0, len(captures), n_workers)]
         shards = [
-            LiveShard(worker, capture, self._clock, packet_log) for worker, capture in zip(team.workers, captures, strict=True)
+            LiveShard(worker, shares, self._clock, packet_log)
+            for worker, *shares in zip(team.workers, *self._interfaces, strict=True)
         ]
         self._step_watch = StepWatch(self._clock, MAX_BACKSTEP_NS)
+        self._next_look_ns = 0
         super().__init__(
             plan,
             team,
@@ -66,6 +75,13 @@ class LiveMonitor(Monitor[LiveShard]):
             drains_on=True,
             poll_s=POLL_S,
         )
+
+    def _attend(self) -> None:
+        """Open interfaces again that are back."""
+        if self._clock.steady_ns() >= self._next_look_ns:
+            self._next_look_ns = self._clock.steady_ns() + int(POLL_S * NS_PER_S)
+            for shares in self._interfaces:
+                attend(shares)
 
     def _run(self) -> None:
         first_ns = self._clock.now_ns()
@@ -92,9 +108,15 @@ class LiveMonitor(Monitor[LiveShard]):
 
     def _dropped(self) -> Dropped:
         """Return the frames lost since the start; each capture sees all that its interface and the machine lost."""
-        shares = [shard.dropped() for shard in self._shards]
-        return Dropped(
-            kernel=sum(share.kernel for share in shares),
-            interface=max(share.interface for share in shares),
-            backlog=max(share.backlog for share in shares),
-        )
+        at_interfaces = sum((source.dropped for source in self._sources()), Dropped())
+        backlogs = (share.dropped().backlog for shares in self._interfaces for share in shares)
+        return replace(at_interfaces, backlog=max(backlogs))
+
+    def _sources(self) -> tuple[SourceCounts, ...]:
+        return tuple(map(_counts_of, self._interfaces))
+
+
+def _counts_of(shares: Sequence[LiveCapture]) -> SourceCounts:
+    losses = [share.dropped() for share in shares]
+    dropped = Dropped(sum(lost.kernel for lost in losses), max(lost.interface for lost in losses))
+    return SourceCounts(shares[0].name, sum(share.n_frames for share in shares), dropped, shares[0].away_ns)

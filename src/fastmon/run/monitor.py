@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import numpy as np
 
 from fastmon.errors import ConfigError
-from fastmon.model.counters import Dropped, Interval
 from fastmon.model.grouping import group_hosts
 from fastmon.model.rows import UNGROUPED
 from fastmon.model.units import NS_PER_S
 from fastmon.run.crew import Crew
+from fastmon.run.live_shards import LiveShard
 from fastmon.run.looks import Looks
 from fastmon.run.reporter import Reporter
 from fastmon.run.schedule import Schedule
-from fastmon.run.shards import LiveShard, ReplayShard, out_of_memory
+from fastmon.run.shards import ReplayShard, out_of_memory
+from fastmon.run.sides import SideCounts
 from fastmon.run.subscriber import Problem
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastmon.accounting import Accountant
+    from fastmon.model.counters import Dropped, Interval, SourceCounts
     from fastmon.model.snapshot import Snapshot
     from fastmon.policy.rules import View
     from fastmon.run.control import Control
@@ -99,10 +101,8 @@ class Monitor(abc.ABC, Generic[_ShardT]):
         self._drains_on = drains_on
         self._is_draining = self._is_halted = False
         self._looks = Looks(plan, team, self._halt_crew)
-        self._dropped_before = Dropped()
-        self._log_dropped_before = 0
-        self._contacts_dropped_unasked = self._contacts_dropped_before = 0
-        self._names_dropped_before = 0
+        self._contacts_dropped_unasked = 0
+        self._side_before: SideCounts | None = None
         self._has_told_of_contacts = False
         self._n_intervals = 0
         self._n_steps = 0
@@ -137,6 +137,13 @@ class Monitor(abc.ABC, Generic[_ShardT]):
     def _dropped(self) -> Dropped:
         """Return the frames lost since the start."""
 
+    def _sources(self) -> tuple[SourceCounts, ...]:
+        """Return the share of each live source since the start."""
+        return ()
+
+    def _attend(self) -> None:
+        """Look after the sources, now and then."""
+
     @property
     def _collector(self) -> Accountant:
         return self._team.collector
@@ -152,9 +159,11 @@ class Monitor(abc.ABC, Generic[_ShardT]):
             if not self._is_draining:
                 self._start_crew(until_ns)
             while not self._crew.wait(self._poll_s):
+                self._attend()
                 self._reporter.tell()
             self._is_draining = False
             self._merge()
+        self._attend()
         self._tell()
 
     def _start_crew(self, until_ns: int | None) -> None:
@@ -328,31 +337,18 @@ class Monitor(abc.ABC, Generic[_ShardT]):
     def _complete(self, snapshot: Snapshot) -> Snapshot:
         """Return an interval's snapshot with what the accountant does not know."""
         self._n_intervals += 1
-        before, self._dropped_before = self._dropped_before, self._dropped()
-        log_before, self._log_dropped_before = self._log_dropped_before, self._reporter.log_dropped
-        contacts_before, self._contacts_dropped_before = self._contacts_dropped_before, self._contacts_dropped()
-        names_before, self._names_dropped_before = self._names_dropped_before, self._names_dropped()
-        snapshot = replace(
-            snapshot,
-            sequence=self._n_intervals,
-            contacts_dropped=self._contacts_dropped_before - contacts_before,
-            names_dropped=self._names_dropped_before - names_before,
-        )
-        return self._describe(snapshot, self._dropped_before - before, self._log_dropped_before - log_before)
+        before, self._side_before = self._side_before, self._side_counts()
+        return self._describe(replace(snapshot, sequence=self._n_intervals), self._side_before - before)
 
-    def _describe(self, snapshot: Snapshot, dropped: Dropped, log_dropped: int) -> Snapshot:
+    def _side_counts(self) -> SideCounts:
+        log_dropped, contacts, names = self._reporter.log_dropped, self._contacts_dropped(), self._names_dropped()
+        return SideCounts(self._dropped(), self._sources(), log_dropped, contacts, names)
+
+    def _describe(self, snapshot: Snapshot, counts: SideCounts) -> Snapshot:
         plan = self._plan
         names = None if plan.names is None else plan.names.frozen()  # whoever takes it, and when: the names are the same
         flagged = snapshot.flagged if plan.limit_scope == "all" else snapshot.flagged & snapshot.local
-        snapshot = replace(
-            snapshot,
-            flagged=flagged,
-            source=plan.source,
-            run=plan.run,
-            dropped=dropped,
-            names=names,
-            packet_log_dropped=log_dropped,
-        )
+        snapshot = counts.added_to(replace(snapshot, flagged=flagged, source=plan.source, run=plan.run, names=names))
         return snapshot if plan.grouping == UNGROUPED else group_hosts(snapshot, plan.grouping)
 
     def _finish(self, last: Interval | None, whole: Interval) -> None:
@@ -369,14 +365,8 @@ class Monitor(abc.ABC, Generic[_ShardT]):
         if last is not None and self._plan.interval_ns:
             self._subscriber.snapshot(self._complete(last_snapshot))
         del last_snapshot
-        summary = replace(
-            summary,
-            is_summary=True,
-            duration_ns=self._schedule.covered_ns,
-            contacts_dropped=self._contacts_dropped(),
-            names_dropped=self._names_dropped(),
-        )
-        self._subscriber.snapshot(self._describe(summary, self._dropped(), self._reporter.log_dropped))
+        summary = replace(summary, is_summary=True, duration_ns=self._schedule.covered_ns)
+        self._subscriber.snapshot(self._describe(summary, self._side_counts()))
 
     def _collect(self) -> None:
         """Let everything be looked at, and add up what the workers accounted last."""

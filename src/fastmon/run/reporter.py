@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from fastmon.model.alerts import Alert
     from fastmon.model.snapshot import LimitCrossing
     from fastmon.policy.rules import Rule
-    from fastmon.run.shards import LiveShard, PacketLog, ReplayShard
+    from fastmon.run.live_shards import LiveShard
+    from fastmon.run.shards import PacketLog, ReplayShard
     from fastmon.run.subscriber import Subscriber
 
 __all__ = ["Reporter"]

@@ -1,4 +1,4 @@
-"""Shards: an accountant with the sources that it drains, a chunk at a time.
+"""Shards: an accountant with the sources that it drains, a chunk at a time; here those of a replay.
 
 What it does not do: rotate, or know intervals; a monitor tells each shard how far to go, and may do so in a thread each.
 """
@@ -6,13 +6,12 @@ What it does not do: rotate, or know intervals; a monitor tells each shard how f
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Protocol
 
 from fastmon.errors import CaptureError, ConfigError, FastmonError, StoppedError
 from fastmon.model.units import NS_PER_S, format_time
-from fastmon.run.clock import StepWatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -24,13 +23,12 @@ if TYPE_CHECKING:
 
     from fastmon.capture import Capture
     from fastmon.model.conversations import EndedConversations
-    from fastmon.model.snapshot import Dropped, LimitCrossing
-    from fastmon.run.clock import Clock
+    from fastmon.model.snapshot import LimitCrossing
     from fastmon.run.plan import Worker
 
     SourceOpener: TypeAlias = Callable[[], AbstractContextManager[Capture]]
 
-__all__ = ["LiveShard", "PacketLog", "ReplayShard", "SourceOpener", "out_of_memory"]
+__all__ = ["MAX_BACKSTEP_NS", "PacketLog", "ReplayShard", "Shard", "SourceOpener", "out_of_memory"]
 
 CHUNK_FRAMES = 1 << 16
 """Frames between two looks at the clock, the alerts and the requests."""
@@ -55,15 +53,6 @@ LAST_NS = (1 << 63) - 1
 
 MAX_BACKSTEP_NS = 10 * NS_PER_S
 """A frame that is older than the newest by more is a step of the clock."""
-
-GATHER_NS = 50_000_000
-"""Live: how long the kernel gathers frames between two chunks, to be woken up seldom."""
-
-GRACE_NS = 100_000_000
-"""Live: how long to wait for frames of before a boundary, which the kernel has gathered and not handed over yet."""
-
-LONGEST_WAIT_NS = 50_000_000
-"""Live: the longest wait for a frame; no signal ends it."""
 
 
 class PacketLog(Protocol):
@@ -93,7 +82,7 @@ class PacketLog(Protocol):
         ...
 
 
-class _Shard:
+class Shard:
     """What both kinds have.
 
     packet_log: takes the records of each chunk's frames, which the accountant keeps then.
@@ -113,7 +102,7 @@ class _Shard:
         self._inspector = worker.inspector
         self._packet_log = packet_log
         self._newest_before_stray_ns: int | None = None
-        self._warned = 0
+        self._n_warned: Counter[Capture] = Counter()
 
     @property
     def newest_ts_ns(self) -> int | None:
@@ -143,8 +132,9 @@ class _Shard:
             self.crossings.extend(self._accountant.take_limit_crossings())
 
     def _take_warnings(self, capture: Capture) -> None:
-        self.warnings.extend(capture.warnings[self._warned :])
-        self._warned = len(capture.warnings)
+        new = capture.warnings[self._n_warned[capture] :]
+        self.warnings.extend(new)
+        self._n_warned[capture] += len(new)
 
     def _look(self, n_frames: int) -> None:
         """Let the inspector look at what came with the last `n_frames` frames."""
@@ -169,7 +159,7 @@ class _Shard:
                 self.ended.append(self._inspector.complete(rows))
 
 
-class ReplayShard(_Shard):
+class ReplayShard(Shard):
     """Sources read one after the other, on the packet clock; each is opened when the one before has ended.
 
     n_opened: sources opened so far.
@@ -280,6 +270,7 @@ class ReplayShard(_Shard):
         """Close the source that is being read."""
         if self._capture is not None:
             self._take_warnings(self._capture)
+            del self._n_warned[self._capture]
             self._finished_bytes = self.position_bytes
             self._capture = None
         self._open.close()
@@ -296,85 +287,12 @@ class ReplayShard(_Shard):
             self._sources.clear()
         else:
             self.n_opened += 1
-            self._warned = 0
             self._take_warnings(self._capture)
 
     @property
     def step(self) -> tuple[int, int] | None:
         """The newest timestamp and the next frame's, if the clock steps back between them."""
         return self._step_to(self.next_ts_ns)
-
-
-class LiveShard(_Shard):
-    """An interface, on the wall clock.
-
-    has_ended: nothing more can be read.  is_gone: because the interface went away.
-    """
-
-    position_bytes = 0
-
-    def __init__(self, worker: Worker, capture: Capture, clock: Clock, packet_log: PacketLog | None = None) -> None:
-        super().__init__(worker, packet_log)
-        self.has_ended = self.is_gone = False
-        self._capture = capture
-        self._clock = clock
-        self._step_watch = StepWatch(clock, MAX_BACKSTEP_NS)
-
-    def drain_chunk(self, until_ns: int | None) -> bool:
-        """Account some of what has come of before `until_ns`, waiting a little; return False once all of that has come.
-
-        Also when the capture has ended, and when a clock was set. A frame counts in the interval of its own timestamp: what the
-        kernel has gathered by `until_ns` is waited for.
-        """
-        held_ns = self._capture.next_ts_ns
-        if self.has_ended or self._step_to(held_ns) is not None or self._step_watch.step() is not None:
-            return False
-        now_ns = self._clock.now_ns()
-        left_ns = LONGEST_WAIT_NS if until_ns is None else until_ns + GRACE_NS - now_ns
-        if held_ns is not None and held_ns - now_ns > MAX_BACKSTEP_NS:
-            until_ns = None  # by another clock than this machine's: its frames count when they come
-        is_there = held_ns is not None or self._capture.wait(max(min(left_ns, LONGEST_WAIT_NS), 0) / NS_PER_S)
-        n_frames = self._drain(until_ns) if is_there else 0
-        if until_ns is not None and now_ns >= until_ns:
-            held_ns = self._capture.next_ts_ns
-            if (held_ns is not None and held_ns >= until_ns) or (left_ns <= 0 and not n_frames):
-                return False
-        if 0 < n_frames < CHUNK_FRAMES and left_ns > 0:
-            self._clock.sleep(min(left_ns, GATHER_NS))
-        return True
-
-    def last_call(self, until_ns: int) -> None:
-        """Account what the kernel has gathered of before `until_ns`; of an interface that has gone, all of it."""
-        while self.drain_chunk(until_ns):
-            pass
-        end_ns = self._clock.steady_ns() + GRACE_NS
-        while self.is_gone and (self._drain(None) or self._clock.steady_ns() < end_ns):
-            self._clock.sleep(GATHER_NS)  # libpcap tells the error before the last frames
-
-    @property
-    def step(self) -> tuple[int, int] | None:
-        """The newest timestamp and the held frame's, if the clock has stepped back between them."""
-        return self._step_to(self._capture.next_ts_ns)
-
-    def dropped(self) -> Dropped:
-        """Return the frames lost since the start."""
-        return self._capture.dropped()
-
-    def _drain(self, until_ns: int | None) -> int:
-        """Return the number of frames accounted of those that are there."""
-        n_frames = 0
-        try:
-            n_frames = self._account(self._capture, until_ns)
-        except CaptureError as error:
-            if not self.has_ended:
-                self.problems.append(error)
-            self.has_ended = self.is_gone = True
-        except MemoryError:
-            self.problems.append(out_of_memory())
-            self.has_ended = True
-        self._look(n_frames)
-        self._take_warnings(self._capture)
-        return n_frames
 
 
 def out_of_memory() -> FastmonError:

@@ -21,6 +21,7 @@ from fastmon.sinks.ports import host_ports, top_unknown
 
 if TYPE_CHECKING:
     from fastmon.model.alerts import Alert
+    from fastmon.model.counters import SourceCounts
     from fastmon.model.snapshot import Snapshot
 
 __all__ = ["JsonlSink"]
@@ -154,12 +155,26 @@ def _apps(snapshot: Snapshot) -> dict[str, dict[str, object]]:
     return apps
 
 
+def _text(name: str) -> str:
+    """Return a file's or an interface's name, which may have bytes that are no text."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def _source(counts: SourceCounts) -> dict[str, object]:
+    return {
+        "source": _text(counts.name),
+        "frames": counts.frames,
+        "dropped": {"kernel": counts.dropped.kernel, "interface": counts.dropped.interface},
+        "away_seconds": round(counts.away_ns / NS_PER_S, 6),
+    }
+
+
 def _head(snapshot: Snapshot) -> dict[str, object]:
     """Return a snapshot's record without its hosts."""
     counters = snapshot.counters
     head: dict[str, object] = {
         "type": "summary" if snapshot.is_summary else "snapshot",
-        "source": snapshot.source.encode("utf-8", "backslashreplace").decode(),
+        "source": _text(snapshot.source),
         "start": format_time(snapshot.interval.start_ns),
         "end": format_time(snapshot.interval.end_ns),
         "intervals": snapshot.n_intervals,
@@ -175,6 +190,8 @@ def _head(snapshot: Snapshot) -> dict[str, object]:
         "names_dropped": snapshot.names_dropped,
         "overflow": asdict(counters.overflow),
     }
+    if snapshot.sources:
+        head["sources"] = [_source(counts) for counts in snapshot.sources]
     if snapshot.conversations is not None:
         counts = snapshot.conversations
         head["apps"] = _apps(snapshot)

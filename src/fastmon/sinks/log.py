@@ -11,7 +11,7 @@ import os
 from logging.handlers import RotatingFileHandler
 from typing import TYPE_CHECKING, Any
 
-from fastmon.model.units import format_time
+from fastmon.model.units import format_duration, format_time
 from fastmon.sinks.base import Sink, printable
 from fastmon.sinks.output import open_output
 
@@ -63,6 +63,14 @@ class LogSink(Sink):
             "contacts_dropped": snapshot.contacts_dropped,
             "names_dropped": snapshot.names_dropped,
         }
+        for source in snapshot.sources if len(snapshot.sources) > 1 or any(each.away_ns for each in snapshot.sources) else ():
+            lost = source.dropped.kernel + source.dropped.interface
+            name = printable(source.name)
+            fields |= {
+                f"frames[{name}]": source.frames,
+                f"dropped[{name}]": lost,
+                f"away[{name}]": format_duration(source.away_ns),
+            }
         kind = "summary" if snapshot.is_summary else "snapshot"
         self._write("INFO", f"{kind} {' '.join(f'{name}={value}' for name, value in fields.items())}")
 

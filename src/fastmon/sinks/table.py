@@ -203,7 +203,7 @@ def _app_grid(snapshot: Snapshot, top: int) -> Grid:
 
 def _notes(snapshot: Snapshot) -> Iterator[str]:
     """Yield a line for everything beside hosts and applications that is not zero."""
-    counters, dropped = snapshot.counters, snapshot.dropped
+    counters = snapshot.counters
     if counters.non_ip.frames:
         yield f"not IP: {_count(counters.non_ip.frames, counters.non_ip.bytes)}"
     reasons = {reason: count for reason, count in counters.undecoded.items() if count.frames}
@@ -225,6 +225,18 @@ def _notes(snapshot: Snapshot) -> Iterator[str]:
     if overflow.frames_in or overflow.frames_out:
         received, sent = _count(overflow.frames_in, overflow.bytes_in), _count(overflow.frames_out, overflow.bytes_out)
         yield f"of hosts that did not fit: in {received}, out {sent}"
+    yield from _losses(snapshot)
+    if snapshot.packet_log_dropped:
+        yield f"LOST records of the packet log: {snapshot.packet_log_dropped:,}"
+    if snapshot.contacts_dropped:
+        yield f"LOST conversations that rules did not see: {snapshot.contacts_dropped:,}"
+    if snapshot.names_dropped:
+        yield f"LOST names: {snapshot.names_dropped:,}"
+
+
+def _losses(snapshot: Snapshot) -> Iterator[str]:
+    """Yield the lines for frames that were lost, and interfaces that were away."""
+    dropped = snapshot.dropped
     places = (
         ("in the capture buffer", dropped.kernel),
         ("at the interface", dropped.interface),
@@ -233,12 +245,12 @@ def _notes(snapshot: Snapshot) -> Iterator[str]:
     losses = [f"{frames:,} {place}" for place, frames in places if frames]
     if losses:
         yield f"LOST frames: {', '.join(losses)}"
-    if snapshot.packet_log_dropped:
-        yield f"LOST records of the packet log: {snapshot.packet_log_dropped:,}"
-    if snapshot.contacts_dropped:
-        yield f"LOST conversations that rules did not see: {snapshot.contacts_dropped:,}"
-    if snapshot.names_dropped:
-        yield f"LOST names: {snapshot.names_dropped:,}"
+    lost = {source.name: source.dropped.kernel + source.dropped.interface for source in snapshot.sources}
+    if len(lost) > 1 and any(lost.values()):
+        yield f"LOST frames by interface: {', '.join(f'{printable(name)} {frames:,}' for name, frames in lost.items() if frames)}"
+    for source in snapshot.sources:
+        if away_ns := round(source.away_ns, -8):
+            yield f"AWAY: {printable(source.name)} for {format_duration(away_ns)}"
 
 
 def _count(frames: int, size: int) -> str:
