@@ -88,6 +88,8 @@ def watch(
     if settings.hosts_only and on_conversations is not None:
         raise ConfigError("on_conversations cannot be combined with hosts_only")
     _check_given(options, LIVE_ONLY, "is of live captures, and given to open_live")
+    if live:
+        _check_given(options, ("live_clock",), "is of pipes")
     if any(not isinstance(source, (str, os.PathLike)) for source in sources):
         _check_given(options, ("filter",), "is given when a capture is opened")
     if not sources or (live and len(live) < len(sources)):
@@ -233,7 +235,7 @@ def replay_monitor(
     n_workers = min(options.workers, len(openers))
     team = _team(options, networks, n_workers, plan.names, keeps_conversations, guard.wants_contacts, is_live=False)
     packet_log = _packet_log(options, control, waits=True)
-    return ReplayMonitor(plan, openers, team, subscriber, control, packet_log)
+    return ReplayMonitor(plan, openers, team, subscriber, control, packet_log, live_clock=options.live_clock)
 
 
 def live_monitor(

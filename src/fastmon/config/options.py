@@ -107,6 +107,13 @@ class RunOptions(_Options):
     duration: str | float = _option(
         DURATION, "0", "--duration", metavar="DUR", about="Stop after this time, in replay of the packets' clock; 0: never."
     )
+    live_clock: bool = _option(
+        FLAG,
+        False,
+        "--live-clock",
+        metavar="",
+        about="A silent pipe ends its intervals; without this, only if its frames are of this machine's time.",
+    )
     packet_log: str | None = _option(
         TEXT,
         None,

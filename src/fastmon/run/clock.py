@@ -1,4 +1,4 @@
-"""The clocks of a live run.
+"""The clocks of a run.
 
 What it does not do: know intervals; `run.schedule` does.
 """
@@ -10,11 +10,17 @@ from typing import Protocol
 
 from fastmon.model.units import NS_PER_S
 
-__all__ = ["Clock", "StepWatch", "SystemClock"]
+__all__ = ["Clock", "PipeClock", "StepWatch", "SystemClock"]
+
+NEAR_NS = 5 * NS_PER_S
+"""Frames whose timestamps are that near to this machine's time come from a capture that is running."""
+
+LATE_NS = NS_PER_S
+"""How late the clock of a silent pipe runs on: for frames that are on their way."""
 
 
 class Clock(Protocol):
-    """Tells the time of a live run, and lets it pass."""
+    """Tells the time, and lets it pass."""
 
     def now_ns(self) -> int:
         """Return the wall clock's time, nanoseconds since the epoch."""
@@ -59,3 +65,26 @@ class StepWatch:
         expected_ns = self._now_ns + steady_ns - self._steady_ns
         self._now_ns, self._steady_ns = now_ns, steady_ns
         return (expected_ns, now_ns) if abs(now_ns - expected_ns) > self._max_step_ns else None
+
+
+class PipeClock:
+    """The packets' clock of a pipe, which runs on when the pipe falls silent, if the capture behind it is running.
+
+    always: whatever the frames' timestamps are.
+    """
+
+    def __init__(self, clock: Clock, *, always: bool) -> None:
+        self._clock = clock
+        self._always = always
+        self._newest_ns: int | None = None
+        self._came_ns = 0
+
+    def note(self, newest_ns: int) -> None:
+        """Note that frames have just come, the newest with this timestamp."""
+        is_near = abs(self._clock.now_ns() - newest_ns) <= NEAR_NS
+        self._newest_ns = newest_ns if self._always or is_near else None
+        self._came_ns = self._clock.steady_ns()
+
+    def now_ns(self) -> int | None:
+        """Return the time that it is now; None if it does not run on."""
+        return None if self._newest_ns is None else self._newest_ns + self._clock.steady_ns() - self._came_ns - LATE_NS

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fastmon.capture import Capture
     from fastmon.model.conversations import EndedConversations
     from fastmon.model.snapshot import LimitCrossing
+    from fastmon.run.clock import PipeClock
     from fastmon.run.plan import Worker
 
     SourceOpener: TypeAlias = Callable[[], AbstractContextManager[Capture]]
@@ -166,10 +167,20 @@ class ReplayShard(Shard):
 
     An error ends its source, and the next is opened; a ConfigError (a wrong filter, say) would be the same in all, and ends all.
     So does a StoppedError, which is no problem.
+
+    make_pipe_clock: returns a clock for a source that is a pipe.
     """
 
-    def __init__(self, worker: Worker, sources: Iterable[SourceOpener], packet_log: PacketLog | None = None) -> None:
+    def __init__(
+        self,
+        worker: Worker,
+        sources: Iterable[SourceOpener],
+        make_pipe_clock: Callable[[], PipeClock],
+        packet_log: PacketLog | None = None,
+    ) -> None:
         super().__init__(worker, packet_log)
+        self._make_pipe_clock = make_pipe_clock
+        self._pipe_clock = make_pipe_clock()
         self.n_opened = 0
         self._n_strays = 0
         self._chunk_frames = CHUNK_FRAMES
@@ -185,8 +196,13 @@ class ReplayShard(Shard):
 
     @property
     def next_ts_ns(self) -> int | None:
-        """Timestamp of the next frame, once `drain_chunk` has returned False; None if all sources are read."""
+        """Timestamp of the next frame, once `drain_chunk` has returned False; None at the end, and while a pipe is silent."""
         return None if self._capture is None else self._capture.next_ts_ns
+
+    @property
+    def silent_ns(self) -> int | None:
+        """The time on the clock of the last pipe, now that nothing comes of it; None if it does not run on."""
+        return self._pipe_clock.now_ns()
 
     @property
     def has_ended(self) -> bool:
@@ -196,7 +212,8 @@ class ReplayShard(Shard):
     def drain_chunk(self, until_ns: int | None) -> bool:
         """Account some frames of before `until_ns`, opening sources as need be; return False if there are no more.
 
-        Also before a frame that is a step of the clock. A source that has nothing to read yet (a pipe) counts as having some.
+        Also before a frame that is a step of the clock. A pipe that has nothing to read yet counts as having some, until its
+        clock has passed `until_ns`.
         """
         if self._capture is None:
             if not self._sources:
@@ -206,7 +223,7 @@ class ReplayShard(Shard):
         try:
             next_ns = self._capture.next_ts_ns
             if next_ns is None and not self._capture.exhausted:
-                return True
+                return until_ns is None or self.silent_ns is None or self.silent_ns < until_ns
             if next_ns is not None and self._is_stray(self._capture, next_ns):
                 self._account_stray(self._capture, next_ns)
                 return True
@@ -230,6 +247,8 @@ class ReplayShard(Shard):
         """Account a chunk, and choose how long the next may be; what an inspector sees must not depend on its duration."""
         began_s = time.monotonic()
         n_frames = self._account(capture, until_ns, self._chunk_frames)
+        if n_frames and capture.size_bytes is None and self.newest_ts_ns is not None:
+            self._pipe_clock.note(self.newest_ts_ns)
         is_quick = self._inspector is None and time.monotonic() - began_s < n_frames * QUICK_S
         self._chunk_frames = LONG_CHUNK_FRAMES if is_quick else CHUNK_FRAMES
         self._look(n_frames)
@@ -287,6 +306,7 @@ class ReplayShard(Shard):
             self._sources.clear()
         else:
             self.n_opened += 1
+            self._pipe_clock = self._make_pipe_clock()
             self._take_warnings(self._capture)
 
     @property
