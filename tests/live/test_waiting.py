@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -117,6 +118,23 @@ def test_interface_that_is_not_there_yet(waiting: Start, options: tuple[str, ...
     result = run.end(signal.SIGINT)
     assert (result.status, totals_of_record(result.records[-1])) == (0, sent.totals())
     assert len(result.errors.splitlines()) == 2
+
+
+def test_what_keeps_an_interface_away_is_told_once(waiting: Start, tmp_path: Path) -> None:
+    """It is tried again all the same."""
+    run = waiting()
+    in_the_way = tmp_path / CAPTURED
+    in_the_way.touch()
+    make_pair(SENDING, CAPTURED)
+    run.wait_until(lambda: "is in the way here" in run.errors, "the line")
+    time.sleep(1.5)
+    in_the_way.unlink()
+    run.wait_until(lambda: "the interface is there" in run.errors, "its coming")
+    sent = send(50)
+    run.wait_for_frames(50)
+    result = run.end(signal.SIGINT)
+    assert (result.status, totals_of_record(result.records[-1])) == (0, sent.totals())
+    assert len(result.errors.splitlines()) == 3
 
 
 def test_run_may_end_before_its_interface_comes(waiting: Start) -> None:

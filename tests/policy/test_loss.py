@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastmon.model.alerts import CLEARED, FIRING, Alert
-from fastmon.model.counters import Dropped
+from fastmon.model.counters import Dropped, SourceCounts
 from fastmon.policy.specs import LossSpec, ScheduleSpec
 from policy.worlds import DAY, T0, S, World, brief, rule_set, run
 
@@ -27,6 +27,19 @@ def test_share_of_lost_frames_over_the_window() -> None:
     assert brief(alerts) == [("blind", "network", FIRING, 4), ("blind", "network", CLEARED, 9)]
     assert alerts[0].value == 9 / 39
     assert alerts[0].reason == "23.08% of all frames were lost over 5s, more than 10.00%"
+
+
+def test_evidence_says_where_it_was_lost() -> None:
+    """In the window; of one interface there is no need to."""
+    for names, by_source in ((("eth0", "wg\x1b0"), {"eth0": 3, "wg\\x1b0": 7}), (("eth0",), None)):
+        rules, world = rule_set(loss(share=0.1, window_ns=5 * S)), World()
+        for second, lost in ((1, (0, 90)), (9, (3, 97))):
+            world.move(CAMERA, T0 + second * S - 1, n_out=100, n_packets=10)
+            pairs = list(zip(names, lost, strict=False))
+            world.sources = tuple(SourceCounts(name, 0, Dropped(n_lost - 1, 1)) for name, n_lost in pairs)
+            world.dropped = Dropped(kernel=sum(n_lost for _, n_lost in pairs))
+            alerts = list(rules.evaluate(world.view(T0 + second * S), T0 + second * S))
+        assert alerts[-1].evidence.get("lost_by_source") == by_source
 
 
 def test_silence_fires_when_it_has_lasted_and_clears_with_the_next_frame() -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastmon.model.alerts import Alert
+    from fastmon.model.counters import SourceCounts
     from fastmon.model.memory import Changes
     from fastmon.model.names import NameBook
 
@@ -66,6 +67,7 @@ class World:
         self.talks: list[tuple[str, str, int, int]] = []
         self.n_looks_at_talks = 0
         self.dropped = Dropped()
+        self.sources: tuple[SourceCounts, ...] = ()
         self.frames = 0
         self.start_ns: int | None = None
         self.ticked_ns = 0
@@ -138,6 +140,7 @@ class World:
             copy_fanout=lambda *_: np.array([(addresses.index(host), *numbers) for host, *numbers in fanout], FANOUT_DTYPE),
             copy_peers=self.peers,
             dropped=self.dropped,
+            sources=self.sources,
         )
 
     def peers(self, keys: NDArray[np.uint8]) -> NDArray[np.void]:

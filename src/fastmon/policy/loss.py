@@ -8,10 +8,11 @@ What it does not do: count losses; captures do.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from fastmon.model.texts import printable
 from fastmon.model.units import NS_PER_S, format_duration
 from fastmon.policy.cases import CaseBook
 from fastmon.policy.families import match_specs
@@ -41,6 +42,15 @@ def make_losses(specs: Sequence[LossSpec], context: Context) -> list[LossFamily]
     return [LossFamily(spec, context) for spec in specs]
 
 
+class _Tick(NamedTuple):
+    """Numbers since the start: of frames that came, of those that were lost, and of those that were lost at each source."""
+
+    now_ns: int
+    n_frames: int
+    n_lost: int
+    by_source: dict[str, int]
+
+
 class LossFamily:
     """One rule, on the network. It fires for a loss, or for silence; for the first of them that comes."""
 
@@ -49,9 +59,10 @@ class LossFamily:
         self._spec = spec
         self._book = CaseBook([spec], _LossWording(self), context, is_network=True)
         self._lives = Lives([spec])
-        self._ticks: deque[tuple[int, int, int]] = deque(maxlen=_MAX_TICKS)
+        self._ticks: deque[_Tick] = deque(maxlen=_MAX_TICKS)
         self._frames_ns = 0
         self.silence_ns = 0
+        self.lost_by_source: dict[str, int] = {}
 
     def evaluate(self, view: View, now_ns: int, hosts: Roster) -> Iterable[Alert]:
         """See `Family`."""
@@ -60,34 +71,36 @@ class LossFamily:
         n_frames = view.totals.counters.frames.frames
         dropped = view.dropped
         n_lost = dropped.kernel + dropped.interface + dropped.backlog
-        if self._ticks and now_ns < self._ticks[-1][0]:
+        if self._ticks and now_ns < self._ticks[-1].now_ns:
             self._ticks.clear()
             self._book.incidents.restart(now_ns)
         alerts = self._pass_silence(now_ns, hosts)
-        if not self._ticks or n_frames != self._ticks[-1][1]:
+        if not self._ticks or n_frames != self._ticks[-1].n_frames:
             self._frames_ns = now_ns
-        return alerts + self._step(now_ns, n_frames, n_lost, hosts)
+        by_source = {printable(source.name): source.dropped.kernel + source.dropped.interface for source in view.sources}
+        return alerts + self._step(_Tick(now_ns, n_frames, n_lost, by_source), hosts)
 
     def _pass_silence(self, now_ns: int, hosts: Roster) -> list[Alert]:
         """Let the ticks come that a silence has hidden: when the window was over, and when the silence had lasted enough."""
         alerts: list[Alert] = []
         if self._ticks:
-            last_ns, n_frames, n_lost = self._ticks[-1]
+            last = self._ticks[-1]
             lengths = {self._spec.silence_ns, self._spec.window_ns}
-            starts = {self._frames_ns, last_ns}
+            starts = {self._frames_ns, last.now_ns}
             due = {-(-(start_ns + length_ns) // NS_PER_S) * NS_PER_S for start_ns in starts for length_ns in lengths}
             for due_ns in sorted(due):
-                if last_ns < due_ns < now_ns:
-                    alerts += self._step(due_ns, n_frames, n_lost, hosts)
+                if last.now_ns < due_ns < now_ns:
+                    alerts += self._step(last._replace(now_ns=due_ns), hosts)
         return alerts
 
-    def _step(self, now_ns: int, n_frames: int, n_lost: int, hosts: Roster) -> list[Alert]:
-        spec, ticks = self._spec, self._ticks
-        ticks.append((now_ns, n_frames, n_lost))
-        while len(ticks) > 1 and ticks[1][0] <= now_ns - spec.window_ns:
+    def _step(self, tick: _Tick, hosts: Roster) -> list[Alert]:
+        spec, ticks, now_ns = self._spec, self._ticks, tick.now_ns
+        ticks.append(tick)
+        while len(ticks) > 1 and ticks[1].now_ns <= now_ns - spec.window_ns:
             ticks.popleft()
-        _, frames_before, lost_before = ticks[0]
-        lost, came = max(n_lost - lost_before, 0), max(n_frames - frames_before, 0)
+        before = ticks[0]
+        lost, came = max(tick.n_lost - before.n_lost, 0), max(tick.n_frames - before.n_frames, 0)
+        self.lost_by_source = {name: n_lost - before.by_source.get(name, 0) for name, n_lost in tick.by_source.items()}
         share = lost / (lost + came) if lost else 0.0
         self.silence_ns = now_ns - self._frames_ns if spec.silence_ns else 0
         is_holding = bool(self._book.schedules.holding(now_ns)[0])
@@ -135,4 +148,7 @@ class _LossWording:
         return f"frames come, and {value:.2%} are lost" if is_holding else SCHEDULE_ENDED
 
     def details(self, spec: LossSpec, value: float, row: int) -> dict[str, object]:  # noqa: ARG002 - it is of no host
-        return {"lost_share": round(value, 6), "silence_ns": self._family.silence_ns}
+        details: dict[str, object] = {"lost_share": round(value, 6), "silence_ns": self._family.silence_ns}
+        if len(self._family.lost_by_source) > 1:
+            details["lost_by_source"] = self._family.lost_by_source
+        return details

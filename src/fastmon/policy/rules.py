@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from fastmon.model.alerts import Alert
+    from fastmon.model.counters import SourceCounts
     from fastmon.model.memory import Changes, Memory
     from fastmon.model.names import NameBook
     from fastmon.model.snapshot import LimitCrossing, Snapshot
@@ -36,7 +37,7 @@ class View:
     """What a rule sees at one moment.
 
     crossings: the limit crossings since the last evaluation, in the order of their frames.
-    dropped: frames lost since the start.
+    dropped: frames lost since the start.  sources: the share of each live source since the start.
 
     All else is there at a tick only, and is copied when the first rule asks for it, or before by `prepare`.
 
@@ -53,10 +54,12 @@ class View:
         copy_openings: Callable[[], NDArray[np.void]] | None = None,
         copy_peers: Callable[[NDArray[np.uint8]], NDArray[np.void]] | None = None,
         dropped: Dropped = NOTHING_DROPPED,
+        sources: Sequence[SourceCounts] = (),
         asked: set[Hashable] | None = None,
     ) -> None:
         self.crossings = crossings
         self.dropped = dropped
+        self.sources = sources
         self._copy_totals = copy_totals
         self._take_contacts = take_contacts
         self._copy_fanout = copy_fanout

@@ -15,12 +15,12 @@ from fastmon.model.counters import Interval
 from fastmon.policy.rules import View
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Sequence
 
     from numpy.typing import NDArray
     from typing_extensions import ParamSpec
 
-    from fastmon.model.counters import Dropped
+    from fastmon.model.counters import Dropped, SourceCounts
     from fastmon.model.snapshot import Snapshot
     from fastmon.run.plan import Plan, Team
 
@@ -43,8 +43,8 @@ class Looks:
         self._halt = halt
         self._asked: set[Hashable] = {"totals"}
 
-    def at(self, now_ns: int, dropped: Dropped) -> View:
-        """Return what rules see at a tick. dropped: frames lost since the start."""
+    def at(self, now_ns: int, dropped: Dropped, sources: Sequence[SourceCounts]) -> View:
+        """Return what rules see at a tick. dropped: frames lost since the start.  sources: the share of each live source."""
         collector = self._team.collector
         return View(
             copy_totals=self._halting(partial(self._copy_totals, now_ns)),
@@ -53,6 +53,7 @@ class Looks:
             copy_openings=self._halting(lambda: collector.openings()),  # noqa: PLW0108 - not every accountant has them
             copy_peers=self._halting(partial(self._copy_peers, now_ns)),
             dropped=dropped,
+            sources=sources,
             asked=self._asked,
         )
 

@@ -302,7 +302,7 @@ class Monitor(abc.ABC, Generic[_ShardT]):
         self._last_tick_ns = now_ns
         if sum(worker.accountant.note_unanswered(now_ns) for worker in self._team.workers):
             self._merge()
-        view = self._looks.at(now_ns, self._dropped())
+        view = self._looks.at(now_ns, self._dropped(), self._sources())
         if self._reporter.wants_ticks:
             view.prepare()
         return view
