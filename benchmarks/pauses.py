@@ -66,7 +66,7 @@ RULES = {
 }
 WATCHED = """
 import json, sys, time
-from fastmon.run import monitor, shards
+from fastmon.run import live_shards, monitor
 spans = {"tick": [], "copy": [], "gap": [], "dropped": []}
 def watched(name, function):
     def call(*arguments):
@@ -82,14 +82,14 @@ def tick_and_loss(self, now_ns):
     tick(self, now_ns)
     spans["dropped"].append((time.monotonic(), self._dropped().kernel))
 monitor.Monitor._tick = tick_and_loss
-drain, ended = shards.LiveShard._drain, [time.monotonic()]
+drain, ended = live_shards.LiveShard._drain, [time.monotonic()]
 def noted(*arguments):
     spans["gap"].append((time.monotonic(), time.monotonic() - ended[0]))
     try:
         return drain(*arguments)
     finally:
         ended[0] = time.monotonic()
-shards.LiveShard._drain = noted
+live_shards.LiveShard._drain = noted
 from fastmon.cli import main
 try:
     code = main(sys.argv[2:])

@@ -63,6 +63,7 @@ class LiveMonitor(Monitor[LiveShard]):
         ]
         self._step_watch = StepWatch(self._clock, MAX_BACKSTEP_NS)
         self._next_look_ns = 0
+        self._at_start = tuple(SourceCounts(shares[0].name) for shares in self._interfaces)
         super().__init__(
             plan,
             team,
@@ -85,6 +86,7 @@ class LiveMonitor(Monitor[LiveShard]):
 
     def _run(self) -> None:
         first_ns = self._clock.now_ns()
+        self._at_start = self._sources()
         last = self._run_phases(first_ns)
         end_ns = self._schedule.start_ns
         for shard in self._shards:
@@ -113,7 +115,8 @@ class LiveMonitor(Monitor[LiveShard]):
         return replace(at_interfaces, backlog=max(backlogs))
 
     def _sources(self) -> tuple[SourceCounts, ...]:
-        return tuple(map(_counts_of, self._interfaces))
+        counts = map(_counts_of, self._interfaces)
+        return tuple(now - replace(then, dropped=Dropped()) for now, then in zip(counts, self._at_start, strict=True))
 
 
 def _counts_of(shares: Sequence[LiveCapture]) -> SourceCounts:
