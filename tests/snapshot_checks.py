@@ -67,7 +67,9 @@ def arrays(snapshot: Snapshot) -> dict[str, np.ndarray]:
 def assert_conserved(snapshot: Snapshot) -> None:
     """Check that every frame of the snapshot is counted once in each sum that it belongs to."""
     counters, hosts, overflow = snapshot.counters, rows(snapshot), snapshot.counters.overflow
-    assert counters.frames == sum(counters.undecoded.values(), counters.ip + counters.non_ip)
+    parts = sum(counters.undecoded.values(), counters.ip + counters.non_ip + counters.duplicates)
+    assert parts.frames == counters.frames.frames
+    assert parts.bytes == counters.frames.bytes or snapshot.bytes_of == "ip"
     received = Count(sum(row.packets_in for row in hosts), sum(row.bytes_in for row in hosts))
     sent = Count(sum(row.packets_out for row in hosts), sum(row.bytes_out for row in hosts))
     assert received + Count(overflow.frames_in, overflow.bytes_in) == counters.ip

@@ -103,7 +103,7 @@ def test_upper_layer(packet: bytes, protocol: int | None, ports: tuple[int, int]
 
 
 def test_addresses_captured_to_their_last_byte_are_enough() -> None:
-    assert summarize(PACKET[:20]) == PacketSummary(FrameStatus.IP, INNER_SRC, INNER_DST, b.TCP)
+    assert summarize(PACKET[:20]) == PacketSummary(FrameStatus.IP, INNER_SRC, INNER_DST, b.TCP, claimed_len=40)
     assert summarize(PACKET[:19]).status is FrameStatus.TRUNCATED
     assert summarize(PACKET6[:40]).dst == b.host("2001:db8::2")
     assert summarize(PACKET6[:39]).status is FrameStatus.TRUNCATED
@@ -159,7 +159,14 @@ TO_INNER = {
 class TestTunnel:
     def test_inner_takes_the_innermost_header(self, packet: bytes) -> None:
         assert summarize(packet, inner=True) == PacketSummary(
-            FrameStatus.IP, INNER_SRC, INNER_DST, b.TCP, (40000, 443), tcp_flags=b.SYN
+            FrameStatus.IP,
+            INNER_SRC,
+            INNER_DST,
+            b.TCP,
+            (40000, 443),
+            tcp_flags=b.SYN,
+            ip_at=len(packet) - len(PACKET),
+            claimed_len=len(PACKET),
         )
 
     def test_outer_is_the_default(self, packet: bytes) -> None:

@@ -88,6 +88,7 @@ def test_jsonl_summary_is_the_contract() -> None:
         "start": "2026-01-01T00:00:00.000000Z",
         "end": "2026-01-01T00:01:00.000000Z",
         "intervals": 1,
+        "bytes_of": "frame",
         "duration_seconds": 60.0,
         "frames": 9,
         "bytes": 900,
@@ -100,6 +101,7 @@ def test_jsonl_summary_is_the_contract() -> None:
             "encrypted": {"frames": 0, "bytes": 0},
             "unsupported_link_type": {"frames": 0, "bytes": 0},
         },
+        "duplicates": {"frames": 0, "bytes": 0},
         "dropped": {"kernel": 1, "interface": 2, "backlog": 3},
         "packet_log_dropped": 0,
         "contacts_dropped": 0,
@@ -243,7 +245,7 @@ def test_csv_has_one_header_and_every_host() -> None:
     header, *lines = csv.reader(io.StringIO(stream.getvalue()))
     assert " ".join(header) == (
         "type source start end host bytes_in bytes_out packets_in packets_out first_seen last_seen local flagged "
-        "total_bytes_in total_bytes_out name mac vendor app apps addresses service category"
+        "total_bytes_in total_bytes_out name mac vendor app apps addresses service category bytes_of"
     )
     assert dict(zip(header, lines[1], strict=True)) == {
         "type": "snapshot",
@@ -262,6 +264,7 @@ def test_csv_has_one_header_and_every_host() -> None:
         "total_bytes_in": "100",
         "total_bytes_out": "50",
         **dict.fromkeys(("name", "mac", "vendor", "app", "apps", "addresses", "service", "category"), ""),
+        "bytes_of": "frame",
     }
     assert [line[5] for line in lines if line[0] == "summary"] == [str(n) for n in range(CHUNK_ROWS + 1)]
     assert "ALERT" not in stream.getvalue()
@@ -441,8 +444,8 @@ def test_log_has_a_line_for_each_event(tmp_path: Path) -> None:
     assert all(time.endswith("Z") for time, _, _ in lines)
     assert lines[0][2] == (
         "snapshot source=x.pcap start=2026-01-01T00:00:00.000000Z end=2026-01-01T00:01:00.000000Z frames=2 bytes=150 hosts=2 "
-        "flagged=1 non_ip=0 undecoded=0 dropped_kernel=7 dropped_interface=0 dropped_backlog=0 "
-        "packet_log_dropped=0 contacts_dropped=0 names_dropped=0"
+        "flagged=1 non_ip=0 undecoded=0 duplicates=0 dropped_kernel=7 dropped_interface=0 dropped_backlog=0 "
+        "packet_log_dropped=0 contacts_dropped=0 names_dropped=0 bytes_of=frame"
     )
     assert [line.split()[3] for _, _, line in lines[1:3]] == ["10.0.0.1", "2001:db8::1"]
     assert lines[3][2] == "x.pcap: cut\\nin the middle"

@@ -85,6 +85,7 @@ def test_jsonl_record_is_the_contract() -> None:
             "category": None,
             "ja4": JA4,
             "certificate": "*.example.org",
+            "bytes_of": "frame",
         }
     ]
 
@@ -92,10 +93,10 @@ def test_jsonl_record_is_the_contract() -> None:
 def test_csv_record() -> None:
     assert written([ended("example.org", ja4=JA4, certificate="*.example.org")], is_csv=True) == (
         "protocol,a_host,a_port,b_host,b_port,start,end,packets_ab,bytes_ab,packets_ba,bytes_ba,app,by,name,ended,service,category,"
-        "ja4,certificate\n"
+        "ja4,certificate,bytes_of\n"
         "tcp,10.0.0.1,50000,2001:db8::1,443,2026-01-01T00:00:00.000000Z,2026-01-01T00:00:01.000001Z,"
         "5,700,4,9223372036854775808,https,payload,example.org,fin,,,"
-        f"{JA4},*.example.org\n"
+        f"{JA4},*.example.org,frame\n"
     )
 
 

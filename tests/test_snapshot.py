@@ -171,6 +171,8 @@ def test_conservation_holds() -> None:
     [
         (Counters(frames=Count(2, 100), ip=Count(1, 100)), "frames: "),
         (Counters(frames=Count(1, 101), ip=Count(1, 100)), "bytes: "),
+        (Counters(frames=Count(1, 100), ip=Count(1, 100), duplicates=Count(1, 0)), "frames: "),
+        (Counters(frames=Count(1, 100), ip=Count(1, 100), duplicates=Count(0, 1)), "bytes: "),
         (Counters(frames=Count(1, 99), ip=Count(1, 99)), "bytes_in"),
         (Counters(frames=Count(1, 100), ip=Count(1, 100), overflow=Overflow(0, 0, 0, 1)), "bytes_out"),
         (Counters(frames=Count(1, 100), ip=Count(1, 100), overflow=Overflow(1, 0, 0, 0)), "packets_in"),
@@ -184,10 +186,11 @@ def test_broken_conservation_is_told(counters: Counters, broken: str) -> None:
 
 
 def test_counters_add_up() -> None:
-    one = Counters(Count(1, 10), Count(2, 20), Count(3, 30), overflow=Overflow(1, 2, 3, 4))
+    one = Counters(Count(1, 10), Count(2, 20), Count(3, 30), overflow=Overflow(1, 2, 3, 4), duplicates=Count(5, 50))
     one.undecoded["truncated"] = Count(4, 40)
     total = one + one
     assert total.undecoded["truncated"] == Count(8, 80)
     assert total.undecoded["malformed"] == Count()
     assert (total.frames, total.ip, total.non_ip) == (Count(2, 20), Count(4, 40), Count(6, 60))
     assert total.overflow == Overflow(2, 4, 6, 8)
+    assert total.duplicates == Count(10, 100)

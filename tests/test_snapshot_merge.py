@@ -366,7 +366,8 @@ def test_names_of_a_merged_snapshot_do_not_change_any_more() -> None:
 def test_every_field_is_merged() -> None:
     """None keeps its default where the parts have something."""
     (one,), (other,) = (snapshots_of([[Packet(0, 1, 0, 53, 100, 0), Packet(3, 4, 1, 9, 90, 1)]], number) for number in range(2))
-    one = replace(one, services_overflow=3, sources=(SourceCounts("eth0", 2),))
+    one = replace(one, services_overflow=3, bytes_of="ip", sources=(SourceCounts("eth0", 2),))
+    other = replace(other, bytes_of="ip")
     merged, plain = contents(group_hosts(one, BY_MAC).merge(group_hosts(other, BY_MAC))), contents(empty(0, 0))
     kept = {"run", "sequence", "n_intervals", "is_summary"}
     assert [field.name for field in fields(Snapshot) if merged[field.name] == plain[field.name] and field.name not in kept] == []

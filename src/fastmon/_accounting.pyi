@@ -22,6 +22,8 @@ class Accountant:
         *,
         seed: int,
         inner: bool = ...,
+        ip_bytes: bool = ...,
+        dedup: tuple[int, int] = ...,
         max_hosts: int = ...,
         limit_bytes: int = ...,
         networks: Sequence[tuple[bytes, bytes]] = ...,

@@ -30,11 +30,12 @@ from fastmon.native.engine.conversations cimport (
     n_sketches_evicted, want_payloads,
 )
 from fastmon.native.engine.credits cimport relabel
+from fastmon.native.engine.duplicates cimport duplicates_free, duplicates_new
 from fastmon.native.engine.engine cimport (
     COPY_BYTES, Engine, TimeLimits, begin_phase, engine_init, flush, last_time, n_allowed, push,
 )
 from fastmon.native.decode.entry cimport BATCH_FRAMES
-from fastmon.native.engine.hosts cimport Hosts, Prefix
+from fastmon.native.engine.hosts cimport set_networks
 from fastmon.native.engine.inspection cimport Inspection, announce, forget_announcements, inspection_begin
 from fastmon.native.engine.packet_log cimport PacketRecord, log_free, log_new
 from fastmon.native.engine.rotation cimport begin_interval, damaged_index, end_all, end_all_idle, merge, settle_all
@@ -49,7 +50,7 @@ from fastmon.native.tables.conversations cimport BY_PAYLOAD, Conversation
 from fastmon.native.tables.hosts cimport HostRow, HostTable, table_free, table_init
 from fastmon.native.tables.services cimport ServiceRow
 from fastmon.native.tables.unknown_ports cimport PortTotal, copy_unknown_ports
-from fastmon.native.wire cimport Key, v6_key
+from fastmon.native.wire cimport Key
 
 from fastmon.native.matchers import SOURCES
 
@@ -65,6 +66,7 @@ cdef extern from *:
 
 cdef enum:
     MAX_ROWS = 0x7FFFFFFF  # of hosts, of conversations, or of services
+    MAX_REMEMBERED = 1 << 24  # frames
 
 DEBUG = bool(FM_DEBUG)
 
@@ -99,7 +101,8 @@ cdef object copy_rows(const void* rows, size_t n_rows, size_t row_bytes, dtype):
 cdef class Accountant:
     """The native half of `accounting.NativeAccountant`. It takes one call at a time; a second one gets a RuntimeError.
 
-    seed: of the tables' hashes.  limit_bytes: 0: none.
+    seed: of the hashes.  ip_bytes: count the lengths of packets, not of frames.  limit_bytes: 0: none.
+    dedup: leave out copies of frames within so many nanoseconds (0: none) of one of the last frames, so many: a power of two.
     networks: the local ones, each as (prefix, mask), 16 bytes both.
     max_conversations: 0: hosts only.  app_tables: bytes by protocol (256), by TCP port and by UDP port (65536), or None.
     max_services: in all, and of one host in one role.  sketch_seed: the same in accountants that are merged.
@@ -114,12 +117,13 @@ cdef class Accountant:
     cdef bint has_finished
     cdef bint has_rotated
 
-    def __cinit__(self, *, uint64_t seed, bint inner=False, int64_t max_hosts=1 << 20, int64_t limit_bytes=0, networks=(),
-                  int64_t max_conversations=0, app_tables=None, bint keep_conversations=False, bint packet_log=False,
-                  bint keep_contacts=False, max_services=(1 << 20, 256), int64_t max_sketches=1 << 16, uint64_t sketch_seed=0):
+    def __cinit__(self, *, uint64_t seed, bint inner=False, bint ip_bytes=False, dedup=(0, 1), int64_t max_hosts=1 << 20,
+                  int64_t limit_bytes=0, networks=(), int64_t max_conversations=0, app_tables=None,
+                  bint keep_conversations=False, bint packet_log=False, bint keep_contacts=False, max_services=(1 << 20, 256),
+                  int64_t max_sketches=1 << 16, uint64_t sketch_seed=0):
         cdef HostTable* table = &self.engine.hosts.table
         cdef ServiceLimits limits
-        cdef int64_t most_services, most_of_role
+        cdef int64_t most_services, most_of_role, window_ns, n_remembered
         engine_init(&self.engine, account_batch)
         self.use = Exclusive("the accountant")
         self.memory = RowMemory()
@@ -129,12 +133,18 @@ cdef class Accountant:
         most_services, most_of_role = max_services
         if not (1 <= most_services <= MAX_ROWS and 1 <= most_of_role <= MAX_ROWS and 1 <= max_sketches <= MAX_ROWS):
             raise ValueError(f"max_services {max_services} or max_sketches {max_sketches} is out of range: 1 to {MAX_ROWS}")
+        window_ns, n_remembered = dedup
+        if window_ns < 0 or not 1 <= n_remembered <= MAX_REMEMBERED or n_remembered & (n_remembered - 1):
+            raise ValueError(f"dedup {dedup} is out of range: 0 or more, and a power of two up to {MAX_REMEMBERED}")
         self.engine.inner = inner
-        self.engine.walks_all = inner or packet_log
+        self.engine.counts_ip_bytes = ip_bytes
+        self.engine.walks_all = inner or ip_bytes or window_ns or packet_log
         if packet_log:
             self.engine.log = log_new()
+        if window_ns:
+            self.engine.duplicates = duplicates_new(window_ns, <uint64_t>n_remembered, seed + 4)
         self.engine.hosts.limit_bytes = limit_bytes if limit_bytes else INT64_MAX
-        self.set_networks(list(networks))
+        set_networks(&self.engine.hosts, list(networks))
         table_init(table, <uint32_t>max_hosts, seed)
         self.memory.rows, self.memory.n_reserved = table.rows, table.n_reserved
         if max_conversations != 0:
@@ -157,24 +167,10 @@ cdef class Accountant:
         apps_free(&self.engine.hosts.apps)
         conversations_delete(self.engine.conversations)
         log_free(self.engine.log)
+        duplicates_free(self.engine.duplicates)
         free(self.engine.copies)
         free(self.engine.hosts.crossings)
         free(self.engine.hosts.locals)
-
-    cdef int set_networks(self, list networks) except -1:
-        cdef Hosts* hosts = &self.engine.hosts
-        cdef Prefix* prefix
-        hosts.locals = <Prefix*>calloc(max(len(networks), 1), sizeof(Prefix))
-        if hosts.locals == NULL:
-            raise MemoryError("no memory for the local networks")
-        for network, mask in networks:
-            if not (isinstance(network, bytes) and isinstance(mask, bytes) and len(network) == len(mask) == 16):
-                raise ValueError(f"a network is a prefix and a mask of 16 bytes each, not {network!r} and {mask!r}")
-            prefix = &hosts.locals[hosts.n_locals]
-            prefix.network = v6_key(<const uint8_t*>(<bytes>network))
-            prefix.mask = v6_key(<const uint8_t*>(<bytes>mask))
-            hosts.n_locals += 1
-        return 0
 
     cdef int set_app_tables(self, tables) except -1:
         protocols, tcp_ports, udp_ports = tables
@@ -247,7 +243,7 @@ cdef class Accountant:
     def merge(self, Accountant other not None):
         """Add what `other` accounted since its last rotation, and begin a new interval in it.
 
-        Raises ValueError if it is this accountant, or if only one of them accounts conversations.
+        Raises ValueError if it is this accountant, or if only one of them accounts conversations, or IP bytes.
         """
         if other is self:
             raise ValueError("an accountant cannot be merged into itself")
@@ -256,6 +252,8 @@ cdef class Accountant:
             other.check_usable()
             if (self.engine.conversations == NULL) != (other.engine.conversations == NULL):
                 raise ValueError("accountants with and without conversations cannot be merged")
+            if self.engine.counts_ip_bytes != other.engine.counts_ip_bytes:
+                raise ValueError("accountants that count frames' bytes and IP bytes cannot be merged")
             with nogil:
                 merge(&self.engine, &other.engine)
                 begin_interval(&other.engine)
@@ -533,6 +531,7 @@ cdef class Accountant:
 
         marks: (2, n) uint8, whether each host is local, and flagged.  macs: (n,) uint64, 0 if unknown; None for hosts only.
         statuses: (N_STATUSES, 2) uint64, frames and bytes of each status.
+        beside_ip: bytes of IP frames that are not in their status's; None if all are, for frames' bytes are counted.
         overflow: (frames_in, bytes_in, frames_out, bytes_out).
         """
         cdef HostTable* table = &self.engine.hosts.table
@@ -543,7 +542,8 @@ cdef class Accountant:
         copy_marks(&self.engine.hosts, since_rotation, marks, macs)
         copy_statuses(&self.engine, since_rotation, statuses)
         overflow = count_overflow(&self.engine.hosts, since_rotation)
-        return {"marks": marks, "macs": macs, "statuses": statuses, "overflow": overflow}
+        beside_ip = self.engine.beside_ip - self.engine.beside_ip_base * since_rotation if self.engine.counts_ip_bytes else None
+        return {"marks": marks, "macs": macs, "statuses": statuses, "beside_ip": beside_ip, "overflow": overflow}
 
     cdef dict interval_columns(self):
         """Return `columns` and `conversation_columns` since the rotation, and those of each active host's traffic.

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from fastmon import _accounting
-from fastmon.bounds import MAX_CONVERSATIONS, MAX_HOSTS, check_choice, check_number, check_range
+from fastmon.bounds import (
+    BYTES_OF,
+    DEDUP_FRAMES,
+    MAX_CONVERSATIONS,
+    MAX_DEDUP_NS,
+    MAX_HOSTS,
+    check_choice,
+    check_number,
+    check_range,
+)
 from fastmon.errors import ConfigError
 from fastmon.model.addresses import parse_network
 from fastmon.model.columns import interval_snapshot, whole_snapshot
@@ -97,7 +106,7 @@ class Accountant(Protocol):
     def merge(self, other: Self) -> None:
         """Add what `other` accounted since its last rotation to this accountant's, and rotate `other` without a snapshot.
 
-        Raises ValueError if `other` is this accountant, or if only one of them accounts conversations.
+        Raises ValueError if `other` is this accountant, or if only one of them accounts conversations, or IP bytes.
         """
         ...
 
@@ -296,6 +305,9 @@ def make_accountant(
     engine: str = "native",
     *,
     inner: bool = False,
+    bytes_of: str = "frame",
+    dedup_ns: int = 0,
+    dedup_frames: int = 1 << 18,
     max_hosts: int = 1 << 20,
     limit_bytes: int = 0,
     local_networks: Sequence[str] = (),
@@ -314,6 +326,9 @@ def make_accountant(
 
     engine: "native" or "reference" (the pure-Python twin on dpkt, slow).
     inner: account the innermost IP header of tunnels instead of the outermost.
+    bytes_of: what is counted of an IP frame: "frame", its length on the wire, or "ip", that of its IP packet.
+    dedup_ns: leave out copies of a frame that are at most so much older or newer; 0: count them.
+    dedup_frames: frames, those that were counted last, of which copies are found; a power of two.
     max_hosts: hosts kept; a remote host that does not fit goes into the overflow counters; a local one displaces a remote one.
     limit_bytes: flag a host whose total, in and out, passes this; 0: no limit.
     local_networks: CIDR texts; a host in one of them is local.
@@ -330,6 +345,11 @@ def make_accountant(
     Raises ConfigError for an argument out of its range.
     """
     check_choice("engine", engine, ENGINES)
+    check_choice("bytes_of", bytes_of, BYTES_OF)
+    check_number("dedup_ns", dedup_ns, 0, MAX_DEDUP_NS)
+    check_number("dedup_frames", dedup_frames, *DEDUP_FRAMES)
+    if dedup_frames & (dedup_frames - 1):
+        raise ConfigError(f"dedup_frames must be a power of two, not {dedup_frames}")
     check_number("max_hosts", max_hosts, *MAX_HOSTS)
     check_number("limit_bytes", limit_bytes, 0, MAX_LIMIT_BYTES)
     check_number("max_conversations", max_conversations, *MAX_CONVERSATIONS)
@@ -346,6 +366,8 @@ def make_accountant(
         applications = AppTables(applications.protocols, applications.tcp_ports, applications.udp_ports)
     shared: dict[str, Any] = {
         "inner": inner,
+        "ip_bytes": bytes_of == "ip",
+        "dedup": (dedup_ns, dedup_frames),
         "max_hosts": max_hosts,
         "limit_bytes": limit_bytes,
         "max_conversations": max_conversations,

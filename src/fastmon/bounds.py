@@ -14,10 +14,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BUFFER_BYTES",
+    "BYTES_OF",
+    "DEDUP_FRAMES",
     "DIRECTIONS",
     "FANOUT_GROUPS",
     "GROUPINGS",
     "MAX_CONVERSATIONS",
+    "MAX_DEDUP_NS",
     "MAX_HOSTS",
     "SEVERITIES",
     "SNAPLENS",
@@ -35,6 +38,15 @@ MAX_HOSTS = (1, (1 << 31) - 1)
 
 MAX_CONVERSATIONS = (0, (1 << 31) - 1)
 """0: none are accounted."""
+
+BYTES_OF = ("frame", "ip")
+"""What of an IP frame is counted: its length on the wire, or that of its IP packet."""
+
+DEDUP_FRAMES = (1, 1 << 24)
+"""How many frames copies are looked for among: a power of two."""
+
+MAX_DEDUP_NS = 10_000_000_000
+"""Frames that are further apart are no copies. A step of the clock is longer."""
 
 DIRECTIONS = ("inout", "in", "out")
 """In the order of libpcap's pcap_direction_t."""

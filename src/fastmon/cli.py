@@ -362,6 +362,7 @@ def _run(make: MonitorMaker, settings: _Settings, control: Control, *, is_live: 
         output,
         control,
         is_live=is_live,
+        bytes_of=settings.run.bytes,
         stdout=sys.stdout,
         notice_kind=ProgressSink if bar.is_wanted else NoticeSink,
         open_notices=partial(_open_notices, bar),

@@ -327,15 +327,15 @@ def _team(
     is_live: bool,
 ) -> Team:
     """Return one worker, or several and a collector, which alone can tell limits."""
-    make = partial(make_accountant, options.engine, inner=options.inner, max_hosts=options.max_hosts, local_networks=networks)
-    if not is_live:
-        make = partial(make, sketch_seed=0)  # a capture always gives the same estimates
+    make = partial(make_accountant, options.engine, bytes_of=options.bytes, inner=options.inner, max_hosts=options.max_hosts)
+    make = partial(make, local_networks=networks, sketch_seed=None if is_live else 0)  # a capture always gives the same estimates
     if not options.hosts_only:
         make = partial(make, max_conversations=options.max_conversations, applications=_app_tables())
     draining = partial(
         make,
         keep_conversations=keeps_conversations,
         packet_log=options.packet_log is not None,
+        dedup_ns=options.dedup_ns,
         keep_contacts=keeps_contacts and not options.hosts_only,
     )
     inspect = partial(_inspector, options, names, keeps_conversations, is_live=is_live)

@@ -349,11 +349,11 @@ class TestOptions:
 
 
 class TestPacketText:
-    @pytest.mark.parametrize("status", [len(FrameStatus), 8, 100, 255])
+    @pytest.mark.parametrize("status", [len(FrameStatus), 9, 100, 255])
     def test_status_out_of_range(self, status: int) -> None:
         records = np.zeros(5, PACKET_DTYPE)
         records["status"][3] = status
-        with pytest.raises(ValueError, match=f"record 3 has the status {status}; 0 to 6 are allowed"):
+        with pytest.raises(ValueError, match=f"record 3 has the status {status}; 0 to 7 are allowed"):
             format_packets(records)
         assert format_addresses(records, False)[0]
 

@@ -9,10 +9,20 @@ import math
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fastmon.bounds import DIRECTIONS, GROUPINGS, MAX_CONVERSATIONS, MAX_HOSTS, SNAPLENS, check_choice, check_range
+from fastmon.bounds import (
+    BYTES_OF,
+    DIRECTIONS,
+    GROUPINGS,
+    MAX_CONVERSATIONS,
+    MAX_DEDUP_NS,
+    MAX_HOSTS,
+    SNAPLENS,
+    check_choice,
+    check_range,
+)
 from fastmon.errors import ConfigError
 from fastmon.model.addresses import parse_network
-from fastmon.model.units import NS_PER_S, parse_duration, parse_size
+from fastmon.model.units import NS_PER_S, format_duration, parse_duration, parse_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -126,6 +136,12 @@ class RunOptions(_Options):
     )
     packet_log_files: int = _option(NUMBER, 10, "--packet-log-files", metavar="N", about="Files of the packet log that are kept.")
     inner: bool = _option(FLAG, False, "--inner", metavar="", about="Account the innermost IP header of tunnels.")
+    bytes: str = _option(
+        TEXT, "frame", "--bytes", metavar="|".join(BYTES_OF), about="Count the bytes of whole frames, or of their IP packets."
+    )
+    dedup: str | float = _option(
+        DURATION, "0", "--dedup", metavar="DUR", about="Leave out copies of a frame within this time, and count them; 0: none."
+    )
     hosts_only: bool = _option(
         FLAG, False, "--hosts-only", metavar="", about="No conversations, applications or names: the fastest mode."
     )
@@ -178,6 +194,7 @@ class RunOptions(_Options):
         check_choice("engine", self.engine, ENGINES)
         check_choice("direction", self.direction, DIRECTIONS)
         check_choice("by", self.by, GROUPINGS)
+        check_choice("bytes", self.bytes, BYTES_OF)
         check_choice("limit-scope", self.limit_scope, LIMIT_SCOPES)
         _check_path("state", self.state)
         check_range("workers", self.workers, 1, 256)
@@ -192,6 +209,8 @@ class RunOptions(_Options):
         _check_path("packet-log", self.packet_log)
         if 0 < self.interval_ns < SHORTEST_INTERVAL_NS:
             raise ConfigError(f"interval must be 0 or at least 1ms, not {self.interval!r}")
+        if self.dedup_ns > MAX_DEDUP_NS:
+            raise ConfigError(f"dedup must be at most {format_duration(MAX_DEDUP_NS)}, not {self.dedup!r}")
         _ = self.duration_ns, self.limit_bytes, self.buffer_bytes
         if 0 < self.packet_log_bytes < LEAST_PACKET_LOG_BYTES:
             raise ConfigError(
@@ -209,6 +228,11 @@ class RunOptions(_Options):
     def duration_ns(self) -> int:
         """The longest a run takes; 0: to the end."""
         return _duration_ns("duration", self.duration)
+
+    @property
+    def dedup_ns(self) -> int:
+        """How far apart copies of a frame may be; 0: they count."""
+        return _duration_ns("dedup", self.dedup)
 
     @property
     def limit_bytes(self) -> int:

@@ -51,6 +51,8 @@ def decode(frame: Frame, *, inner: bool = False) -> PacketSummary:
         read_tcp_flags(packet.upper),
         read_payload(packet),
         is_echo_request(packet.upper),
+        packet.packet.start,
+        packet.claimed_len,
     )
 
 

@@ -41,12 +41,14 @@ class IpHeader(NamedTuple):
     """One IP header.
 
     src, dst: 16-byte host keys.
+    claimed_len: the packet's length, as the header claims; 0 if it claims none, or less than the header is long.
     packet: what was captured of the packet, from its IP header on, no more than it states as its length if it states one.
     """
 
     src: bytes
     dst: bytes
     upper: UpperLayer
+    claimed_len: int
     packet: Cursor
 
 
@@ -71,13 +73,15 @@ def _read_ipv4(at: Cursor) -> IpHeader:
         at=payload if header.offset == 0 else None,
         is_fragment=bool(header.offset or header.mf),
     )
-    return IpHeader(V4_MAPPED + header.src, V4_MAPPED + header.dst, upper, _cut(at, header.len))
+    claimed_len = header.len if header.len >= header.hl * 4 else 0
+    return IpHeader(V4_MAPPED + header.src, V4_MAPPED + header.dst, upper, claimed_len, _cut(at, header.len))
 
 
 def _read_ipv6(at: Cursor) -> IpHeader:
     header = at.header(IP6)
-    packet = _cut(at, 40 + header.plen if header.plen else 0)
-    return IpHeader(header.src, header.dst, _walk_extension_headers(header.nxt, at.skip(40)), packet)
+    claimed_len = 40 + header.plen if header.plen else 0
+    upper = _walk_extension_headers(header.nxt, at.skip(40))
+    return IpHeader(header.src, header.dst, upper, claimed_len, _cut(at, claimed_len))
 
 
 def _cut(at: Cursor, length: int) -> Cursor:

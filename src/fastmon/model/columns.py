@@ -39,7 +39,8 @@ def _common(columns: dict[str, Any]) -> dict[str, Any]:
     """Return the fields that the columns of an interval and of the whole are alike made of."""
     local, flagged = columns["marks"].view(np.bool_)
     fields = {
-        "counters": _counters(columns["statuses"].tolist(), columns["overflow"]),
+        "counters": _counters(columns["statuses"].tolist(), columns["beside_ip"] or 0, columns["overflow"]),
+        "bytes_of": "frame" if columns["beside_ip"] is None else "ip",
         "hosts": columns["hosts"].view(HOST_DTYPE),
         "local": local,
         "flagged": flagged,
@@ -58,14 +59,15 @@ def _common(columns: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def _counters(statuses: list[tuple[int, int]], overflow: tuple[int, int, int, int]) -> Counters:
+def _counters(statuses: list[tuple[int, int]], beside_ip: int, overflow: tuple[int, int, int, int]) -> Counters:
     counts = [Count(*pair) for pair in statuses]
     return Counters(
-        frames=sum(counts, Count()),
+        frames=sum(counts, Count(0, beside_ip)),
         ip=counts[FrameStatus.IP],
         non_ip=counts[FrameStatus.NON_IP],
         undecoded={status.name.lower(): counts[status] for status in UNDECODED},
         overflow=Overflow(*overflow),
+        duplicates=counts[FrameStatus.DUPLICATE],
     )
 
 

@@ -108,8 +108,9 @@ def add_sources(sources: Iterable[SourceCounts]) -> tuple[SourceCounts, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """Frames and wire bytes of one period, by the outcome of decoding.
+    """Frames and bytes of one period, by what became of them. Bytes are wire bytes; those of IP as `Snapshot.bytes_of` says.
 
+    duplicates: copies, which were left out.
     undecoded: one `Count` for each reason in `frames.UNDECODED`, keyed by its name in lower case.
     """
 
@@ -118,6 +119,7 @@ class Counters:
     non_ip: Count = Count()
     undecoded: dict[str, Count] = field(default_factory=lambda: {status.name.lower(): Count() for status in UNDECODED})
     overflow: Overflow = Overflow()
+    duplicates: Count = Count()
 
     def __add__(self, other: Counters) -> Counters:
         return Counters(
@@ -126,4 +128,5 @@ class Counters:
             self.non_ip + other.non_ip,
             {name: count + other.undecoded[name] for name, count in self.undecoded.items()},
             self.overflow + other.overflow,
+            self.duplicates + other.duplicates,
         )

@@ -12,7 +12,10 @@ __all__ = ["MAX_PAYLOAD_BYTES", "UNDECODED", "Frame", "FrameStatus", "PacketSumm
 
 
 class FrameStatus(enum.IntEnum):
-    """The outcome of decoding a frame. The values are those of `native/decode/headers.pxd`."""
+    """What became of a frame. The values are those of `native/decode/headers.pxd`.
+
+    All but the last are outcomes of decoding. An accountant that leaves out copies gives it to a frame that is one.
+    """
 
     IP = 0
     NON_IP = 1
@@ -21,9 +24,10 @@ class FrameStatus(enum.IntEnum):
     TOO_DEEP = 4
     ENCRYPTED = 5
     UNSUPPORTED_LINK_TYPE = 6
+    DUPLICATE = 7
 
 
-UNDECODED: tuple[FrameStatus, ...] = tuple(s for s in FrameStatus if s > FrameStatus.NON_IP)
+UNDECODED: tuple[FrameStatus, ...] = tuple(s for s in FrameStatus if FrameStatus.NON_IP < s < FrameStatus.DUPLICATE)
 """The statuses that count as undecoded. In output, a reason has the status's name in lower case."""
 
 
@@ -54,6 +58,8 @@ class PacketSummary:
     tcp_flags: the 14th byte of the TCP header; None if it was not captured.
     payload: the captured payload of TCP or UDP, at most the first `MAX_PAYLOAD_BYTES` bytes.
     is_echo_request: of ICMP or ICMPv6; False if that was not captured.
+    ip_at: where the IP header begins in the captured bytes.
+    claimed_len: the packet's length, as its IP header claims; 0 if it claims none, or less than the header is long.
     """
 
     status: FrameStatus
@@ -65,3 +71,9 @@ class PacketSummary:
     tcp_flags: int | None = None
     payload: bytes = b""
     is_echo_request: bool = False
+    ip_at: int = 0
+    claimed_len: int = 0
+
+    def ip_len(self, frame: Frame) -> int:
+        """Return the length of the IP packet in a frame of which this is the summary."""
+        return self.claimed_len or max(frame.wire_len, len(frame.data)) - self.ip_at

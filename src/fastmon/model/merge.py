@@ -93,6 +93,7 @@ def join_rows(snapshots: Sequence[Snapshot], names: NameBook | None) -> Snapshot
         services=merge_services([snapshot.services for snapshot in snapshots], new_rows),
         services_overflow=sum(snapshot.services_overflow for snapshot in snapshots),
         sources=add_sources(source for snapshot in snapshots for source in snapshot.sources),
+        bytes_of=first.bytes_of,
     )
 
 

@@ -95,11 +95,13 @@ class Snapshot:
     hosts: (n,) `HOST_DTYPE`, one row for each host that had traffic in the interval; unordered, unique, independent of the
         accountant. Bytes and packets are the interval's; first and last seen are since the start.
         key: (16,) uint8, network byte order, IPv4 as ::ffff:a.b.c.d
-        bytes_in, bytes_out: uint64, wire bytes of the frames that the host received, sent
+        bytes_in, bytes_out: uint64, bytes of the frames that the host received, sent; which ones says `bytes_of`
         packets_in, packets_out: uint64
         first_seen_ns, last_seen_ns: int64, least and greatest timestamp, nanoseconds since the epoch
     total_bytes_in, total_bytes_out: (n,) uint64, since the start, in the order of `hosts`.
     local, flagged: (n,) bool, in the order of `hosts`: in a local network; over its limit.
+    bytes_of: "frame": the bytes of IP are the wire bytes of its frames; "ip": the lengths of its packets. Frames that are not IP,
+        copies and the sum of all frames have wire bytes in either case.
     packet_log_dropped: frames whose records the packet log lacks.
     contacts_dropped: conversations of local hosts, one for each local side, that ended before rules could look at them.
     names_dropped: names of hosts and of conversations, and TLS handshakes, for which there was no room until they were looked at.
@@ -168,6 +170,7 @@ class Snapshot:
     services: NDArray[np.void] = field(default_factory=lambda: np.empty(0, SERVICE_DTYPE))
     services_overflow: int = 0
     sources: tuple[SourceCounts, ...] = ()
+    bytes_of: str = "frame"
 
     def __post_init__(self) -> None:
         for each in fields(self):
@@ -299,13 +302,16 @@ class Snapshot:
         exact only if it was made from the merged hosts.
 
         Raises ValueError for a summary together with an interval's snapshot, for two summaries of one run, and for snapshots
-        that are grouped differently.
+        that are grouped differently, or whose bytes are of different kinds.
         """
         snapshots = (self, *others)
         if len({snapshot.is_summary for snapshot in snapshots}) > 1:
             raise ValueError("a summary and a snapshot of an interval cannot be merged: their bytes are of different periods")
         if any(snapshot.grouping != self.grouping for snapshot in others):
             raise ValueError("snapshots whose hosts are grouped differently cannot be merged")
+        kinds = sorted({snapshot.bytes_of for snapshot in snapshots})
+        if len(kinds) > 1:
+            raise ValueError(f"snapshots of different bytes cannot be merged: {' and '.join(kinds)}")
         runs = [part.run for snapshot in snapshots for part in snapshot.runs if part.run]
         if self.is_summary and len(set(runs)) < len(runs):
             raise ValueError("two summaries of the same run cannot be merged: each has all of the run's bytes")
@@ -318,10 +324,11 @@ class Snapshot:
         Raises FastmonError naming the first sum that does not hold.
         """
         counters, overflow = self.counters, self.counters.overflow
-        parts = reduce(add, counters.undecoded.values(), counters.ip + counters.non_ip)
+        parts = reduce(add, counters.undecoded.values(), counters.ip + counters.non_ip + counters.duplicates)
+        n_bytes = parts.bytes if self.bytes_of == "frame" else counters.frames.bytes  # those of IP are no part of the frames'
         sums = (
-            ("frames: IP + non-IP + undecoded", parts.frames, counters.frames.frames),
-            ("bytes: IP + non-IP + undecoded", parts.bytes, counters.frames.bytes),
+            ("frames: IP + non-IP + undecoded + duplicates", parts.frames, counters.frames.frames),
+            ("bytes: IP + non-IP + undecoded + duplicates", n_bytes, counters.frames.bytes),
             ("IP bytes: hosts' bytes_in + overflow", self._sum("bytes_in") + overflow.bytes_in, counters.ip.bytes),
             ("IP bytes: hosts' bytes_out + overflow", self._sum("bytes_out") + overflow.bytes_out, counters.ip.bytes),
             ("IP frames: hosts' packets_in + overflow", self._sum("packets_in") + overflow.frames_in, counters.ip.frames),

@@ -7,7 +7,7 @@ from libc.stdint cimport uint8_t, uint32_t
 
 from fastmon.native.arguments cimport bytes_of
 from fastmon.native.decode.frame cimport decode as decode_frame
-from fastmon.native.decode.headers cimport IP, Packet
+from fastmon.native.decode.headers cimport IP, Packet, ip_len
 from fastmon.native.decode.link cimport BEGIN_UNSUPPORTED, LINK_ATM_RFC1483, LINK_RAW, N_BEGINNINGS, beginning_of
 from fastmon.native.decode.upper cimport PROTOCOL_NOT_CAPTURED, Upper, decode_upper
 from fastmon.native.decode.entry cimport Entry, describe, find_payload
@@ -54,4 +54,6 @@ def decode(uint32_t link_type, data, bint inner=False):
         entry.tcp_flags if has_tcp_flags else None,
         entry.captured[:entry.n_captured],
         bool(entry.is_echo_request),
+        packet.ip - &view[0],
+        ip_len(packet.ip, 0),
     )

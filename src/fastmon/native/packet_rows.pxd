@@ -16,7 +16,7 @@ cdef extern from *:
         "00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748495051525354555657585960"
         "616263646566676869707172737475767778798081828384858687888990919293949596979899";
     static const char *const fm_status_names[] = {  /* of frames.FrameStatus, in lower case */
-        "ip", "non_ip", "truncated", "malformed", "too_deep", "encrypted", "unsupported_link_type"};
+        "ip", "non_ip", "truncated", "malformed", "too_deep", "encrypted", "unsupported_link_type", "duplicate"};
     """
     const char* DIGIT_PAIRS "fm_digit_pairs"
     const char** STATUS_NAMES "fm_status_names"

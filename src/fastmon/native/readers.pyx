@@ -19,7 +19,7 @@ from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memmove
 
 from fastmon.native.arguments cimport time_or
-from fastmon.native.engine.engine cimport Engine, TimeLimits, flush, is_out_of_time, is_paused, push
+from fastmon.native.engine.engine cimport Engine, TimeLimits, flush, is_out_of_time, is_paused, may_take_back, push
 from fastmon.native.exclusive cimport Exclusive
 from fastmon.native.files.faults cimport fault_text
 from fastmon.native.files.filters cimport Filter, filter_find, filter_new, filters_free, suits_any_link_type
@@ -365,7 +365,7 @@ cdef class SavefileReader(Reader):
                 break
             if self.parse(&record) != RECORD:
                 flush(engine)  # refilling the buffer moves the frames that the batch points to
-                if is_plain and engine.log == NULL:
+                if is_plain and may_take_back(engine):
                     self.note_speed(&begin, &begin_ns)
                     if self.is_mappable and self.choice.method != READING:
                         n_drained = self.drain_mapped(engine, max_frames - n_read, limits)

@@ -15,15 +15,16 @@ import numpy as np
 from fastmon.bounds import MAX_CONVERSATIONS, MAX_HOSTS, check_number
 from fastmon.decode import decode
 from fastmon.model.conversations import CONVERSATION_DTYPE, AppTables, FoundNames
-from fastmon.model.frames import FrameStatus
+from fastmon.model.frames import FrameStatus, PacketSummary
 from fastmon.model.packets import MAX_RECORDS, PACKET_DTYPE, packet_record
 from fastmon.model.services import CONTACT_DTYPE, FANOUT_DTYPE, OPENING_DTYPE, PEER_DTYPE
 from fastmon.model.snapshot import Count
 from fastmon.reference.conversations import Conversations
+from fastmon.reference.duplicates import Duplicates
 from fastmon.reference.hosts import HostTable
 from fastmon.reference.services import Services
 from fastmon.reference.snapshots import Period, counters_of
-from fastmon.reference.sums import Traffic
+from fastmon.reference.sums import Account, Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from fastmon.accounting import Accountant
     from fastmon.capture import Capture
     from fastmon.model.conversations import Payload
-    from fastmon.model.frames import Frame, PacketSummary
+    from fastmon.model.frames import Frame
     from fastmon.model.snapshot import Counters, Interval, LimitCrossing, Snapshot
     from fastmon.native.matchers import Matchers
 
@@ -57,6 +58,8 @@ class ReferenceAccountant:
         self,
         *,
         inner: bool = False,
+        ip_bytes: bool = False,
+        dedup: tuple[int, int] = (0, 1),
         max_hosts: int = 1 << 20,
         limit_bytes: int = 0,
         local_networks: Sequence[str] = (),
@@ -78,6 +81,8 @@ class ReferenceAccountant:
         self.packets_dropped = 0
         self._packets: list[tuple[object, ...]] | None = [] if packet_log else None
         self._inner = inner
+        self._bytes_of = "ip" if ip_bytes else "frame"
+        self._duplicates = Duplicates(*dedup) if dedup[0] else None
         self._hosts = HostTable(max_hosts, limit_bytes, local_networks)
         self._has_conversations = max_conversations > 0
         tables = applications or AppTables()
@@ -85,6 +90,7 @@ class ReferenceAccountant:
         self._conversations = Conversations(max_conversations, tables, self._hosts, self._services, keep=keep_conversations)
         self._counts: defaultdict[FrameStatus, Count] = defaultdict(Count)
         self._counts_before: defaultdict[FrameStatus, Count] = defaultdict(Count)
+        self._beside_ip: Account[Count] = Account(Count())
         self._has_rotated = False
         self._has_finished = False
 
@@ -108,6 +114,8 @@ class ReferenceAccountant:
         """Begin a new phase of the frames' clock."""
         self._check_usable()
         self.newest_ts_ns = None
+        if self._duplicates is not None:
+            self._duplicates.forget()
         self._conversations.begin_phase()
 
     def drain(self, source: Capture, max_frames: int, until_ns: int | None = None, max_backstep_ns: int | None = None) -> int:
@@ -141,19 +149,29 @@ class ReferenceAccountant:
         self._check_usable()
         _check_numbers(frame)
         summary = decode(frame, inner=self._inner)
+        if self._duplicates is not None and self._duplicates.has(frame, summary):
+            summary = PacketSummary(FrameStatus.DUPLICATE)
         self._log(frame, summary)
-        self._counts[summary.status] += Count(1, frame.wire_len)
+        moved = self._count(frame, summary)
         self._see(frame.ts_ns)
         self.newest_ts_ns = _greatest(self.newest_ts_ns, frame.ts_ns)
         if summary.status is FrameStatus.IP:
-            moved = Count(1, frame.wire_len)
-            n_following = frame.wire_len if summary.src == summary.dst else 0
+            n_following = moved.bytes if summary.src == summary.dst else 0
             self._hosts.add(summary.src, Traffic.of(sent=moved), frame.ts_ns, frame.ts_ns, n_following)
             self._hosts.add(summary.dst, Traffic.of(received=moved), frame.ts_ns, frame.ts_ns)
             if self._has_conversations:
-                self._conversations.account(frame, summary)
+                self._conversations.account(frame, summary, moved)
         elif summary.status is FrameStatus.NON_IP and self._has_conversations:
             self._services.see_arp(frame)
+
+    def _count(self, frame: Frame, summary: PacketSummary) -> Count:
+        """Count a frame by its status; return what is counted of it."""
+        moved = Count(1, frame.wire_len)
+        if summary.status is FrameStatus.IP and self._bytes_of == "ip":
+            moved = Count(1, summary.ip_len(frame))
+            self._beside_ip.add(Count(0, frame.wire_len - moved.bytes))
+        self._counts[summary.status] += moved
+        return moved
 
     def merge(self, other: Accountant) -> None:
         """Add what `other`, of this class, accounted since its last rotation; rotate `other`.
@@ -168,11 +186,14 @@ class ReferenceAccountant:
         other._check_usable()  # noqa: SLF001 - of this class
         if self._has_conversations != other._has_conversations:  # noqa: SLF001
             raise ValueError("accountants with and without conversations cannot be merged")
+        if self._bytes_of != other._bytes_of:  # noqa: SLF001
+            raise ValueError("accountants that count frames' bytes and IP bytes cannot be merged")
         other._conversations.settle()  # noqa: SLF001
         self._hosts.absorb_interval(other._hosts)  # noqa: SLF001
         self._conversations.absorb_interval(other._conversations)  # noqa: SLF001
         for status, count in other._counts.items():  # noqa: SLF001
             self._counts[status] += count
+        self._beside_ip.add(other._beside_ip.interval)  # noqa: SLF001
         self._see(other.first_ts_ns, other.last_ts_ns)
         self.newest_ts_ns = _greatest(self.newest_ts_ns, other.newest_ts_ns)
         other._begin_interval(self._conversations)  # noqa: SLF001
@@ -193,7 +214,7 @@ class ReferenceAccountant:
         self._conversations.end_all()
         last = self._interval_snapshot(interval)
         self._remember_counts()
-        counters = counters_of(self._counts_before, self._hosts.overflow.total)
+        counters = counters_of(self._counts_before, self._beside_ip.total.bytes, self._hosts.overflow.total)
         summary = self._snapshot(whole, counters, is_summary=True)
         # An interval that is the whole run has the labels that came late, too.
         return last if self._has_rotated else replace(summary, interval=interval, is_summary=False), summary
@@ -201,11 +222,12 @@ class ReferenceAccountant:
     def totals(self, interval: Interval) -> Snapshot:
         """Return the rows of all hosts since the start. See `accounting.Accountant`."""
         self._check_usable()
-        period = Period(interval, is_summary=True)
+        period = Period(interval, is_summary=True, bytes_of=self._bytes_of)
         counts = defaultdict(Count, self._counts_before)
         for status, count in self._counts.items():
             counts[status] += count
-        snapshot = period.snapshot(counters_of(counts, self._hosts.overflow.total), self._hosts.rows)
+        counters = counters_of(counts, self._beside_ip.total.bytes, self._hosts.overflow.total)
+        snapshot = period.snapshot(counters, self._hosts.rows)
         if not self._has_conversations:
             return snapshot
         unsettled = list(self._conversations.unsettled())
@@ -321,10 +343,11 @@ class ReferenceAccountant:
         self.first_ts_ns, self.last_ts_ns = min(seen, default=None), max(seen, default=None)
 
     def _interval_snapshot(self, interval: Interval) -> Snapshot:
-        return self._snapshot(interval, counters_of(self._counts, self._hosts.overflow.interval), is_summary=False)
+        counters = counters_of(self._counts, self._beside_ip.interval.bytes, self._hosts.overflow.interval)
+        return self._snapshot(interval, counters, is_summary=False)
 
     def _snapshot(self, interval: Interval, counters: Counters, *, is_summary: bool) -> Snapshot:
-        period = Period(interval, is_summary=is_summary)
+        period = Period(interval, is_summary=is_summary, bytes_of=self._bytes_of)
         rows = self._hosts.rows if is_summary else self._hosts.active_rows()
         snapshot = period.snapshot(counters, rows)
         if not self._has_conversations:
@@ -346,6 +369,7 @@ class ReferenceAccountant:
         for status, count in self._counts.items():
             self._counts_before[status] += count
         self._counts.clear()
+        self._beside_ip.begin_interval()
 
 
 def _greatest(*timestamps_ns: int | None) -> int | None:

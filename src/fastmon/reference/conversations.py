@@ -91,8 +91,8 @@ class Conversations:
         self._clock_ns = _BEFORE_ANY_FRAME_NS
         self.services.stop_waiting()
 
-    def account(self, frame: Frame, packet: PacketSummary) -> None:
-        """Account a frame whose hosts have been accounted."""
+    def account(self, frame: Frame, packet: PacketSummary, moved: Count) -> None:
+        """Account a frame whose hosts have been accounted; `moved`: what is counted of it."""
         if packet.protocol is None:
             return
         self._clock_ns = max(self._clock_ns, frame.ts_ns)
@@ -105,7 +105,7 @@ class Conversations:
         conversation = found or self._open(frame, packet, ends)
         sender = 0 if ends[0] == conversation.ends[0] else 1
         may_fail = conversation.may_still_fail
-        conversation.moved[sender] += Count(1, frame.wire_len)
+        conversation.moved[sender] += moved
         conversation.first_ns = min(conversation.first_ns, frame.ts_ns)
         conversation.last_ns = max(conversation.last_ns, frame.ts_ns)
         if packet.tcp_flags is not None:

@@ -18,7 +18,7 @@ from fastmon.model.snapshot import Snapshot
 from fastmon.reference.sums import Sums, Traffic
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any, TypeAlias
 
     from numpy.typing import NDArray
@@ -39,8 +39,9 @@ __all__ = ["Period", "counters_of"]
 class Period:
     """What a snapshot is of: an interval, or the whole run."""
 
-    def __init__(self, interval: Interval, *, is_summary: bool) -> None:
+    def __init__(self, interval: Interval, *, is_summary: bool, bytes_of: str) -> None:
         self._interval = interval
+        self._bytes_of = bytes_of
         self._is_summary = is_summary
 
     def snapshot(self, counters: Counters, rows: list[Row]) -> Snapshot:
@@ -61,6 +62,7 @@ class Period:
             local=_read_only([row.is_local for row in rows], np.bool_),
             flagged=_read_only([row.is_flagged for row in rows], np.bool_),
             is_summary=self._is_summary,
+            bytes_of=self._bytes_of,
         )
 
     def conversation_fields(self, rows: list[Row], conversations: Conversations, counts: ConversationCounts) -> dict[str, Any]:
@@ -132,14 +134,18 @@ class Period:
         return account.total if self._is_summary else account.interval
 
 
-def counters_of(counts: dict[FrameStatus, Count], overflow: Traffic) -> Counters:
-    """Return the counters of frames by their status, and of what did not fit."""
+def counters_of(counts: Mapping[FrameStatus, Count], beside_ip: int, overflow: Traffic) -> Counters:
+    """Return the counters of frames by their status, and of what did not fit.
+
+    beside_ip: bytes of IP frames that are not counted as theirs.
+    """
     return Counters(
-        frames=sum(counts.values(), Count()),
+        frames=sum(counts.values(), Count(0, beside_ip)),
         ip=counts.get(FrameStatus.IP, Count()),
         non_ip=counts.get(FrameStatus.NON_IP, Count()),
         undecoded={status.name.lower(): counts.get(status, Count()) for status in UNDECODED},
         overflow=Overflow(overflow.packets_in, overflow.bytes_in, overflow.packets_out, overflow.bytes_out),
+        duplicates=counts.get(FrameStatus.DUPLICATE, Count()),
     )
 
 

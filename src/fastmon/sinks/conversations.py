@@ -6,6 +6,7 @@ What it does not do: show snapshots or alerts.
 from __future__ import annotations
 
 import csv
+from itertools import repeat
 from typing import TYPE_CHECKING, TextIO
 
 import msgspec
@@ -43,6 +44,7 @@ CSV_COLUMNS = (
     "category",
     "ja4",
     "certificate",
+    "bytes_of",
 )
 
 CHUNK_ROWS = 1 << 12
@@ -50,10 +52,14 @@ CHUNK_ROWS = 1 << 12
 
 
 class ConversationSink(Sink):
-    """Writes to a stream, opened with newline="": CSV with a header, or JSON lines."""
+    """Writes to a stream, opened with newline="": CSV with a header, or JSON lines.
 
-    def __init__(self, stream: TextIO, *, is_csv: bool) -> None:
+    bytes_of: which bytes conversations move, as `Snapshot.bytes_of` says.
+    """
+
+    def __init__(self, stream: TextIO, *, is_csv: bool, bytes_of: str = "frame") -> None:
         self._stream = stream
+        self._bytes_of = bytes_of
         self._csv = csv.writer(stream, lineterminator="\n") if is_csv else None
         self._encode = msgspec.json.Encoder().encode
         if self._csv is not None:
@@ -64,7 +70,7 @@ class ConversationSink(Sink):
         for start in range(0, len(ended.rows), CHUNK_ROWS):
             part = slice(start, start + CHUNK_ROWS)
             told = (ended.names[part], ended.ja4[part], ended.certificates[part])
-            self._write(_columns(EndedConversations(ended.rows[part], *told)))
+            self._write(_columns(EndedConversations(ended.rows[part], *told), self._bytes_of))
         self._stream.flush()
 
     def close(self) -> None:
@@ -91,7 +97,7 @@ def _record(row: Sequence[object]) -> dict[str, object]:
     }
 
 
-def _columns(ended: EndedConversations) -> Iterator[Sequence[object]]:
+def _columns(ended: EndedConversations, bytes_of: str) -> Iterator[Sequence[object]]:
     """Yield the values of `CSV_COLUMNS` for each conversation."""
     rows = ended.rows
     return zip(
@@ -110,5 +116,6 @@ def _columns(ended: EndedConversations) -> Iterator[Sequence[object]]:
         *service_columns(ended.names),
         (ja4 or "" for ja4 in ended.ja4),
         (clean_text(name) if name else "" for name in ended.certificates),
+        repeat(bytes_of, len(rows)),
         strict=True,
     )

@@ -35,7 +35,7 @@ class CsvSink(Sink):
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._writer = csv.writer(stream, lineterminator="\n")
-        self._writer.writerow(("type", "source", "start", "end", *COLUMNS, *DETAILS))
+        self._writer.writerow(("type", "source", "start", "end", *COLUMNS, *DETAILS, "bytes_of"))
 
     def snapshot(self, snapshot: Snapshot) -> None:
         """Write a row for each host."""
@@ -49,7 +49,7 @@ class CsvSink(Sink):
             *texts, local, flagged, total_in, total_out = host_columns(chunk)
             columns = (*texts, map(_boolean, local), map(_boolean, flagged), total_in, total_out)
             details = zip(*map(_details, host_details(chunk)), strict=True)
-            self._writer.writerows(zip(*map(repeat, head), *columns, *details, strict=False))
+            self._writer.writerows(zip(*map(repeat, head), *columns, *details, repeat(snapshot.bytes_of), strict=False))
         self._stream.flush()
 
     def close(self) -> None:

@@ -56,12 +56,14 @@ class LogSink(Sink):
             "flagged": int(snapshot.flagged.sum()),
             "non_ip": counters.non_ip.frames,
             "undecoded": undecoded,
+            "duplicates": counters.duplicates.frames,
             "dropped_kernel": dropped.kernel,
             "dropped_interface": dropped.interface,
             "dropped_backlog": dropped.backlog,
             "packet_log_dropped": snapshot.packet_log_dropped,
             "contacts_dropped": snapshot.contacts_dropped,
             "names_dropped": snapshot.names_dropped,
+            "bytes_of": snapshot.bytes_of,
         }
         for source in snapshot.sources if len(snapshot.sources) > 1 or any(each.away_ns for each in snapshot.sources) else ():
             lost = source.dropped.kernel + source.dropped.interface

@@ -34,6 +34,7 @@ class Sinks:
 
     packet_log: that of the run, if it has one: it is written beside these sinks. To be set before the run begins.
 
+    bytes_of: which bytes conversations move, as `Snapshot.bytes_of` says.
     open_notices: opens the sink of the notices, which writes to standard error through what it is given.
     stdout: where the results go without --output; None if it is closed.
     before_results: called before results are shown on a terminal.
@@ -47,6 +48,7 @@ class Sinks:
         control: Control,
         *,
         is_live: bool,
+        bytes_of: str,
         stdout: TextIO | None,
         notice_kind: type[Sink],
         open_notices: Callable[[Writing], Sink],
@@ -66,7 +68,7 @@ class Sinks:
         if options.log is not None:
             self._results.append(self._log_sink(options.log))
         if options.conversations is not None:
-            self._results.append(self._conversation_sink(options.conversations))
+            self._results.append(self._conversation_sink(options.conversations, bytes_of))
         self.subscriber: Subscriber = Subscribers([_Status(self), *self._results, self._notices])
 
     def finish(self) -> bool:
@@ -134,7 +136,7 @@ class Sinks:
         writing = Writing()
         return self._background(f"the log {path}", LogSink, lambda: LogSink(path, writing), writing)
 
-    def _conversation_sink(self, path: str) -> BackgroundSink:
+    def _conversation_sink(self, path: str, bytes_of: str) -> BackgroundSink:
         from fastmon.sinks.conversations import ConversationSink
 
         check_writable(path)
@@ -143,7 +145,7 @@ class Sinks:
         return self._background(
             "the conversations",
             ConversationSink,
-            lambda: ConversationSink(open_text(path, writing), is_csv=is_csv),
+            lambda: ConversationSink(open_text(path, writing), is_csv=is_csv, bytes_of=bytes_of),
             writing,
         )
 

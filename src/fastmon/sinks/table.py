@@ -73,7 +73,7 @@ class TableSink(Sink):
 
     def _categories(self, snapshot: Snapshot) -> None:
         """Show what kinds of online services the network used, if any."""
-        grid = Grid(_CATEGORY_TITLES, numbers=frozenset({1, 2, 3}))
+        grid = Grid(_headings(_CATEGORY_TITLES, snapshot), numbers=frozenset({1, 2, 3}))
         for row in remote_categories(snapshot):
             share = _share(min(row.n_bytes, snapshot.counters.ip.bytes), snapshot.counters.ip)
             grid.rows.append((row.category, format_size(row.n_bytes), share, f"{row.n_hosts:,}", row.service))
@@ -139,7 +139,7 @@ def _grid(snapshot: Snapshot, top: int) -> Grid:
     if not any(details.service for details in all_details):
         titles = [title for title in titles if title != "online service"]
     grid = Grid(
-        titles,
+        _headings(titles, snapshot),
         numbers=frozenset(map(titles.index, _NUMBERS)),
         optional=[frozenset(titles.index(title) for title in group) for group in _OPTIONAL if group[0] in titles],
         folded=frozenset({0}),
@@ -150,6 +150,11 @@ def _grid(snapshot: Snapshot, top: int) -> Grid:
         if row.flagged:
             grid.styles[number] = "red"
     return grid
+
+
+def _headings(titles: Sequence[str], snapshot: Snapshot) -> Sequence[str]:
+    """Return the titles, which say so where bytes are those of IP packets."""
+    return titles if snapshot.bytes_of == "frame" else [title.replace("bytes", "IP bytes") for title in titles]
 
 
 def _cells(row: HostRow, details: HostDetails, ip: Count) -> dict[str, str]:
@@ -183,7 +188,7 @@ def _share(size: int, ip: Count) -> str:
 
 def _port_grid(shown: Snapshot, top: int) -> Grid:
     """Return the services of the hosts that are shown, those with the most bytes."""
-    grid = Grid(_PORT_TITLES, numbers=frozenset({3, 4, 5}), folded=frozenset({0}))
+    grid = Grid(_headings(_PORT_TITLES, shown), numbers=frozenset({3, 4, 5}), folded=frozenset({0}))
     hosts = shown.host_texts()
     for service in top_services(shown, top):
         sizes = format_size(service.bytes_in), format_size(service.bytes_out)
@@ -193,7 +198,7 @@ def _port_grid(shown: Snapshot, top: int) -> Grid:
 
 def _app_grid(snapshot: Snapshot, top: int) -> Grid:
     """Return the applications with the most bytes, and how many hosts use each."""
-    grid = Grid(_APP_TITLES, numbers=frozenset(range(1, 5)))
+    grid = Grid(_headings(_APP_TITLES, snapshot), numbers=frozenset(range(1, 5)))
     n_hosts = Counter(map(app_name, snapshot.apps["app"].tolist()))
     for app, count in islice(network_apps(snapshot).items(), top):
         hosts = f"{n_hosts[app]:,}" if app in n_hosts else ""
@@ -204,8 +209,9 @@ def _app_grid(snapshot: Snapshot, top: int) -> Grid:
 def _notes(snapshot: Snapshot) -> Iterator[str]:
     """Yield a line for everything beside hosts and applications that is not zero."""
     counters = snapshot.counters
-    if counters.non_ip.frames:
-        yield f"not IP: {_count(counters.non_ip.frames, counters.non_ip.bytes)}"
+    for what, count in (("not IP", counters.non_ip), ("left out as copies", counters.duplicates)):
+        if count.frames:
+            yield f"{what}: {_count(count.frames, count.bytes)}"
     reasons = {reason: count for reason, count in counters.undecoded.items() if count.frames}
     if reasons:
         texts = (f"{reason.replace('_', ' ')} {_count(count.frames, count.bytes)}" for reason, count in reasons.items())

@@ -5,6 +5,7 @@ What it does not do: own the frame's bytes. `captured` points into them until th
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 
+from fastmon.native.decode.headers cimport claimed_len
 from fastmon.native.decode.upper cimport PROTOCOL_NOT_CAPTURED, TCP, UDP, Upper, decode_upper
 from fastmon.native.wire cimport Key, be16_at, be32_at, likely
 
@@ -28,7 +29,7 @@ cdef struct Entry:
     uint32_t dst_hash
     uint32_t src_row  # most likely the host's row
     uint32_t dst_row
-    uint32_t wire_len
+    uint32_t n_bytes  # that are counted of the frame
     bint is_conversational  # the protocol was captured; what follows is set
     int64_t ts_ns
     uint32_t conversation_hash  # the same in both directions
@@ -61,11 +62,7 @@ cdef inline void find_payload(Entry* entry) noexcept nogil:
         start = end
         if end - entry.upper_at >= 14 and ip[entry.upper_at + 12] >> 4 >= 5:
             start = entry.upper_at + (ip[entry.upper_at + 12] >> 4) * 4
-    if ip[0] >> 4 == 4:
-        claimed = be16_at(ip + 2)
-    else:
-        claimed = be16_at(ip + 4)
-        claimed += 40 if claimed else 0
+    claimed = claimed_len(ip)
     if 0 < claimed < end:
         end = claimed
     set_payload(entry, ip + start, end - start if end > start else 0)

@@ -18,7 +18,8 @@ cdef enum:  # a frame's status: the values of frames.FrameStatus
     TOO_DEEP = 4
     ENCRYPTED = 5
     UNSUPPORTED_LINK_TYPE = 6
-    N_STATUSES = 7
+    DUPLICATE = 7  # of frames that the engine takes for copies; no decoder does
+    N_STATUSES = 8
 
 cdef enum:  # the rules that headers follow
     TO_IP = 16
@@ -49,6 +50,7 @@ cdef struct Packet:
     Key dst
     const uint8_t* ip
     uint32_t ip_avail
+    uint32_t n_bytes  # that are counted of the frame; the engine sets it
 
 
 cdef inline void advance(Cursor* cursor, uint32_t length) noexcept nogil:
@@ -82,6 +84,22 @@ cdef inline int decode_ip(const uint8_t* ip, uint32_t avail, Packet* out) noexce
     out.ip = ip
     out.ip_avail = avail
     return IP
+
+
+cdef inline uint32_t claimed_len(const uint8_t* ip) noexcept nogil:
+    """Return the length that the IP header at `ip` claims for its packet; 0 if it leaves it open."""
+    cdef uint32_t length
+    if ip[0] >> 4 == 4:
+        return be16_at(ip + 2)
+    length = be16_at(ip + 4)
+    return length + 40 if length else 0
+
+
+cdef inline uint32_t ip_len(const uint8_t* ip, uint32_t n_held) noexcept nogil:
+    """Return an IP packet's length: what its header claims, or if that cannot be, the `n_held` bytes of the frame from there."""
+    cdef uint32_t claimed = claimed_len(ip)
+    cdef bint is_possible = claimed >= (<uint32_t>(ip[0] & 0x0F) * 4 if ip[0] >> 4 == 4 else 40)
+    return claimed if is_possible else n_held
 
 
 cdef inline int by_ethertype(uint16_t ethertype) noexcept nogil:

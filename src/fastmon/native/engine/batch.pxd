@@ -20,10 +20,10 @@ cdef inline void account_hosts(Engine* engine, Entry* entry) noexcept nogil:
     """Account a frame for its two hosts, and correct their rows in the entry."""
     cdef HostRow* host
     host = locate(&engine.hosts, &entry.src, entry.src_hash, entry.src_row)
-    add_out(&engine.hosts, host, entry.wire_len, 1, entry.ts_ns, entry.ts_ns, &entry.dst, entry.wire_len)
+    add_out(&engine.hosts, host, entry.n_bytes, 1, entry.ts_ns, entry.ts_ns, &entry.dst, entry.n_bytes)
     entry.src_row = index_of(&engine.hosts, host, NO_ROW)
     host = locate(&engine.hosts, &entry.dst, entry.dst_hash, entry.dst_row)
-    add_in(&engine.hosts, host, entry.wire_len, 1, entry.ts_ns, entry.ts_ns)
+    add_in(&engine.hosts, host, entry.n_bytes, 1, entry.ts_ns, entry.ts_ns)
     entry.dst_row = index_of(&engine.hosts, host, NO_ROW)
 
 
@@ -76,8 +76,8 @@ cdef inline void account_conversation(Engine* engine, Entry* entry) noexcept nog
     if likely(d >= 0):
         entry.src_row = row.hosts[d]
         entry.dst_row = row.hosts[1 - d]
-        add_out(&engine.hosts, &hosts[entry.src_row], entry.wire_len, 1, entry.ts_ns, entry.ts_ns, &entry.dst, entry.wire_len)
-        add_in(&engine.hosts, &hosts[entry.dst_row], entry.wire_len, 1, entry.ts_ns, entry.ts_ns)
+        add_out(&engine.hosts, &hosts[entry.src_row], entry.n_bytes, 1, entry.ts_ns, entry.ts_ns, &entry.dst, entry.n_bytes)
+        add_in(&engine.hosts, &hosts[entry.dst_row], entry.n_bytes, 1, entry.ts_ns, entry.ts_ns)
     else:
         d = account_hosts_anew(engine, entry)
         if not entry.is_conversational:
@@ -112,7 +112,7 @@ cdef inline uint64_t account_host_batch(Engine* engine) noexcept nogil:
     for i in range(engine.n_batched):
         find_hosts(engine, &engine.batch[i])
     for i in range(engine.n_batched):
-        n_bytes += engine.batch[i].wire_len
+        n_bytes += engine.batch[i].n_bytes
         account_hosts(engine, &engine.batch[i])
     return n_bytes
 
@@ -126,7 +126,7 @@ cdef inline uint64_t account_conversation_batch(Engine* engine) noexcept nogil:
     for i in range(engine.n_batched):
         find_hosts_by_conversation(engine, &engine.batch[i])
     for i in range(engine.n_batched):
-        n_bytes += engine.batch[i].wire_len
+        n_bytes += engine.batch[i].n_bytes
         account_conversation(engine, &engine.batch[i])
     return n_bytes
 

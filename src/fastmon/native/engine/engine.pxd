@@ -14,10 +14,11 @@ from libc.string cimport memcpy, memset
 
 from fastmon.native.classify.notes cimport notes_are_filled
 from fastmon.native.decode.frame cimport decode
-from fastmon.native.decode.headers cimport IP, N_STATUSES, NON_IP, Packet
+from fastmon.native.decode.headers cimport DUPLICATE, IP, N_STATUSES, NON_IP, Packet, ip_len
 from fastmon.native.decode.link cimport LINK_ETHERNET
 from fastmon.native.engine.conversations cimport Conversations
 from fastmon.native.decode.entry cimport BATCH_FRAMES, MAX_PAYLOAD, Entry, describe, find_payload
+from fastmon.native.engine.duplicates cimport Duplicates, forget_frames, is_duplicate
 from fastmon.native.engine.hosts cimport Hosts
 from fastmon.native.engine.packet_log cimport LOG_RECORDS, PacketLog, log_decoded
 from fastmon.native.engine.payloads cimport must_pause
@@ -39,14 +40,18 @@ cdef struct Engine:
     uint32_t n_batched
     Tally[N_STATUSES] tallies
     Tally[N_STATUSES] tallies_base  # at the last rotation
+    int64_t beside_ip  # bytes of IP frames that are not counted as theirs; below 0 where taps cut frames
+    int64_t beside_ip_base
     int64_t first_ts_ns  # INT64_MAX: no frame yet
     int64_t last_ts_ns  # of the phases before this one; INT64_MIN: no frame
     int64_t newest_ts_ns  # of this phase; INT64_MIN: no frame yet
     PacketLog* log  # NULL: no packet log is wanted
+    Duplicates* duplicates  # NULL: copies of frames count
     bint inner
-    bint walks_all  # decode every frame the general way: for `inner`, or for a packet log
+    bint counts_ip_bytes  # the packet's length instead of the frame's
+    bint walks_all  # decode every frame the general way: for one of these, for a packet log, or to find copies
     void (*account_batch)(Engine* engine) noexcept nogil
-    # `decode_and_log`. By pointer: inlined into `push`, it would keep that from being inlined into the loops.
+    # `decode_fully`. By pointer: inlined into `push`, it would keep that from being inlined into the loops.
     int (*decode_any)(Engine* engine, uint32_t link_type, const uint8_t* data, uint32_t cap_len, uint32_t wire_len,
                       int64_t ts_ns, Packet* packet) noexcept nogil
 
@@ -55,10 +60,16 @@ cdef struct TimeLimits:  # of one drain, in frames' timestamps
     uint64_t max_backstep_ns  # UINT64_MAX: no bound
 
 
-cdef inline int decode_and_log(Engine* engine, uint32_t link_type, const uint8_t* data, uint32_t cap_len, uint32_t wire_len,
-                               int64_t ts_ns, Packet* packet) noexcept nogil:
-    """Decode any frame, and keep its record if a packet log is wanted."""
+cdef inline int decode_fully(Engine* engine, uint32_t link_type, const uint8_t* data, uint32_t cap_len, uint32_t wire_len,
+                             int64_t ts_ns, Packet* packet) noexcept nogil:
+    """Decode any frame; say what is counted of it, and keep its record if a packet log is wanted."""
     cdef int status = decode(link_type, data, cap_len, engine.inner, packet)
+    if engine.duplicates != NULL and is_duplicate(engine.duplicates, link_type, data, cap_len, wire_len, ts_ns, status, packet):
+        status = DUPLICATE
+    packet.n_bytes = wire_len
+    if engine.counts_ip_bytes and status == IP:
+        packet.n_bytes = ip_len(packet.ip, max(wire_len, cap_len) - <uint32_t>(packet.ip - data))
+        engine.beside_ip += <int64_t>wire_len - packet.n_bytes
     if engine.log != NULL:
         log_decoded(engine.log, status, packet, wire_len, ts_ns)
     return status
@@ -71,7 +82,7 @@ cdef inline void engine_init(Engine* engine, void (*account_batch)(Engine* engin
     engine.newest_ts_ns = INT64_MIN
     engine.hosts.limit_bytes = INT64_MAX
     engine.account_batch = account_batch
-    engine.decode_any = decode_and_log
+    engine.decode_any = decode_fully
 
 
 cdef inline void flush(Engine* engine) noexcept nogil:
@@ -123,6 +134,7 @@ cdef inline void begin_phase(Engine* engine) noexcept nogil:
     """Forget the newest timestamp: the next frame may have any time."""
     engine.last_ts_ns = last_time(engine)
     engine.newest_ts_ns = INT64_MIN
+    forget_frames(engine.duplicates)
     if engine.conversations != NULL:
         engine.conversations.clock_ns = INT64_MIN
         engine.conversations.probes.n_waiting = 0  # whose times are not to be compared: they fail when they end
@@ -136,7 +148,7 @@ cdef inline void prefetch_host_slots(Engine* engine, const Entry* entry) noexcep
     index_prefetch(&engine.hosts.table.index, entry.dst_hash)
 
 
-cdef inline Entry* push_addresses(Engine* engine, Key src, Key dst, uint32_t wire_len, int64_t ts_ns) noexcept nogil:
+cdef inline Entry* push_addresses(Engine* engine, Key src, Key dst, uint32_t n_bytes, int64_t ts_ns) noexcept nogil:
     """Add an IP frame to the batch; `finish_push` follows."""
     cdef Entry* entry = &engine.batch[engine.n_batched]
     entry.src = src
@@ -145,7 +157,7 @@ cdef inline Entry* push_addresses(Engine* engine, Key src, Key dst, uint32_t wir
     entry.dst_hash = table_hash(&engine.hosts.table, &dst)
     if engine.conversations == NULL:
         prefetch_host_slots(engine, entry)
-    entry.wire_len = wire_len
+    entry.n_bytes = n_bytes
     entry.ts_ns = ts_ns
     engine.n_batched += 1
     return entry
@@ -198,7 +210,7 @@ cdef inline int add_frame(Engine* engine, uint32_t link_type, const uint8_t* dat
             if status == NON_IP and link_type == LINK_ETHERNET and engine.conversations != NULL:
                 note_arp(&engine.conversations.probes, data, cap_len, ts_ns)
             return status
-        entry = push_addresses(engine, packet.src, packet.dst, wire_len, ts_ns)
+        entry = push_addresses(engine, packet.src, packet.dst, packet.n_bytes, ts_ns)
     if engine.conversations != NULL:
         push_conversation(engine, entry, data if link_type == LINK_ETHERNET else NULL, packet.ip, packet.ip_avail)
     return IP
@@ -223,12 +235,17 @@ cdef inline void push(Engine* engine, uint32_t link_type, const uint8_t* data, u
 cdef inline void take_back(Engine* engine, int status, uint32_t wire_len) noexcept nogil:
     """Undo `add_frame`, which returned `status`, when nothing has followed it.
 
-    A packet log keeps the frame's record: with one, nothing may have to be taken back.
+    A packet log keeps the frame's record, and copies are told by it: with either, nothing may have to be taken back.
     """
     if status == IP:
         engine.n_batched -= 1
+        engine.beside_ip -= <int64_t>wire_len - engine.batch[engine.n_batched].n_bytes
     else:
         tally_add(&engine.tallies[status], 0 - <uint64_t>1, 0 - <uint64_t>wire_len)
+
+
+cdef inline bint may_take_back(const Engine* engine) noexcept nogil:
+    return engine.log == NULL and engine.duplicates == NULL
 
 
 cdef inline uint32_t n_payloads(const Engine* engine) noexcept nogil:

@@ -6,7 +6,8 @@ never evicted.
 What it does not do: decode, batch, keep intervals.
 """
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc
 
 from fastmon.native.tables.applications cimport AppTable, apps_forget
 from fastmon.native.tables.index cimport NO_ROW
@@ -14,7 +15,7 @@ from fastmon.native.memory cimport grow_array
 from fastmon.native.tables.hosts cimport (
     HostRow, HostTable, Traffic, bytes_in, likely_row, passes, set_flag, table_displace, table_find, table_insert,
 )
-from fastmon.native.wire cimport Key, likely, prefetch_write, unlikely
+from fastmon.native.wire cimport Key, likely, prefetch_write, unlikely, v6_key
 
 cdef struct Overflow:
     uint64_t frames_in
@@ -45,6 +46,22 @@ cdef struct Hosts:
     Prefix* locals
     uint32_t n_locals
     uint32_t hand  # while the table is full, all rows before it are local
+
+
+cdef inline int set_networks(Hosts* hosts, list networks) except -1:
+    """Set the local networks, each a (prefix, mask) of 16 bytes both. Raises ValueError for anything else, MemoryError."""
+    cdef Prefix* prefix
+    hosts.locals = <Prefix*>calloc(max(len(networks), 1), sizeof(Prefix))
+    if hosts.locals == NULL:
+        raise MemoryError("no memory for the local networks")
+    for network, mask in networks:
+        if not (isinstance(network, bytes) and isinstance(mask, bytes) and len(network) == len(mask) == 16):
+            raise ValueError(f"a network is a prefix and a mask of 16 bytes each, not {network!r} and {mask!r}")
+        prefix = &hosts.locals[hosts.n_locals]
+        prefix.network = v6_key(<const uint8_t*>(<bytes>network))
+        prefix.mask = v6_key(<const uint8_t*>(<bytes>mask))
+        hosts.n_locals += 1
+    return 0
 
 
 cdef inline bint is_local(const Hosts* hosts, const Key* key) noexcept nogil:

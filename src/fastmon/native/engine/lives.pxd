@@ -341,7 +341,7 @@ cdef inline void count_frame(Hosts* hosts, Conversations* conversations, Entry* 
         if row_index == NO_ROW:
             return
     row = &conversations.table.rows[row_index]
-    row.bytes[d] += entry.wire_len
+    row.bytes[d] += entry.n_bytes
     row.packets[d] += 1
     if likely(entry.ts_ns > row.last_ns):
         row.last_ns = entry.ts_ns

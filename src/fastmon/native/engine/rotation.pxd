@@ -145,6 +145,7 @@ cdef inline void begin_interval(Engine* engine) noexcept nogil:
             base.packets_in = host.packets_in
             base.packets_out = host.packets_out
     memcpy(engine.tallies_base, engine.tallies, sizeof(engine.tallies))
+    engine.beside_ip_base = engine.beside_ip
     engine.hosts.overflow_base = engine.hosts.overflow
     if engine.hosts.has_apps:
         apps_begin_interval(&engine.hosts.apps)
@@ -165,6 +166,7 @@ cdef inline void merge_tallies(Engine* engine, const Engine* other) noexcept nog
     for i in range(N_STATUSES):
         tally_add(&engine.tallies[i], other.tallies[i].frames - other.tallies_base[i].frames,
                   other.tallies[i].bytes - other.tallies_base[i].bytes)
+    engine.beside_ip += other.beside_ip - other.beside_ip_base
     engine.hosts.overflow.frames_in += other.hosts.overflow.frames_in - other.hosts.overflow_base.frames_in
     engine.hosts.overflow.bytes_in += other.hosts.overflow.bytes_in - other.hosts.overflow_base.bytes_in
     engine.hosts.overflow.frames_out += other.hosts.overflow.frames_out - other.hosts.overflow_base.frames_out
