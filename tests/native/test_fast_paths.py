@@ -39,12 +39,16 @@ def frames() -> list[Frame]:
     return [Frame(n * 1000, 60 + n, 1, data) for n, data in enumerate(datas)]
 
 
+@pytest.mark.parametrize("bytes_of", ["frame", "ip"])
 @pytest.mark.parametrize("inner", [False, True], ids=["outermost", "innermost"])
 @pytest.mark.parametrize("byte_order", ["<", ">"])
 @pytest.mark.parametrize("nanoseconds", [False, True], ids=["us", "ns"])
-def test_plain_frames_are_decoded_by_the_rules(byte_order: str, nanoseconds: bool, inner: bool, tmp_path: Path) -> None:
+def test_plain_frames_are_decoded_by_the_rules(
+    byte_order: str, nanoseconds: bool, inner: bool, bytes_of: str, tmp_path: Path
+) -> None:
     (tmp_path / "x").write_bytes(b.pcap_file(frames(), byte_order=byte_order, nanoseconds=nanoseconds))
-    native, reference = (replay(tmp_path / "x", make_accountant(engine, inner=inner)) for engine in ("native", "reference"))
+    accountants = (make_accountant(engine, inner=inner, bytes_of=bytes_of) for engine in ("native", "reference"))
+    native, reference = (replay(tmp_path / "x", accountant) for accountant in accountants)
     assert_same(native, reference)
     assert native.summary.counters.undecoded["truncated"].frames > 0
     assert native.summary.counters.undecoded["malformed"].frames > 0
