@@ -64,7 +64,7 @@ class BuildTogether(build_ext):  # type: ignore[misc] # setuptools is not typed
 setup(
     ext_modules=[
         extension("_accounting"),
-        extension("native.decoder", "pcap"),
+        extension("native.decoder"),
         extension("native.exclusive"),
         extension("native.live_reader", "pcap"),
         extension("native.matchers"),

@@ -94,7 +94,7 @@ DAMAGES: dict[str, Damage] = {
     "formats/tcpdump__unsupported-link-type-dbus.pcap": _unsupported("DBUS (231)"),
     "links/libpcap__filter__isup_load_generator.pcap": _unsupported("MTP2 (140)"),
     "links/libpcap__filter__mstp_20140225214217.pcap": _unsupported("BACNET_MS_TP (165)"),
-    "links/tcpdump__LINKTYPE_USER2_PKTAP.pcap": _unsupported("unknown (149)"),
+    "links/tcpdump__LINKTYPE_USER2_PKTAP.pcap": _unsupported("USER2 (149, for private use)"),
     "links/tcpdump__kday6.pcap": _unsupported("MFR (182)"),
     "links/tcpdump__vsock-1.pcapng": _unsupported("VSOCK (271)"),
     "malformed/dpkt__truncated_dns_2.pcap": Damage(

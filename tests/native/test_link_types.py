@@ -24,11 +24,19 @@ def test_numbers_beyond_every_table_are_unsupported() -> None:
 
 
 def test_names_are_those_of_files() -> None:
-    """Libpcap's functions take DLT_ numbers, of which a few are others."""
-    assert [describe(number) for number in (1, 100, 101, 12, 65535)] == [
-        "EN10MB (1)",
+    assert [describe(number) for number in (1, 100, 101, 12, 106, 160, 281, 305, 65535)] == [
+        "ETHERNET (1)",
         "ATM_RFC1483 (100)",
         "RAW (101)",
         "RAW (12)",
+        "ATM_CLIP (106)",
+        "USER13 (160, for private use)",
+        "DSA_TAG_BRCM (281)",
+        "ETW2 (305)",
         "unknown (65535)",
     ]
+
+
+def test_every_number_that_is_assigned_has_a_name() -> None:
+    assigned = LINK_TYPES | set(range(11)) | {32} | set(range(99, 306))
+    assert {number for number in ALL_NUMBERS if not describe(number).startswith("unknown")} == assigned | {50, 51}

@@ -177,7 +177,7 @@ class TestPcapng:
                 source.read(10)
             assert source.warnings == [
                 f"{tmp_path / 'x'}: link type {name} is not supported; its frames count as undecoded"
-                for name in ("unknown (147)", "USB_LINUX (189)")
+                for name in ("USER0 (147, for private use)", "USB_LINUX (189)")
             ]
 
 

@@ -190,7 +190,11 @@ class TestFilters:
 
 class TestLinkTypes:
     def test_unknown_one_is_refused_by_name_and_number(self, tmp_path: Path) -> None:
-        for link_type, described in ((187, "BLUETOOTH_HCI_H4 (187)"), (147, "unknown (147)"), (65535, "unknown (65535)")):
+        for link_type, described in (
+            (187, "BLUETOOTH_HCI_H4 (187)"),
+            (147, "USER0 (147, for private use)"),
+            (65535, "unknown (65535)"),
+        ):
             for file in (b.pcap_file(FRAMES, link_type=link_type), pcapng_file(FRAMES, link_type=link_type)):
                 (tmp_path / "x").write_bytes(file)
                 with pytest.raises(UnsupportedLinkTypeError) as caught:

@@ -8,26 +8,12 @@ from libc.stdint cimport uint8_t, uint32_t
 from fastmon.native.arguments cimport bytes_of
 from fastmon.native.decode.frame cimport decode as decode_frame
 from fastmon.native.decode.headers cimport IP, Packet, ip_len
-from fastmon.native.decode.link cimport BEGIN_UNSUPPORTED, LINK_ATM_RFC1483, LINK_RAW, N_BEGINNINGS, beginning_of
+from fastmon.native.decode.link cimport BEGIN_UNSUPPORTED, N_BEGINNINGS, beginning_of
 from fastmon.native.decode.upper cimport PROTOCOL_NOT_CAPTURED, Upper, decode_upper
 from fastmon.native.decode.entry cimport Entry, describe, find_payload
-from fastmon.native.libpcap cimport pcap_datalink_val_to_name
 
 LINK_TYPES = frozenset(number for number in range(N_BEGINNINGS) if beginning_of(number) != BEGIN_UNSUPPORTED)
 """The LINKTYPE_ numbers of the frames that are decoded."""
-
-
-def link_type_name(uint32_t link_type):
-    """Return libpcap's name of a LINKTYPE_ number, without its prefix; None if it has none."""
-    cdef const char* name = pcap_datalink_val_to_name(dlt(link_type))
-    return None if name == NULL else name.decode()
-
-
-cdef int dlt(uint32_t link_type) noexcept:
-    """Return the DLT_ number, which libpcap works with, of a LINKTYPE_ number, which files have; most are the same."""
-    if link_type == LINK_RAW:
-        return 12
-    return 11 if link_type == LINK_ATM_RFC1483 else <int>link_type
 
 
 def decode(uint32_t link_type, data, bint inner=False):

@@ -31,7 +31,6 @@ cdef extern from "<pcap.h>" nogil:
     int pcap_setnonblock(pcap_t* handle, int nonblock, char* message)
     char* pcap_geterr(pcap_t* handle)
     int pcap_datalink(pcap_t* handle)
-    const char* pcap_datalink_val_to_name(int dlt)
     int pcap_get_tstamp_precision(pcap_t* handle)
     pcap_t* pcap_fopen_offline(FILE* file, char* message)
     void pcap_close(pcap_t* handle)
