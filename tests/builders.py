@@ -123,6 +123,29 @@ def hdlc(ethertype: int, payload: bytes, *, address: int = 0x0F) -> bytes:
     return struct.pack(">BBH", address, 0, ethertype) + payload
 
 
+def frame_relay(payload: bytes, *, address: bytes = b"\x18\x41", nlpid: bytes = b"\xcc") -> bytes:
+    """Frame Relay with RFC 2427's header; `nlpid`: what stands behind its control byte."""
+    return address + b"\x03" + nlpid + payload
+
+
+def juniper(payload: bytes, *, flags: int = 0, extensions: bytes | None = None) -> bytes:
+    """Juniper's header; `extensions`: its TLVs, with bit 0x80 of the flags."""
+    if extensions is None:
+        return b"MGC" + bytes([flags]) + payload
+    return b"MGC" + bytes([flags | 0x80]) + struct.pack(">H", len(extensions)) + extensions + payload
+
+
+def ax25(payload: bytes, *, n_addresses: int = 2, control: int = 3, protocol: int = 0xCC) -> bytes:
+    """AX.25 between stations, through `n_addresses` - 2 digipeaters."""
+    addresses = b"".join(bytes([0x82] * 6) + bytes([0x60 | (n == n_addresses)]) for n in range(1, n_addresses + 1))
+    return addresses + bytes([control, protocol]) + payload
+
+
+def alp(payload: bytes, *, first: int = 0, more: bytes = b"") -> bytes:
+    """ATSC's link layer; `first`: the bits of its first byte; `more`: what stands behind its first two bytes."""
+    return struct.pack(">H", first << 8 | len(payload) & 0x07FF) + more + payload
+
+
 def sll(protocol: int, payload: bytes, *, hardware: int = 1) -> bytes:
     """Linux cooked capture."""
     return struct.pack(">HHH", 0, hardware, 6) + MAC_A + bytes(2) + struct.pack(">H", protocol) + payload

@@ -223,6 +223,53 @@ def null(draw: Draw, depth: int) -> bytes:
     return b.null(draw(st.sampled_from([2, 10, 23, 24, 28, 30])), ip(draw, depth), byte_order=byte_order)
 
 
+TAGS = st.sampled_from([7, 0x0FFF, 0x1100, 0x4009, 0x4509, 0x4FFF, 0x6001])
+"""Control words of VLAN tags, some of which look like an IP or PPPoE header."""
+
+
+def frame_relay(draw: Draw, depth: int) -> bytes:
+    address = draw(st.sampled_from([b"\x18\x41", b"\x18\x40\x01", b"\x18\x40\x80\x01"]))
+    if draw(st.integers(0, 3)) == 0:
+        return address + b.hdlc(*typed_or_llc(draw, depth))[2:]
+    pad = b"\x00" if flag(draw) else b""
+    kind = draw(st.integers(0, 3))
+    if kind == 0:
+        return b.frame_relay(ip(draw, depth), address=address, nlpid=pad + draw(st.sampled_from([b"\xcc", b"\x8e"])))
+    if kind == 1:
+        return b.frame_relay(ppp(draw, depth), address=address, nlpid=pad + b"\xcf")
+    if kind == 2:
+        return b.frame_relay(ethernet(draw, depth), address=address, nlpid=pad + b"\x80\x00\x80\xc2\x00\x07")
+    protocol, payload = typed(draw, depth)
+    return b.frame_relay(payload, address=address, nlpid=pad + b"\x80\x00\x00\x00" + struct.pack(">H", protocol))
+
+
+def enc(draw: Draw, depth: int) -> bytes:
+    family = struct.pack(draw(st.sampled_from("<>")) + "I", draw(st.sampled_from([2, 24, 28, 30])))
+    return family + bytes(8) + ip(draw, depth)
+
+
+def juniper(content: Stack) -> Stack:
+    def frame(draw: Draw, depth: int) -> bytes:
+        extensions = draw(st.one_of(st.none(), st.binary(max_size=9)))
+        if draw(st.integers(0, 3)) == 0:
+            return b.juniper(bytes(4) + ip(draw, depth), flags=0x02, extensions=extensions)
+        return b.juniper(content(draw, depth), flags=draw(st.sampled_from([0, 0x01, 0x44])), extensions=extensions)
+
+    return frame
+
+
+def ax25(draw: Draw, depth: int) -> bytes:
+    return b.ax25(ip(draw, depth), n_addresses=draw(st.integers(2, 11)), control=draw(st.sampled_from([3, 0x13, 0, 0xA4, 1])))
+
+
+def alp(draw: Draw, depth: int) -> bytes:
+    more = draw(st.sampled_from([b"\x00", b"\x02\x07", b"\x01\x01\x00\x00", b"\x03\x07\x01\x01\x00\x00"]))
+    n_more = draw(st.integers(0, 7))
+    several = bytes([n_more << 1]) + bytes((n_more * 3 + 4) // 2)
+    first, more = draw(st.sampled_from([(0, b""), (0x08, more), (0x10, more), (0x18, several), (0x10, b"\x08")]))
+    return b.alp(ip(draw, depth), first=first, more=more)
+
+
 def hdlc(draw: Draw, depth: int) -> bytes:
     if flag(draw):
         return b"\xff\x03" + struct.pack(">H", 0x0021) + ip(draw, depth)
@@ -231,12 +278,21 @@ def hdlc(draw: Draw, depth: int) -> bytes:
 
 def cooked(build: Callable[..., bytes]) -> Stack:
     def frame(draw: Draw, depth: int) -> bytes:
-        kind = draw(st.integers(0, 3))
+        kind = draw(st.integers(0, 5))
         if kind == 0:
             return build(4, llc(draw, depth))
         if kind == 1:
             return build(1, radiotap(draw, depth), hardware=803)
-        return build(*typed(draw, depth))
+        if kind == 2:
+            return build(0, frame_relay(draw, depth), hardware=770)
+        protocol, payload = typed(draw, depth)
+        first = protocol
+        for tag_type in draw(st.lists(st.sampled_from([0x8100, 0x88A8]), max_size=2)):  # the first tag's type is not there
+            payload = b.vlan(first, payload, vlan_id=draw(TAGS))
+            first = tag_type
+        if flag(draw):
+            return build(protocol, payload)
+        return build(b.QINQ, b.vlan(protocol, payload, vlan_id=draw(TAGS)))
 
     return frame
 
@@ -259,8 +315,8 @@ def radiotap(draw: Draw, depth: int) -> bytes:
 
 
 def ppi(draw: Draw, depth: int) -> bytes:
-    link_type, content = draw(st.sampled_from([(1, ethernet), (105, dot11)]))
-    return struct.pack("<BBHI", 0, 0, 12, link_type) + bytes(4) + content(draw, depth)
+    link_type = draw(st.sampled_from([1, 105, *INSIDE_ANY]))
+    return struct.pack("<BBHI", 0, 0, 12, link_type) + bytes(4) + LINKS[link_type](draw, depth)
 
 
 def prism(draw: Draw, depth: int) -> bytes:
@@ -290,6 +346,15 @@ def after(header: bytes, content: Stack) -> Stack:
     return lambda draw, depth: header + content(draw, depth)
 
 
+def tag_after(length: int, behind: bytes = b"") -> Stack:
+    """Return `length` bytes, then an EtherType or a length, then the bytes `behind` it."""
+    return tag(lambda number, payload: bytes(length) + struct.pack(">H", number) + behind + payload)
+
+
+def snap(draw: Draw, depth: int) -> bytes:
+    return b.llc_snap(*typed(draw, depth))
+
+
 def ipoib(draw: Draw, depth: int) -> bytes:
     ethertype, payload = typed(draw, depth)
     return bytes(40) + struct.pack(">HH", ethertype, 0) + payload
@@ -300,13 +365,14 @@ def nflog(draw: Draw, depth: int) -> bytes:
 
 
 def pktap(draw: Draw, depth: int) -> bytes:
-    link_type = draw(st.sampled_from([number for number in LINKS if number != 258]))
+    link_type = draw(st.sampled_from(INSIDE_ANY))
     return b.pktap(link_type, LINKS[link_type](draw, depth), length=draw(st.sampled_from([12, 108])))
 
 
 LINKS: dict[int, Stack] = {
     0: null,
     1: ethernet,
+    3: ax25,
     6: token_ring,
     7: arcnet(b"\x01\x02"),
     8: after(bytes(16), ip),
@@ -316,11 +382,16 @@ LINKS: dict[int, Stack] = {
     14: ip,
     50: hdlc,
     51: pppoe,
+    99: tag_after(6, bytes(36)),
     100: llc,
     101: ip,
     104: hdlc,
     105: dot11,
+    106: lambda draw, depth: draw(st.sampled_from([ip, snap]))(draw, depth),
+    107: frame_relay,
     108: null,
+    109: enc,
+    112: hdlc,
     113: cooked(b.sll),
     117: after(b"\x3d" + bytes(63), ip),
     119: prism,
@@ -328,22 +399,48 @@ LINKS: dict[int, Stack] = {
     123: after(b"\x02" + bytes(3), llc),
     127: radiotap,
     129: arcnet(b"\x01\x02\x00\x00"),
-    138: tag(lambda number, payload: bytes(16) + struct.pack(">H", number) + payload),
+    133: juniper(after(bytes(8), ip)),
+    136: juniper(after(bytes(8), ip)),
+    138: tag_after(16),
+    149: pktap,
     163: avs,
+    164: juniper(after(bytes(8), ip)),
+    166: after(b"\x01\x03", ppp),
+    167: juniper(ethernet),
+    168: juniper(tag_after(0)),
+    178: juniper(ethernet),
+    179: juniper(ppp),
+    180: juniper(frame_relay),
+    181: juniper(hdlc),
+    182: after(b"\xc0\x01", frame_relay),
     192: ppi,
+    202: after(b"\x00", ax25),
     204: after(b"\x01", hdlc),
     205: after(b"\x00", hdlc),
+    206: after(b"\x01", frame_relay),
     219: mpls,
     226: after(b"\x01\x02" + bytes(22), ip),
     228: ip,
     229: ip,
     239: nflog,
+    240: after(bytes(4), ethernet),
+    241: after(bytes(12), ethernet),
     242: ipoib,
+    253: after(bytes(16), ip),
     258: pktap,
+    259: after(bytes(6), ethernet),
     274: after(b"\x55" * 7 + b"\xd5", ethernet),
     276: cooked(b.sll2),
+    281: tag_after(16),
+    282: after(bytes(4), ethernet),
+    284: tag_after(16),
+    285: tag_after(20),
+    289: alp,
 }
 """The link types that both decoders know."""
+
+INSIDE_ANY = [number for number in LINKS if number not in (149, 192, 258)]
+"""Those whose frames PPI and PKTAP may hold."""
 
 
 # Whole frames.

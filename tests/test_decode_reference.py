@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from typing import TYPE_CHECKING
 
 import builders as b
 import dpkt
@@ -10,6 +11,9 @@ import pytest
 
 from fastmon.decode import SUPPORTED_LINK_TYPES, decode
 from fastmon.model.frames import Frame, FrameStatus, PacketSummary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PACKET = b.ipv4("10.1.2.3", "192.0.2.9")
 PACKET6 = b.ipv6("2001:db8::1", "2001:db8::2")
@@ -104,6 +108,28 @@ WAYS_TO_IPV4 = {
     "SLL with VLAN": (113, b.sll(b.VLAN, b.vlan(b.IPV4, PACKET))),
     "SLL with LLC": (113, b.sll(4, b.llc(PACKET))),
     "SLL with radiotap": (113, b.sll(1, b.radiotap(b.dot11(SNAP)), hardware=803)),
+    "SLL with a hidden tag": (113, b.sll(b.IPV4, b.vlan(b.IPV4, PACKET))),
+    "SLL with a tag put back and one hidden": (113, b.sll(b.QINQ, b.vlan(b.IPV4, b.vlan(b.IPV4, PACKET)))),
+    "SLL with two hidden tags": (113, b.sll(b.IPV4, b.vlan(b.VLAN, b.vlan(b.IPV4, PACKET)))),
+    "SLL with a tag put back and two hidden": (113, b.sll(b.VLAN, b.vlan(b.IPV4, b.vlan(b.QINQ, b.vlan(b.IPV4, PACKET))))),
+    "SLL with a hidden tag before MPLS": (113, b.sll(b.MPLS, b.vlan(b.MPLS, b.mpls(PACKET)))),
+    "SLL with a hidden tag of IPv6 and the protocol IPv4": (113, b.sll(b.IPV4, b.vlan(b.IPV6, PACKET))),
+    "SLL with a hidden tag before PPPoE": (113, b.sll(b.PPPOE, b.vlan(b.PPPOE, b.pppoe(b.ppp(0x21, PACKET))))),
+    "SLL with a hidden tag like PPPoE": (113, b.sll(b.PPPOE, b.vlan(b.PPPOE, b.pppoe(b.ppp(0x21, PACKET)), vlan_id=0x1105))),
+    "SLL of Frame Relay": (113, b.sll(0, b.frame_relay(PACKET), hardware=770)),
+    "SLL2 with a hidden tag": (276, b.sll2(b.IPV4, b.vlan(b.IPV4, PACKET))),
+    "SLL2 with a hidden tag before IPv6": (276, b.sll2(b.IPV6, b.vlan(b.IPV6, PACKET))),
+    "SLL2 with a hidden tag like IPv4": (276, b.sll2(b.IPV4, b.vlan(b.IPV4, PACKET, vlan_id=0x4509))),
+    "SLL2 with a hidden tag like IPv4 with options": (276, b.sll2(b.IPV4, b.vlan(b.IPV4, PACKET, vlan_id=0x4FFF))),
+    "SLL2 with a hidden tag like IPv4 of no length": (276, b.sll2(b.IPV4, b.vlan(b.IPV4, PACKET, vlan_id=0x4009))),
+    "SLL2 with a hidden tag like IPv6": (276, b.sll2(b.IPV4, b.vlan(b.IPV4, PACKET, vlan_id=0x6001))),
+    "SLL2 with a hidden tag like IPv6 before it": (276, b.sll2(b.IPV6, b.vlan(b.IPV6, PACKET, vlan_id=0x6FFF))),
+    "SLL2 with hidden tags like IPv4": (
+        276,
+        b.sll2(b.IPV4, b.vlan(0x9100, b.vlan(b.IPV4, PACKET, vlan_id=0x4501), vlan_id=0x4501)),
+    ),
+    "SLL2 with hidden tags like IPv6": (276, b.sll2(b.IPV6, b.vlan(b.VLAN, b.vlan(b.IPV6, PACKET, vlan_id=7), vlan_id=0x6005))),
+    "SLL2 with two hidden tags before MPLS": (276, b.sll2(b.MPLS, b.vlan(b.VLAN, b.vlan(b.MPLS, b.mpls(PACKET))))),
     "SLL2": (276, b.sll2(b.IPV4, PACKET)),
     "SLL2 with LLC": (276, b.sll2(4, SNAP)),
     "SLL2 with radiotap": (276, b.sll2(1, b.radiotap(b.dot11(SNAP)), hardware=803)),
@@ -124,6 +150,7 @@ WAYS_TO_IPV4 = {
         b.radiotap(b.dot11(SNAP, qos=0, pad=True), present=[3, 0], fields=bytes(12) + b"\x20"),
     ),
     "PPI with 802.11": (192, struct.pack("<BBHI", 0, 0, 12, 105) + bytes(4) + b.dot11(SNAP)),
+    "PPI of RAW": (192, struct.pack("<BBHI", 0, 0, 8, 101) + PACKET),
     "PPI with Ethernet": (192, struct.pack("<BBHI", 0, 0, 8, 1) + FRAME),
     "Prism": (119, struct.pack("<II", 0x44, 144) + bytes(136) + b.dot11(SNAP)),
     "Prism, big-endian": (119, struct.pack(">II", 0x44, 144) + bytes(136) + b.dot11(SNAP)),
@@ -149,10 +176,61 @@ WAYS_TO_IPV4 = {
     "NFLOG": (239, b.nflog(PACKET, before=[b"\x00", b"wlan0", b""])),
     "IPoIB": (242, bytes(40) + b"\x08\x00\x00\x00" + PACKET),
     "PKTAP": (258, b.pktap(ETHERNET, FRAME)),
+    "PKTAP by Apple's number": (149, b.pktap(ETHERNET, FRAME)),
     "PKTAP of RAW": (258, b.pktap(RAW, PACKET, length=12)),
     "mPacket": (274, b"\x55" * 7 + b"\xd5" + FRAME),
     "SLIP": (8, bytes(16) + PACKET),
     "PKTAP of SLIP": (258, b.pktap(8, bytes(16) + PACKET)),
+    "PKTAP of Juniper": (258, b.pktap(178, b.juniper(FRAME))),
+    "AX.25": (3, b.ax25(PACKET)),
+    "AX.25 by digipeaters": (3, b.ax25(PACKET, n_addresses=10, control=0x13)),
+    "AX.25 information": (3, b.ax25(PACKET, control=0xA4)),
+    "AX.25 with KISS": (202, b"\x00" + b.ax25(PACKET)),
+    "Symantec firewall": (99, bytes(6) + b"\x08\x00" + bytes(36) + PACKET),
+    "classical IP over ATM": (106, PACKET),
+    "classical IP over ATM with LLC": (106, SNAP),
+    "Frame Relay": (107, b.frame_relay(PACKET)),
+    "Frame Relay of IPv6": (107, b.frame_relay(PACKET, nlpid=b"\x8e")),
+    "Frame Relay with pad": (107, b.frame_relay(PACKET, address=b"\x18\x40\x01", nlpid=b"\x00\xcc")),
+    "Frame Relay with 4 bytes of address": (107, b.frame_relay(PACKET, address=b"\x18\x40\x80\x01")),
+    "Frame Relay with SNAP": (107, b.frame_relay(PACKET, nlpid=b"\x00\x80\x00\x00\x00\x08\x00")),
+    "Frame Relay with bridged Ethernet": (107, b.frame_relay(FRAME, nlpid=b"\x00\x80\x00\x80\xc2\x00\x07")),
+    "Frame Relay with PPP": (107, b.frame_relay(b.ppp(0x21, PACKET), nlpid=b"\xcf")),
+    "Frame Relay of Cisco": (107, b"\x18\x41\x08\x00" + PACKET),
+    "Frame Relay with direction": (206, b"\x01" + b.frame_relay(PACKET)),
+    "multi-link Frame Relay": (182, b"\xc0\x05" + b.frame_relay(PACKET)),
+    "multi-link Frame Relay, first fragment": (182, b"\x9e\xff" + b.frame_relay(PACKET)),
+    "ENC": (109, b.null(2, bytes(8) + PACKET)),
+    "ENC, big-endian": (109, b.null(24, bytes(8) + PACKET, byte_order=">")),
+    "NetBSD HDLC": (112, b.hdlc(b.IPV4, PACKET)),
+    "PPP of pppd": (166, b"\x01\x03" + b.ppp(0x0021, PACKET)),
+    "Juniper Ethernet": (178, b.juniper(FRAME)),
+    "Juniper Ethernet with extensions": (178, b.juniper(FRAME, flags=0x41, extensions=bytes.fromhex("010203000201"))),
+    "Juniper Ethernet without link layer": (178, b.juniper(bytes(4) + PACKET, flags=2)),
+    "Juniper, without link layer and with extensions": (179, b.juniper(bytes(4) + PACKET, flags=2, extensions=bytes(3))),
+    "Juniper PPPoE": (167, b.juniper(b.ethernet(b.PPPOE, b.pppoe(b.ppp(0x21, PACKET))))),
+    "Juniper PPPoE over ATM": (168, b.juniper(b"\x88\x64" + b.pppoe(b.ppp(0x21, PACKET)))),
+    "Juniper PPP": (179, b.juniper(b.ppp(0x0021, PACKET, address_control=True))),
+    "Juniper Frame Relay": (180, b.juniper(b.frame_relay(PACKET))),
+    "Juniper C-HDLC": (181, b.juniper(b.hdlc(b.IPV4, PACKET))),
+    "Juniper GGSN": (133, b.juniper(bytes(8) + PACKET)),
+    "Juniper services": (136, b.juniper(b"\x47" + bytes(7) + PACKET)),
+    "Juniper monitor": (164, b.juniper(bytes(8) + PACKET)),
+    "netANALYZER": (240, bytes(4) + FRAME),
+    "netANALYZER, transparent": (241, bytes(4) + b"\x55" * 7 + b"\xd5" + FRAME),
+    "EPON": (259, b"\xd5\x55\x55\x00\x01\x37" + FRAME),
+    "Broadcom tag": (281, FRAME[:12] + b"\x00\x00\x00\x03" + FRAME[12:]),
+    "Broadcom tag, VLAN": (281, FRAME[:12] + b"\x20\x00\x00\x03\x81\x00" + b.vlan(b.IPV4, PACKET)),
+    "Broadcom tag in front": (282, b"\x00\x00\x00\x03" + FRAME),
+    "Marvell tag": (284, FRAME[:12] + b"\xc0\x08\x00\x01" + FRAME[12:]),
+    "Marvell tag, LLC": (284, FRAME[:12] + b"\xc0\x08\x00\x01\x00\x1c" + SNAP),
+    "Marvell tag with an EtherType": (285, FRAME[:12] + b"\xda\xda\x00\x00\xc0\x08\x00\x01" + FRAME[12:]),
+    "ALP": (289, b.alp(PACKET)),
+    "ALP, long": (289, b.alp(PACKET, first=0x08, more=b"\x08")),
+    "ALP, long, with stream and extension": (289, b.alp(PACKET, first=0x08, more=b"\x03\x07\x01\x02" + bytes(3))),
+    "ALP, first segment": (289, b.alp(PACKET, first=0x10, more=b"\x02\x07")),
+    "ALP, two packets": (289, b.alp(PACKET, first=0x18, more=b"\x02" + bytes(3))),
+    "ALP, three packets with stream": (289, b.alp(PACKET, first=0x18, more=b"\x05" + bytes(5) + b"\x07")),
 }
 
 
@@ -171,8 +249,11 @@ class TestWayToIp:
         assert hosts(summary) == (b.host("2001:db8::1"), b.host("2001:db8::2"))
 
 
-def test_every_link_type_has_a_way_to_ip() -> None:
-    assert {link_type for link_type, _ in WAYS_TO_IPV4.values()} == SUPPORTED_LINK_TYPES
+NETLINK = 253
+
+
+def test_every_link_type_but_netlink_has_a_way_to_ip() -> None:
+    assert {link_type for link_type, _ in WAYS_TO_IPV4.values()} == SUPPORTED_LINK_TYPES - {NETLINK}
 
 
 STOPS = {
@@ -220,7 +301,9 @@ STOPS = {
         MALFORMED,
     ),
     "PPI too short": (192, struct.pack("<BBHI", 0, 0, 7, 1) + FRAME, MALFORMED),
-    "PPI of another link type": (192, struct.pack("<BBHI", 0, 0, 8, 101) + PACKET, NON_IP),
+    "PPI of an unknown link type": (192, struct.pack("<BBHI", 0, 0, 8, 147) + PACKET, UNSUPPORTED),
+    "PPI in PPI": (192, struct.pack("<BBHIBBHI", 0, 0, 8, 192, 0, 0, 8, 101) + PACKET, MALFORMED),
+    "PPI in PKTAP": (258, b.pktap(192, struct.pack("<BBHI", 0, 0, 8, 101) + PACKET), MALFORMED),
     "Prism too short": (119, struct.pack("<II", 0x44, 7) + bytes(200), MALFORMED),
     "Prism longer than the capture": (119, struct.pack(">II", 0x44, 0xFFFFFFFF) + bytes(200), TRUNCATED),
     "AVS too short": (163, struct.pack(">II", 0x80211001, 7) + bytes(200), MALFORMED),
@@ -236,6 +319,38 @@ STOPS = {
     "PKTAP without packet": (258, b.pktap(ETHERNET, FRAME, record_type=0), NON_IP),
     "PKTAP in PKTAP": (258, b.pktap(258, b.pktap(ETHERNET, FRAME)), MALFORMED),
     "PKTAP of an unknown link type": (258, b.pktap(147, FRAME), UNSUPPORTED),
+    "SLL of no IP version, and no tags": (113, b.sll(b.IPV4, b"\x00\x07\x08\x06" + PACKET), MALFORMED),
+    "SLL with tags that lead to no IP version": (113, b.sll(b.IPV4, b.vlan(b.IPV4, b"\x50" + PACKET[1:])), MALFORMED),
+    "SLL with tags that lead to another protocol": (113, b.sll(b.IPV4, b.vlan(b.VLAN, b.vlan(b.ARP, PACKET))), MALFORMED),
+    "SLL with tags before ARP": (113, b.sll(b.ARP, b.vlan(b.ARP, PACKET)), NON_IP),
+    "SLL of PPPoE discovery, without tags": (113, b.sll(b.PPPOE, b"\x11\x09\x88\x64" + bytes(20)), NON_IP),
+    "Ethernet with a tag that nothing tells of": (*inside(b.IPV4, b.vlan(b.IPV4, PACKET)), MALFORMED),
+    "Netlink": (253, bytes(16) + PACKET, NON_IP),
+    "Netlink without a byte": (253, b"", NON_IP),
+    "AX.25 of another protocol": (3, b.ax25(PACKET, protocol=0xF0), NON_IP),
+    "AX.25 supervisory": (3, b.ax25(PACKET, control=0x01), NON_IP),
+    "AX.25 with 11 addresses": (3, b.ax25(PACKET, n_addresses=11), MALFORMED),
+    "Symantec firewall of another type": (99, bytes(44) + PACKET, NON_IP),
+    "Frame Relay with an address of one byte": (107, b.frame_relay(PACKET, address=b"\x19\x41"), MALFORMED),
+    "Frame Relay with an address without end": (107, b.frame_relay(PACKET, address=b"\x18\x40\x00\x00"), MALFORMED),
+    "Frame Relay of Q.933": (107, b.frame_relay(PACKET, address=b"\x00\x01", nlpid=b"\x08"), NON_IP),
+    "Frame Relay with SNAP of another organisation": (
+        107,
+        b.frame_relay(PACKET, nlpid=b"\x80\x00\x00\x0c\x08\x00"),
+        NON_IP,
+    ),
+    "Frame Relay with SNAP and a length": (107, b.frame_relay(SNAP, nlpid=b"\x80\x00\x00\x00\x00\x1c"), NON_IP),
+    "Frame Relay with bridged FDDI": (107, b.frame_relay(FRAME, nlpid=b"\x80\x00\x80\xc2\x00\x04"), NON_IP),
+    "multi-link Frame Relay, control": (182, b"\xe1\x00" + b.frame_relay(PACKET), NON_IP),
+    "multi-link Frame Relay, last fragment": (182, b"\x40\x05" + b.frame_relay(PACKET), NON_IP),
+    "ENC of another family": (109, b.null(18, bytes(8) + PACKET), NON_IP),
+    "Juniper without its magic number": (178, b"MGD\x00" + FRAME, MALFORMED),
+    "Juniper without link layer or IP": (178, b.juniper(bytes(5) + PACKET, flags=2), NON_IP),
+    "Juniper monitor of no IP": (164, b.juniper(bytes(9) + PACKET), NON_IP),
+    "Juniper Ethernet with extensions beyond the capture": (178, b"MGC\x80\xff\xff" + FRAME, TRUNCATED),
+    "Broadcom tag, ARP": (281, FRAME[:12] + b"\x00\x00\x00\x03\x08\x06" + PACKET, NON_IP),
+    "ALP of signalling": (289, b.alp(PACKET, first=0x80), NON_IP),
+    "ALP, later segment": (289, b.alp(PACKET, first=0x10, more=b"\x0a\x07"), NON_IP),
     "mPacket fragment": (274, b"\x55" * 7 + b"\x61" + FRAME, NON_IP),
     "unknown link type": (147, PACKET, UNSUPPORTED),
     "unknown link type without a byte": (147, b"", UNSUPPORTED),
@@ -266,6 +381,47 @@ def test_a_link_type_header_that_is_no_rule_does_not_count() -> None:
     tags = b.vlan(b.VLAN, b"") * 30 + b.vlan(b.IPV4, PACKET)
     assert summarize(113, b.sll(b.VLAN, tags)).status is FrameStatus.IP
     assert summarize(113, b.sll(b.VLAN, b.vlan(b.VLAN, tags))).status is TOO_DEEP
+
+
+def test_hidden_tags_count_as_headers() -> None:
+    tags = b.vlan(b.VLAN, b"") * 30 + b.vlan(b.IPV4, PACKET)
+    assert summarize(276, b.sll2(b.IPV4, tags)).status is FrameStatus.IP
+    assert summarize(276, b.sll2(b.IPV4, b.vlan(b.VLAN, tags))).status is TOO_DEEP
+    assert summarize(276, b.sll2(b.IPV4, b.vlan(b.VLAN, b"") * 400)).status is TOO_DEEP
+
+
+def checked_ipv4(packet: bytes) -> bytes:
+    """Return an IPv4 packet without options with the checksum of its header."""
+    total = sum(struct.unpack(">10H", packet[:10] + bytes(2) + packet[12:20]))
+    return packet[:10] + struct.pack(">H", 0xFFFF - total % 0xFFFF) + packet[12:]
+
+
+class TestIpThatLooksLikeTags:
+    """What an IP header proves is stronger than a chance that its bytes read as a hidden tag and an IP header."""
+
+    @pytest.mark.parametrize(("link_type", "cook"), [(113, b.sll), (276, b.sll2)], ids=["SLL", "SLL2"])
+    @pytest.mark.parametrize("total_length", [0x0800, 0x8100])
+    def test_ipv4_by_its_checksum(self, link_type: int, cook: Callable[..., bytes], total_length: int) -> None:
+        header = bytearray(b.ipv4("10.1.2.3", "192.0.2.9", total_length=total_length))
+        header[4:8] = b"\x45\x00\x08\x00"  # the identification reads as a version, or flags and offset as a type
+        summary = summarize(link_type, cook(b.IPV4, checked_ipv4(bytes(header)) + bytes(40)))
+        assert hosts(summary) == (b.host("10.1.2.3"), b.host("192.0.2.9"))
+
+    def test_ipv4_by_its_length(self) -> None:
+        packet = bytearray(b.ipv4("10.1.2.3", "192.0.2.9", bytes(2028)))
+        packet[4:6] = b"\x45\x00"
+        assert hosts(summarize(113, b.sll(b.IPV4, bytes(packet)))) == (b.host("10.1.2.3"), b.host("192.0.2.9"))
+
+    def test_ipv6_by_its_length(self) -> None:
+        packet = bytearray(b.ipv6("2001:db8::1", "2001:db8::2", bytes(0x6001)))
+        packet[2:4] = b"\x86\xdd"
+        assert hosts(summarize(276, b.sll2(b.IPV6, bytes(packet)))) == (b.host("2001:db8::1"), b.host("2001:db8::2"))
+
+    def test_a_pppoe_session_by_its_first_bytes(self) -> None:
+        frame = bytearray(b.pppoe(b.ppp(0x21, PACKET)))
+        frame[2:4] = b"\x88\x64"
+        frame[4:6] = b"\x11\x00"
+        assert hosts(summarize(113, b.sll(b.PPPOE, bytes(frame)))) == (b.host("10.1.2.3"), b.host("192.0.2.9"))
 
 
 @pytest.mark.parametrize("family", [2, 10, 23, 24, 28, 30])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 
 from .ethernet import MAC_A, MAC_B, ethertype_of
-from .pdu import MALFORMED, UNSUPPORTED, Pdu, decided
+from .pdu import MALFORMED, UNSUPPORTED, Mark, Pdu, decided
 
 __all__ = [
     "arcnet",
@@ -29,6 +29,7 @@ __all__ = [
     "sll",
     "sll2",
     "sunatm",
+    "switch_tagged",
     "token_ring",
     "with_direction",
 ]
@@ -149,6 +150,12 @@ def pktap(frame: Pdu, link_type: int, *, record: int = 1, header_len: int = 108)
 def slip(packet: Pdu) -> Pdu:
     """Return an IP packet after BSD's header of a direction and a compressed TCP/IP header (8 SLIP)."""
     return packet.under(bytes(16))
+
+
+def switch_tagged(frame: Pdu, tag: bytes) -> Pdu:
+    """Return an Ethernet frame with a switch's tag behind its addresses (281 DSA_TAG_BRCM, 284, 285)."""
+    marks = tuple(Mark(mark.end + len(tag), mark.status, mark.src, mark.dst) for mark in frame.marks)
+    return Pdu(frame.data[:12] + tag + frame.data[12:], marks)
 
 
 def mpacket(frame: Pdu, delimiter: int = 0xD5) -> Pdu:

@@ -23,10 +23,12 @@ from .links import (
     sll,
     sll2,
     sunatm,
+    switch_tagged,
     token_ring,
     with_direction,
 )
 from .pdu import MALFORMED, Mark, Pdu, decided, non_ip, opaque
+from .wan import frame_relay
 from .wireless import avs, broken_radiotap, ppi, prism, radiotap, wifi, wifi_other, wifi_protected
 
 if TYPE_CHECKING:
@@ -100,8 +102,15 @@ def linux_cooked(make: Maker, cook: Callable[..., Pdu]) -> Iterator[Pdu]:
         yield cook(packet)
         yield cook(vlan(packet), 0x8100)
         yield cook(snap(packet), 4)
+        yield cook(frame_relay(packet), 0, hardware=770)
+        for control in (100, 0x1100, 0x400A, 0x4F00, 0x6001):  # hidden tags, some of which look like something else
+            yield cook(vlan(packet, vid=control))
+            yield cook(vlan(vlan(packet, vid=control)), 0x88A8)
+            yield cook(vlan(vlan(packet), 0x8100, vid=control))
+            yield cook(vlan(mpls(packet), 0x8847, vid=control), 0x8847)
         yield cook(radiotap(wifi(snap(packet)), flags=0), 0x0019, hardware=803)
     yield cook(pppoe(ppp(make.v4())), 0x8864, hardware=512)
+    yield cook(vlan(pppoe(ppp(make.v4())), 0x8864, vid=0x1105), 0x8864)
     yield cook(SPANNING_TREE, 4)
     yield cook(non_ip(bytes(28)), ARP)
     yield cook(non_ip(bytes(28)), 0x0001)  # 802.3 without LLC
@@ -153,7 +162,8 @@ def ppi_frames(make: Maker) -> Iterator[Pdu]:
     for packet in make.each():
         yield ppi(wifi(snap(packet)))
         yield ppi(ethernet(packet), link_type=1)
-    yield ppi(non_ip(bytes(30)), link_type=101)
+        yield ppi(packet, link_type=101)
+    yield decided(ppi(opaque(bytes(30)), link_type=192).data, MALFORMED, 8)
     yield decided(bytes([0, 0, 7, 0]) + bytes(20), MALFORMED, 8)
 
 
@@ -261,6 +271,31 @@ def pktap_frames(make: Maker) -> Iterator[Pdu]:
     yield pktap(opaque(bytes(60)), 0x10001)
 
 
+def tagged_by(tag: bytes) -> Callable[[Maker], Iterator[Pdu]]:
+    """Return Ethernet frames with a switch's tag."""
+
+    def tagged(make: Maker) -> Iterator[Pdu]:
+        for packet in make.each():
+            yield switch_tagged(ethernet(packet), tag)
+            yield switch_tagged(ethernet(vlan(packet), 0x8100), tag)
+            yield switch_tagged(ethernet(snap(packet), 40), tag)
+        yield switch_tagged(ethernet(non_ip(bytes(28)), ARP), tag)
+
+    return tagged
+
+
+def ethernet_behind(header: bytes) -> Callable[[Maker], Iterator[Pdu]]:
+    """Return Ethernet frames behind a header."""
+
+    def frames(make: Maker) -> Iterator[Pdu]:
+        for packet in make.each():
+            yield ethernet(packet).under(header)
+            yield ethernet(vlan(packet), 0x8100).under(header)
+        yield ethernet(non_ip(bytes(28)), ARP).under(header)
+
+    return frames
+
+
 def slip_frames(make: Maker) -> Iterator[Pdu]:
     for packet in make.each():
         yield slip(packet)
@@ -286,6 +321,7 @@ CAPTURES: dict[str, tuple[int, Callable[[Maker], Iterator[Pdu]]]] = {
     "link_ppp_ether": (51, ppp_ether),
     "link_ppp_with_dir": (204, directed_ppp),
     "link_c_hdlc": (104, hdlc),
+    "link_netbsd_hdlc": (112, hdlc),
     "link_c_hdlc_with_dir": (205, directed_hdlc),
     "link_linux_sll": (113, linux_sll),
     "link_linux_sll2": (276, linux_sll2),
@@ -309,5 +345,13 @@ CAPTURES: dict[str, tuple[int, Callable[[Maker], Iterator[Pdu]]]] = {
     "link_ipoib": (242, infiniband_frames),
     "link_slip": (8, slip_frames),
     "link_pktap": (258, pktap_frames),
+    "link_pktap_apple": (149, pktap_frames),
     "link_mpacket": (274, mpacket_frames),
+    "link_dsa_tag_brcm": (281, tagged_by(b"\x00\x00\x00\x03")),
+    "link_dsa_tag_brcm_prepend": (282, ethernet_behind(b"\x00\x00\x00\x03")),
+    "link_dsa_tag_dsa": (284, tagged_by(b"\xc0\x08\x00\x01")),
+    "link_dsa_tag_edsa": (285, tagged_by(b"\xda\xda\x00\x00\xc0\x08\x00\x01")),
+    "link_netanalyzer": (240, ethernet_behind(bytes(4))),
+    "link_netanalyzer_transparent": (241, ethernet_behind(bytes(4) + b"\x55" * 7 + b"\xd5")),
+    "link_epon": (259, ethernet_behind(b"\xd5\x55\x55\x00\x01\x37")),
 }

@@ -70,11 +70,12 @@ def truncated_tunnels(make: Maker) -> Iterator[Pdu]:
 
 
 def deepest(frames_of: Callable[[Maker], Iterable[Pdu]]) -> Callable[[Maker], list[Pdu]]:
-    """Return a function that makes, of the frames that `frames_of` makes, only that whose IP header stands deepest."""
+    """Return a function that makes only the deepest of the frames that `frames_of` makes: of those with an IP header, if any."""
 
     def only(make: Maker) -> list[Pdu]:
-        frames = [frame for frame in frames_of(make) if frame.marks[-1].status == "ip"]
-        return [max(frames, key=lambda frame: frame.marks[-1].end)]
+        frames = list(frames_of(make))
+        with_ip = [frame for frame in frames if frame.marks[-1].status == "ip"]
+        return [max(with_ip or frames, key=lambda frame: frame.marks[-1].end)]
 
     return only
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import set_ethernet, set_formats, set_links, set_truncated, set_tunnels
+from . import set_ethernet, set_formats, set_links, set_truncated, set_tunnels, set_wan
 from .maker import Maker, records
 from .savefile import pcap
 from .set_formats import Variant
@@ -33,7 +33,7 @@ def captures(seed: str) -> Iterator[Variant]:
         yield whole(frames_of.__name__, ETHERNET, frames_of, seed)
     for frames_of in set_truncated.CAPTURES:
         yield cut(frames_of.__name__, ETHERNET, frames_of, seed)
-    for name, (link_type, frames_of) in set_links.CAPTURES.items():
+    for name, (link_type, frames_of) in (set_links.CAPTURES | set_wan.CAPTURES).items():
         yield whole(name, link_type, frames_of, seed)
         yield cut(f"truncated_{name}", link_type, deepest(frames_of), seed)
     yield from set_formats.variants(seed)

@@ -50,10 +50,6 @@ DIFFERENCES: dict[str, Difference] = {
         "frames 2 and 7 have source-route options, of which tshark shows the last hop as ip.dst; the header's destination counts",
         {"13.14.15.16": _received(8, 380), "5.6.7.8": None, "8.8.8.8": None},
     ),
-    "links/tcpdump__LINKTYPE_USER2_PKTAP.pcap": Difference(
-        "link type 149 is for private use and refused; tshark takes it for Apple's PKTAP",
-        {"10.32.100.15": None, "10.32.4.27": None},
-    ),
     "malformed/ndpi__fuzz-2006-06-26-2594.pcap": Difference(
         "frame 669 has EtherType IPv4 and version 6: decoded as IPv6, as tshark does, whose empty ip.src the corpus has left out",
         {"8011:4af7:c0a8:102:c0a8:101:b0b:35": _sent(1, 86), "34:4489:e530:100:1::": _received(1, 86)},
@@ -94,8 +90,6 @@ DAMAGES: dict[str, Damage] = {
     "formats/tcpdump__unsupported-link-type-dbus.pcap": _unsupported("DBUS (231)"),
     "links/libpcap__filter__isup_load_generator.pcap": _unsupported("MTP2 (140)"),
     "links/libpcap__filter__mstp_20140225214217.pcap": _unsupported("BACNET_MS_TP (165)"),
-    "links/tcpdump__LINKTYPE_USER2_PKTAP.pcap": _unsupported("USER2 (149, for private use)"),
-    "links/tcpdump__kday6.pcap": _unsupported("MFR (182)"),
     "links/tcpdump__vsock-1.pcapng": _unsupported("VSOCK (271)"),
     "malformed/dpkt__truncated_dns_2.pcap": Damage(
         TruncatedCaptureError, "the file ends in the middle of a record, after 1 records", 1

@@ -83,8 +83,9 @@ def test_any_captures_both_sides(neighbours: dict[str, Sender], accountant: Make
         assert account(accountant(), capture, 1200) == whole.totals()
 
 
-def test_any_has_tags_too(neighbours: dict[str, Sender], accountant: MakeAccountant) -> None:
-    sending = Sending(COOKED_EXTRA).ip_frame("10.0.0.1", "192.0.2.1", 500, vlans=[b.VLAN])
+@pytest.mark.parametrize("tags", [(b.VLAN,), (b.QINQ, b.VLAN), (b.VLAN, b.VLAN, b.VLAN)])
+def test_any_has_tags_too(neighbours: dict[str, Sender], accountant: MakeAccountant, tags: tuple[int, ...]) -> None:
+    sending = Sending(COOKED_EXTRA).ip_frame("10.0.0.1", "192.0.2.1", 500, vlans=tags)
     with open_live("any", snaplen=64) as capture:
         sent = neighbours["left"].send(sending)
         assert account(accountant(), capture, 1) == sent

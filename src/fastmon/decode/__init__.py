@@ -12,7 +12,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from fastmon.decode import layers, tunnels
+from fastmon.decode import cooked, layers, tunnels
 from fastmon.decode.links import LINK_RULES, link_layer
 from fastmon.decode.network import IpHeader, is_echo_request, read_ip, read_payload, read_ports, read_tcp_flags
 from fastmon.decode.walk import Cursor, Rule, RuleFunction, Step, Stop
@@ -26,7 +26,7 @@ __all__ = ["SUPPORTED_LINK_TYPES", "decode"]
 SUPPORTED_LINK_TYPES: frozenset[int] = frozenset(LINK_RULES)
 """LINKTYPE_ numbers of the frames that this decoder decodes."""
 
-_RULES: dict[Rule, RuleFunction] = layers.RULES | tunnels.RULES
+_RULES: dict[Rule, RuleFunction] = layers.RULES | cooked.RULES | tunnels.RULES
 _MAX_HEADERS = 32
 
 

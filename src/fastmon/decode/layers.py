@@ -12,7 +12,7 @@ from dpkt.pppoe import PPPoE
 from fastmon.decode.walk import Cursor, Rule, RuleFunction, Step, Stop
 from fastmon.model.frames import FrameStatus
 
-__all__ = ["RULES", "ethertype", "type_or_length"]
+__all__ = ["MIN_ETHERTYPE", "RULES", "RULE_OF_ETHERTYPE", "ethertype", "type_or_length", "typed"]
 
 MIN_ETHERTYPE = 0x0600
 MAX_LENGTH = 1500
@@ -64,6 +64,12 @@ def type_or_length(number: int, at: Cursor) -> Step:
     if number <= MAX_LENGTH:
         return Step(Rule.LLC, at)
     raise Stop(FrameStatus.NON_IP)
+
+
+def typed(at: Cursor) -> Step:
+    """Read a field of two bytes that says what follows it: an EtherType or an 802.3 length."""
+    at.need(2)
+    return type_or_length(at.u16(0), at.skip(2))
 
 
 def _ethernet(at: Cursor) -> Step:

@@ -1,6 +1,6 @@
 """What the reference decoder's rules are made of: a place in a frame, and a step to the next one.
 
-Private to `fastmon.decode`. The rules themselves stand in `layers`, `links`, `wireless` and `tunnels`.
+Private to `fastmon.decode`. The rules themselves stand in `layers`, `links`, `cooked`, `wan`, `wireless` and `tunnels`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dpkt.dpkt import Packet
 
 from fastmon.model.frames import FrameStatus
 
-__all__ = ["Cursor", "Rule", "RuleFunction", "Step", "Stop", "enter"]
+__all__ = ["Cursor", "Rule", "RuleFunction", "Step", "Stop", "after", "enter"]
 
 
 class Rule(enum.Enum):
@@ -35,6 +35,7 @@ class Rule(enum.Enum):
     CMD = enum.auto()
     RTAG = enum.auto()
     TRILL = enum.auto()
+    COOKED_VLAN = enum.auto()
     IP = enum.auto()
     ETHERIP = enum.auto()
     GRE = enum.auto()
@@ -118,6 +119,16 @@ RuleFunction = Callable[[Cursor], Step]
 """Reads one header; returns the step after it or raises Stop."""
 
 
-def enter(rule: Rule, skip: int = 0) -> RuleFunction:
-    """Return the function of a rule that only enters `rule`, `skip` bytes further."""
-    return lambda at: Step(rule, at.skip(skip))
+def enter(rule: Rule) -> RuleFunction:
+    """Return the function of a rule that only enters `rule`."""
+    return lambda at: Step(rule, at)
+
+
+def after(length: int, rule: RuleFunction) -> RuleFunction:
+    """Return the function of a header of `length` bytes that only `rule` follows."""
+
+    def skip(at: Cursor) -> Step:
+        at.need(length)
+        return rule(at.skip(length))
+
+    return skip

@@ -10,11 +10,9 @@ from dpkt.radiotap import Radiotap
 from fastmon.decode.walk import Cursor, Rule, Step, Stop
 from fastmon.model.frames import FrameStatus
 
-__all__ = ["avs", "ieee802_11", "ppi", "prism", "radiotap"]
+__all__ = ["avs", "ieee802_11", "prism", "radiotap"]
 
 DATA_FRAME = 2
-LINKTYPE_ETHERNET = 1
-LINKTYPE_IEEE802_11 = 105
 
 
 def _round_up(n: int, unit: int) -> int:
@@ -69,19 +67,6 @@ def _radiotap_flags(at: Cursor, header_length: int) -> int:
     if flags >= header_length:
         raise Stop(FrameStatus.MALFORMED)
     return at.u8(flags)
-
-
-def ppi(at: Cursor) -> Step:
-    """Read a per-packet information header."""
-    at.need(8)
-    length, link_type = at.u16_le(2), at.u32_le(4)
-    if length < 8:
-        raise Stop(FrameStatus.MALFORMED)
-    if link_type == LINKTYPE_IEEE802_11:
-        return ieee802_11(at.skip(length))
-    if link_type == LINKTYPE_ETHERNET:
-        return Step(Rule.ETHERNET, at.skip(length))
-    raise Stop(FrameStatus.NON_IP)
 
 
 def prism(at: Cursor) -> Step:
