@@ -296,6 +296,12 @@ def geneve(ethertype: int, payload: bytes, *, option_words: int = 0, version: in
     return struct.pack(">BBHI", version << 6 | option_words, 0, ethertype, 1 << 8) + bytes(4 * option_words) + payload
 
 
+def teredo(payload: bytes, *, client: int | None = None, origin: bool = False) -> bytes:
+    """Teredo; `client`: with an authentication whose client identifier has so many bytes, and its value one more."""
+    authentication = b"" if client is None else bytes([0, 1, client, client + 1]) + bytes(2 * client + 1 + 9)
+    return authentication + (bytes(8) if origin else b"") + payload
+
+
 def gtpu(payload: bytes, *, flags: int = 0x30, message: int = 0xFF, extensions: Iterable[int] = ()) -> bytes:
     """GTP-U; `extensions`: the length of each extension header, in units of 4 bytes."""
     lengths = list(extensions)

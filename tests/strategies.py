@@ -117,6 +117,12 @@ def gtpu(draw: Draw, depth: int) -> bytes:
     return b.gtpu(ip(draw, depth), flags=0x30 | words(draw, 3), extensions=extensions)
 
 
+def teredo(draw: Draw, depth: int) -> tuple[int, bytes]:
+    client = draw(st.sampled_from([None, 0, 5, 127]))
+    payload = b.teredo(ip6(draw, depth), client=client, origin=flag(draw))
+    return b.UDP, b.udp(*draw(st.sampled_from([(50000, 3544), (3544, 50000), (3544, 3544)])), payload)
+
+
 TUNNELS: list[Typed] = [
     lambda draw, depth: (4, ip(draw, depth)),
     lambda draw, depth: (41, ip(draw, depth)),
@@ -131,6 +137,7 @@ TUNNELS: list[Typed] = [
     udp_tunnel(6081, geneve),
     udp_tunnel(6635, lambda draw, depth: mpls(draw, depth)),  # noqa: PLW0108 - defined below
     udp_tunnel(2152, gtpu),
+    teredo,
 ]
 
 

@@ -14,6 +14,7 @@ OUTER_SRC, OUTER_DST = b.host("198.51.100.1"), b.host("198.51.100.2")
 PACKET = b.ipv4("10.1.2.3", "192.0.2.9", b.tcp(40000, 443), protocol=b.TCP)
 PACKET6 = b.ipv6("2001:db8::1", "2001:db8::2", b.udp(5353, 53), next_header=b.UDP)
 FRAME = b.ethernet(b.IPV4, PACKET)
+BUBBLE = b.ipv6("2001:db8::8", "2001:db8::9", next_header=59)
 
 
 def summarize(packet: bytes, *, inner: bool = False) -> PacketSummary:
@@ -150,6 +151,12 @@ TO_INNER = {
     "GTP-U with sequence number": udp4(2152, b.gtpu(PACKET, flags=0x32)),
     "GTP-U with extensions": udp4(2152, b.gtpu(PACKET, extensions=[1, 2])),
     "GTP-U with a next type that no flag announces": udp4(2152, b.gtpu(b"", flags=0x31)[:11] + b"\x85" + PACKET),
+    "Teredo": udp4(3544, b.teredo(v6(PACKET, 4))),
+    "Teredo from the server": v4(b.udp(3544, 50000, b.teredo(v6(PACKET, 4))), b.UDP),
+    "Teredo with origin": udp4(3544, b.teredo(v6(PACKET, 4), origin=True)),
+    "Teredo with authentication": udp4(3544, b.teredo(v6(PACKET, 4), client=0)),
+    "Teredo with authentication by name, and origin": udp4(3544, b.teredo(v6(PACKET, 4), client=127, origin=True)),
+    "VXLAN from the port of Teredo": v4(b.udp(3544, 4789, b.vxlan(FRAME)), b.UDP),
     "three deep": udp4(4789, b.vxlan(b.ethernet(b.IPV6, v6(b.gre(b.IPV4, v4(PACKET, 4)), 47)))),
     "30 deep": v4(b"", 4) * 30 + PACKET,
 }
@@ -201,6 +208,13 @@ NO_TUNNEL = {
     "GTP prime": udp4(2152, b.gtpu(PACKET, flags=0x20)),
     "GTP-U echo": udp4(2152, b.gtpu(PACKET, message=1)),
     "GTP-U with an empty extension": udp4(2152, b.gtpu(PACKET, extensions=[0])),
+    "Teredo of IPv4": udp4(3544, b.teredo(PACKET)),
+    "Teredo with something behind the packet": udp4(3544, b.teredo(v6(PACKET, 4) + b"\x04")),
+    "Teredo with a packet longer than the datagram": udp4(3544, b.teredo(v6(PACKET, 4))[:-1]),
+    "Teredo with two origins": udp4(3544, bytes(8) + b.teredo(v6(PACKET, 4), origin=True)),
+    "Teredo with the origin first": udp4(3544, bytes(8) + b.teredo(v6(PACKET, 4), client=0)),
+    "Teredo in a datagram that claims 7 bytes": v4(b"\xc3\x50\x0d\xd8\x00\x07\x00\x00" + BUBBLE, b.UDP),
+    "DNS from the port of Teredo": v4(b.udp(3544, 53, b"\x60\x01\x01\x00\x00\x01" + bytes(50)), b.UDP),
     "malformed inner header": v4(b"\x42" + PACKET[1:], 4),
     "inner ciphertext": v4(b.gre(b.MACSEC, b.macsec(b.IPV4, PACKET, control=8)), 47),
 }
@@ -210,6 +224,11 @@ NO_TUNNEL = {
 def test_what_is_no_tunnel_leaves_the_outer_header(packet: bytes) -> None:
     assert summarize(packet, inner=True) == summarize(packet)
     assert summarize(packet).src in (OUTER_SRC, b.host("2001:db8::8"))
+
+
+def test_behind_a_bubble_of_teredo_there_may_be_trailers() -> None:
+    for datagram in (BUBBLE, BUBBLE + b"\x01\x04" + bytes(4)):
+        assert summarize(udp4(3544, datagram), inner=True).src == b.host("2001:db8::8")
 
 
 def test_the_33rd_header_ends_the_walk_into_tunnels() -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from .ethernet import ethernet, mpls, nsh, ppp, vlan
 from .ip import PROTOCOLS, extensions, icmp, udp
 from .pdu import ENCRYPTED, decided, non_ip, opaque
-from .tunnels import erspan, etherip, geneve, gre, gtpu, mpls_over_udp, pptp, vxlan, vxlan_gpe
+from .tunnels import erspan, etherip, geneve, gre, gtpu, mpls_over_udp, pptp, teredo, vxlan, vxlan_gpe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,7 +71,7 @@ def tunnel_gre(make: Maker) -> Iterator[Pdu]:
 
 
 def tunnel_udp(make: Maker) -> Iterator[Pdu]:
-    """VXLAN, VXLAN-GPE, Geneve, GTP-U and MPLS in datagrams, and flags and versions that stop the walk."""
+    """VXLAN, VXLAN-GPE, Geneve, GTP-U, Teredo and MPLS in datagrams, and flags and versions that stop the walk."""
     for packet in make.each():
         version = 1 if len(packet.marks[0].src) == 4 else 2
         yield ethernet(make.v4(vxlan(ethernet(packet))))
@@ -90,6 +90,13 @@ def tunnel_udp(make: Maker) -> Iterator[Pdu]:
         yield ethernet(make.v4(mpls_over_udp(packet, 3)))
         first, body = extensions([60], PROTOCOLS["udp"], vxlan(ethernet(packet)))
         yield ethernet(make.v6(body, first))
+    for client in (None, 0, 9):
+        for origin in (False, True):
+            yield ethernet(make.v4(teredo(make.v6(), client=client, origin=origin)))
+            yield ethernet(make.v4(teredo(make.v6(), client=client, origin=origin, server=True)))
+    yield ethernet(make.v4(teredo(make.v6(make.v4(), PROTOCOLS["ipip"]))))
+    yield ethernet(make.v4(teredo(opaque(make.v4().data))))
+    yield ethernet(make.v4(teredo(opaque(make.v6().data + b"\0"))))
     stopped = opaque(ethernet(make.v4()).data)
     yield ethernet(make.v4(vxlan(stopped, flags=0)))
     yield ethernet(make.v4(vxlan(stopped, port=4788)))

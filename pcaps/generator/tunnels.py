@@ -11,7 +11,7 @@ from .ip import udp
 if TYPE_CHECKING:
     from .pdu import Pdu
 
-__all__ = ["erspan", "etherip", "geneve", "gre", "gtpu", "mpls_over_udp", "pptp", "vxlan", "vxlan_gpe"]
+__all__ = ["erspan", "etherip", "geneve", "gre", "gtpu", "mpls_over_udp", "pptp", "teredo", "vxlan", "vxlan_gpe"]
 
 ETHERNET_BRIDGING = 0x6558
 CHECKSUM, ROUTING, KEY, SEQUENCE = 0x80, 0x40, 0x20, 0x10
@@ -72,6 +72,13 @@ def gtpu(packet: Pdu, *, sequence: bool = False, extension_words: tuple[int, ...
     flags = 0x30 | (0x02 if sequence else 0) | (0x04 if extension_words else 0)
     header = struct.pack(">BBHI", flags, message, len(optional) + len(packet.data), 0x1001) + optional
     return udp(packet.under(header), 2152, 2152)
+
+
+def teredo(packet: Pdu, *, client: int | None = None, origin: bool = False, server: bool = False) -> Pdu:
+    """Return an IPv6 packet in a Teredo datagram (RFC 4380), with an authentication by a name of `client` bytes if given."""
+    header = b"" if client is None else bytes([0, 1, client, 16]) + bytes(client + 16 + 9)
+    header += struct.pack(">HH4s", 0, 0xFFFF ^ 50000, bytes(4)) if origin else b""
+    return udp(packet.under(header), *((3544, 50000) if server else (50000, 3544)))
 
 
 def mpls_over_udp(packet: Pdu, labels: int = 1) -> Pdu:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dpkt.gre import GRE
+from dpkt.ip6 import IP6
 from dpkt.udp import UDP
 
 from fastmon.decode.layers import ethertype, type_or_length
@@ -30,6 +31,9 @@ RULE_OF_UDP_PORT = {
     8472: Rule.VXLAN,
 }
 RULE_OF_VXLAN_GPE_PROTOCOL = {1: Rule.IP, 2: Rule.IP, 3: Rule.ETHERNET, 4: Rule.NSH, 5: Rule.MPLS}
+TEREDO_PORT = 3544
+TEREDO_AUTHENTICATION, TEREDO_ORIGIN = 1, 0
+NO_NEXT_HEADER = 59
 GRE_CHECKSUM, GRE_ROUTING, GRE_KEY, GRE_SEQUENCE, GRE_ACKNOWLEDGEMENT = 0x8000, 0x4000, 0x2000, 0x1000, 0x0080
 ERSPAN_1_OR_2, ERSPAN_3, PPP_IN_GRE = 0x88BE, 0x22EB, 0x880B
 
@@ -39,7 +43,7 @@ def enter_tunnel(upper: UpperLayer) -> Step:
     if upper.at is None:
         raise _no_tunnel()
     if upper.protocol == UDP_PROTOCOL:
-        return _step(RULE_OF_UDP_PORT, upper.at.header(UDP).dport, upper.at.skip(8))
+        return _udp_tunnel(upper.at)
     return _step(RULE_OF_PROTOCOL, upper.protocol, upper.at)
 
 
@@ -51,6 +55,13 @@ def _step(table: dict[int, Rule], key: int | None, at: Cursor) -> Step:
     if key not in table:
         raise _no_tunnel()
     return Step(table[key], at)
+
+
+def _udp_tunnel(at: Cursor) -> Step:
+    header = at.header(UDP)
+    if header.dport not in RULE_OF_UDP_PORT and TEREDO_PORT in (header.sport, header.dport):
+        return Step(Rule.TEREDO, at)
+    return _step(RULE_OF_UDP_PORT, header.dport, at.skip(8))
 
 
 def _etherip(at: Cursor) -> Step:
@@ -126,6 +137,22 @@ def _gtpu(at: Cursor) -> Step:
     return Step(Rule.IP, payload)
 
 
+def _teredo(at: Cursor) -> Step:
+    """Read a Teredo datagram from its UDP header on: it must hold an IPv6 packet, and nothing else but trailers of a bubble."""
+    n_claimed, packet = at.header(UDP).ulen, at.skip(8)
+    packet.need(4)
+    if packet.u16(0) == TEREDO_AUTHENTICATION:
+        packet = packet.skip(13 + packet.u8(2) + packet.u8(3))
+        packet.need(4)
+    if packet.u16(0) == TEREDO_ORIGIN:
+        packet = packet.skip(8)
+    header = packet.header(IP6)
+    n_behind = n_claimed - (packet.start - at.start) - 40 - header.plen
+    if packet.u8(0) >> 4 != 6 or n_behind < 0 or (n_behind > 0 and header.nxt != NO_NEXT_HEADER):
+        raise _no_tunnel()
+    return Step(Rule.IP, packet)
+
+
 RULES: dict[Rule, RuleFunction] = {
     Rule.ETHERIP: _etherip,
     Rule.GRE: _gre,
@@ -133,4 +160,5 @@ RULES: dict[Rule, RuleFunction] = {
     Rule.VXLAN_GPE: _vxlan_gpe,
     Rule.GENEVE: _geneve,
     Rule.GTPU: _gtpu,
+    Rule.TEREDO: _teredo,
 }

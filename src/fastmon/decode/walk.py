@@ -43,6 +43,7 @@ class Rule(enum.Enum):
     VXLAN_GPE = enum.auto()
     GENEVE = enum.auto()
     GTPU = enum.auto()
+    TEREDO = enum.auto()
 
 
 class Stop(Exception):  # noqa: N818 - it ends a walk, which is not always an error

@@ -28,6 +28,10 @@ cdef enum:
     ECHO_REQUEST = 8
     ECHO_REQUEST_V6 = 128
 
+cdef enum:
+    NO_NEXT_HEADER = 59  # of IPv6
+    TEREDO_PORT = 3544
+
 cdef struct Upper:
     int32_t protocol  # behind extension headers; PROTOCOL_NOT_CAPTURED if it was cut off
     bint is_fragment
@@ -176,17 +180,46 @@ cdef inline int geneve(Cursor* cursor) noexcept nogil:
     return by_type_or_length(be16_at(header + 2))
 
 
+cdef inline int teredo(Cursor* cursor, int32_t claimed) noexcept nogil:
+    """Teredo (RFC 4380 section 5.1.1) in `claimed` bytes: an IPv6 packet, and behind it only a bubble's trailers (RFC 6081)."""
+    cdef const uint8_t* payload = cursor.at
+    cdef int32_t end
+    cdef uint32_t length = 0
+    if cursor.avail < 4:
+        return NON_IP
+    if be16_at(payload) == 1:  # authentication
+        length = 13 + payload[2] + payload[3]
+        if cursor.avail < length + 4:
+            return NON_IP
+    if be16_at(payload + length) == 0:  # origin indication
+        length += 8
+    if cursor.avail < length + 40 or payload[length] >> 4 != 6:
+        return NON_IP
+    end = length + 40 + be16_at(payload + length + 4)
+    if end > claimed or (end < claimed and payload[length + 6] != NO_NEXT_HEADER):
+        return NON_IP
+    advance(cursor, length)
+    return TO_IP
+
+
 cdef inline int udp_tunnel(Cursor* cursor) noexcept nogil:
+    cdef const uint8_t* header = cursor.at
     cdef uint16_t dst_port
     if cursor.avail < 8:
         return NON_IP
-    dst_port = be16_at(cursor.at + 2)
+    dst_port = be16_at(header + 2)
     advance(cursor, 8)
     if dst_port == 6635:
         return TO_MPLS
-    if dst_port not in (2152, 4789, 4790, 6081, 8472) or cursor.headers == MAX_HEADERS:
+    if dst_port not in (2152, 4789, 4790, 6081, 8472):
+        if dst_port != TEREDO_PORT and be16_at(header) != TEREDO_PORT:
+            return NON_IP
+        dst_port = TEREDO_PORT
+    if cursor.headers == MAX_HEADERS:
         return NON_IP
     cursor.headers += 1
+    if dst_port == TEREDO_PORT:
+        return teredo(cursor, <int32_t>be16_at(header + 4) - 8)
     if dst_port == 2152:
         return gtpu(cursor)
     if dst_port == 6081:
