@@ -10,7 +10,7 @@ from fastmon.native.decode.headers cimport (
 )
 from fastmon.native.decode.wan cimport enter_frame_relay
 from fastmon.native.decode.wireless cimport enter_radiotap
-from fastmon.native.wire cimport be16_at, likely
+from fastmon.native.wire cimport be16_at, likely, unlikely
 
 cdef enum:
     ARPHRD_FRAD = 770
@@ -59,7 +59,9 @@ cdef inline bint tags_lead_to(int rule, const uint8_t* at, uint32_t avail) noexc
 
 cdef inline bint hides_tags(int rule, const uint8_t* at, uint32_t avail) noexcept nogil:
     """Whether VLAN tags stand before what `rule` reads: they lead to it, and it does not prove to be there already."""
-    if (rule != TO_IP and rule != TO_MPLS and rule != TO_PPPOE) or likely(not tags_lead_to(rule, at, avail)):
+    if likely(rule == TO_IP and avail >= 4 and be16_at(at + 2) < 0x0600):  # the length of most packets is no EtherType
+        return False
+    if (rule != TO_IP and rule != TO_MPLS and rule != TO_PPPOE) or not tags_lead_to(rule, at, avail):
         return False
     if rule == TO_PPPOE:
         return avail < 2 or be16_at(at) != 0x1100
@@ -69,7 +71,7 @@ cdef inline bint hides_tags(int rule, const uint8_t* at, uint32_t avail) noexcep
 cdef inline int skip_tags(uint16_t protocol, Cursor* cursor) noexcept nogil:
     """Skip the tags that the protocol tells of, and those that it hides, each a header; return the rule that follows."""
     cdef int rule = by_type_or_length(protocol)
-    while rule == TO_VLAN or hides_tags(rule, cursor.at, cursor.avail):
+    while unlikely(rule == TO_VLAN or hides_tags(rule, cursor.at, cursor.avail)):
         if cursor.headers == MAX_HEADERS:
             return TOO_DEEP
         cursor.headers += 1
@@ -80,13 +82,14 @@ cdef inline int skip_tags(uint16_t protocol, Cursor* cursor) noexcept nogil:
     return rule
 
 
-cdef inline int enter_cooked(Cursor* cursor, uint32_t length, uint32_t arphrd_at, uint32_t protocol_at) noexcept nogil:
+cdef inline int enter_cooked(Cursor* cursor, bint is_version_2) noexcept nogil:
     """Linux cooked capture, version 1 or 2."""
+    cdef uint32_t length = 20 if is_version_2 else 16
     cdef uint16_t arphrd, protocol
     if cursor.avail < length:
         return TRUNCATED
-    arphrd = be16_at(cursor.at + arphrd_at)
-    protocol = be16_at(cursor.at + protocol_at)
+    arphrd = be16_at(cursor.at + (8 if is_version_2 else 2))
+    protocol = be16_at(cursor.at + (0 if is_version_2 else 14))
     advance(cursor, length)
     if arphrd == ARPHRD_NETLINK:
         return NON_IP

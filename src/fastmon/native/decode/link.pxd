@@ -322,10 +322,8 @@ cdef inline int enter_header(int beginning, Cursor* cursor) noexcept nogil:
         return TO_ETHERNET
     elif beginning == BEGIN_IP:
         return TO_IP
-    elif beginning == BEGIN_COOKED:
-        return enter_cooked(cursor, 16, 2, 14)
-    elif beginning == BEGIN_COOKED_2:
-        return enter_cooked(cursor, 20, 8, 0)
+    elif beginning == BEGIN_COOKED or beginning == BEGIN_COOKED_2:
+        return enter_cooked(cursor, beginning == BEGIN_COOKED_2)
     elif beginning == BEGIN_FAMILY:
         return enter_family(cursor, 4)
     elif beginning == BEGIN_ENC:
