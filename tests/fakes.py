@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from fastmon.errors import CaptureError
+    from fastmon.model.addresses import Network
     from fastmon.model.frames import Frame
     from fastmon.model.snapshot import Interval
 
@@ -153,6 +154,8 @@ class FakeAccountant:
 
     contacts_dropped = 0
     names_dropped = 0
+    networks_refused = 0
+    local_networks: Sequence[Network] = ()
 
     def __init__(self, limit_bytes: int = 0) -> None:
         self.limit_bytes = limit_bytes

@@ -15,19 +15,19 @@ from libc.stdint cimport INT64_MAX, INT64_MIN, UINT16_MAX, UINT64_MAX, int64_t, 
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
-from fastmon.native.arguments cimport bytes_of, copy_table, count_of, duration_or, key_of, room_in, time_or
+from fastmon.native.arguments cimport bytes_of, check_sizes, count_of, duration_or, key_of, room_in, time_or
 from fastmon.native.classify.notes cimport take_names
 from fastmon.native.decode.headers cimport N_STATUSES
 from fastmon.native.engine.batch cimport account_batch
 from fastmon.native.engine.columns cimport (
-    AppCopy, AppRecord, FanoutRecord, OpeningRecord, PeerRecord, add_unsettled, copy_app_totals, copy_apps, copy_fanout,
-    copy_interval, copy_marks, copy_openings, copy_peers, copy_services, copy_statuses, count_conversations, count_overflow,
-    count_peers, n_active, number_hosts, restore_flags, strip_flags,
+    AppCopy, AppRecord, FanoutRecord, OpeningRecord, PeerRecord, SightRecord, add_unsettled, copy_app_totals, copy_apps,
+    copy_fanout, copy_interval, copy_marks, copy_openings, copy_peers, copy_services, copy_sights, copy_statuses,
+    count_conversations, count_overflow, count_peers, n_active, number_hosts, restore_flags, strip_flags,
 )
 from fastmon.native.engine.contacts cimport Contact, tell_of_running
 from fastmon.native.engine.conversations cimport (
     Conversations, EndedRow, ServiceLimits, conversations_delete, conversations_new, inspection_of, is_running,
-    n_sketches_evicted, want_payloads,
+    n_sketches_evicted, set_app_tables, want_payloads,
 )
 from fastmon.native.engine.credits cimport relabel
 from fastmon.native.engine.duplicates cimport duplicates_free, duplicates_new
@@ -35,7 +35,7 @@ from fastmon.native.engine.engine cimport (
     COPY_BYTES, Engine, TimeLimits, begin_phase, engine_init, flush, last_time, n_allowed, push,
 )
 from fastmon.native.decode.entry cimport BATCH_FRAMES
-from fastmon.native.engine.hosts cimport set_networks
+from fastmon.native.engine.hosts cimport add_local_network
 from fastmon.native.engine.inspection cimport Inspection, announce, forget_announcements, inspection_begin
 from fastmon.native.engine.packet_log cimport PacketRecord, log_free, log_new
 from fastmon.native.engine.rotation cimport begin_interval, damaged_index, end_all, end_all_idle, merge, settle_all
@@ -48,25 +48,12 @@ from fastmon.native.readers cimport Reader
 from fastmon.native.tables.applications cimport N_APPS, apps_free, apps_init
 from fastmon.native.tables.conversations cimport BY_PAYLOAD, Conversation
 from fastmon.native.tables.hosts cimport HostRow, HostTable, table_free, table_init
+from fastmon.native.tables.networks cimport Network, network_from, networks_as_list, networks_free, networks_init
 from fastmon.native.tables.services cimport ServiceRow
 from fastmon.native.tables.unknown_ports cimport PortTotal, copy_unknown_ports
-from fastmon.native.wire cimport Key
+from fastmon.native.wire cimport FM_DEBUG, Key
 
 from fastmon.native.matchers import SOURCES
-
-cdef extern from *:
-    """
-    #ifdef FASTMON_DEBUG
-    #define FM_DEBUG 1
-    #else
-    #define FM_DEBUG 0
-    #endif
-    """
-    bint FM_DEBUG
-
-cdef enum:
-    MAX_ROWS = 0x7FFFFFFF  # of hosts, of conversations, or of services
-    MAX_REMEMBERED = 1 << 24  # frames
 
 DEBUG = bool(FM_DEBUG)
 
@@ -103,7 +90,7 @@ cdef class Accountant:
 
     seed: of the hashes.  ip_bytes: count the lengths of packets, not of frames.  limit_bytes: 0: none.
     dedup: leave out copies of frames within so many nanoseconds (0: none) of one of the last frames, so many: a power of two.
-    networks: the local ones, each as (prefix, mask), 16 bytes both.
+    networks: the local ones, each as (prefix, mask), 16 bytes both.  follow_announcements: also those that frames announce.
     max_conversations: 0: hosts only.  app_tables: bytes by protocol (256), by TCP port and by UDP port (65536), or None.
     max_services: in all, and of one host in one role.  sketch_seed: the same in accountants that are merged.
 
@@ -118,38 +105,30 @@ cdef class Accountant:
     cdef bint has_rotated
 
     def __cinit__(self, *, uint64_t seed, bint inner=False, bint ip_bytes=False, dedup=(0, 1), int64_t max_hosts=1 << 20,
-                  int64_t limit_bytes=0, networks=(), int64_t max_conversations=0, app_tables=None,
-                  bint keep_conversations=False, bint packet_log=False, bint keep_contacts=False, max_services=(1 << 20, 256),
-                  int64_t max_sketches=1 << 16, uint64_t sketch_seed=0):
+                  int64_t limit_bytes=0, networks=(), bint follow_announcements=False, int64_t max_conversations=0,
+                  app_tables=None, bint keep_conversations=False, bint packet_log=False, bint keep_contacts=False,
+                  max_services=(1 << 20, 256), int64_t max_sketches=1 << 16, uint64_t sketch_seed=0):
         cdef HostTable* table = &self.engine.hosts.table
         cdef ServiceLimits limits
-        cdef int64_t most_services, most_of_role, window_ns, n_remembered
         engine_init(&self.engine, account_batch)
         self.use = Exclusive("the accountant")
         self.memory = RowMemory()
-        if not 1 <= max_hosts <= MAX_ROWS or not 0 <= max_conversations <= MAX_ROWS or limit_bytes < 0:
-            raise ValueError(f"max_hosts {max_hosts}, max_conversations {max_conversations} or limit_bytes {limit_bytes} is "
-                             f"out of range: 1 to {MAX_ROWS}, 0 to {MAX_ROWS}, 0 or more")
-        most_services, most_of_role = max_services
-        if not (1 <= most_services <= MAX_ROWS and 1 <= most_of_role <= MAX_ROWS and 1 <= max_sketches <= MAX_ROWS):
-            raise ValueError(f"max_services {max_services} or max_sketches {max_sketches} is out of range: 1 to {MAX_ROWS}")
-        window_ns, n_remembered = dedup
-        if window_ns < 0 or not 1 <= n_remembered <= MAX_REMEMBERED or n_remembered & (n_remembered - 1):
-            raise ValueError(f"dedup {dedup} is out of range: 0 or more, and a power of two up to {MAX_REMEMBERED}")
+        check_sizes("max_hosts, max_services or max_sketches", 1, (max_hosts, *max_services, max_sketches))
+        check_sizes("max_conversations", 0, (max_conversations,))
         self.engine.inner = inner
         self.engine.counts_ip_bytes = ip_bytes
-        self.engine.walks_all = inner or ip_bytes or window_ns or packet_log
+        self.engine.walks_all = inner or ip_bytes or packet_log or dedup[0] != 0
         if packet_log:
             self.engine.log = log_new()
-        if window_ns:
-            self.engine.duplicates = duplicates_new(window_ns, <uint64_t>n_remembered, seed + 4)
-        self.engine.hosts.limit_bytes = limit_bytes if limit_bytes else INT64_MAX
-        set_networks(&self.engine.hosts, list(networks))
+        self.engine.duplicates = duplicates_new(dedup, seed + 4)
+        self.engine.hosts.limit_bytes = count_of("limit_bytes", limit_bytes) or INT64_MAX
+        networks_init(&self.engine.hosts.networks, list(networks))
+        self.engine.hosts.follows = follow_announcements
         table_init(table, <uint32_t>max_hosts, seed)
         self.memory.rows, self.memory.n_reserved = table.rows, table.n_reserved
         if max_conversations != 0:
             limits.max_hosts = <uint32_t>max_hosts
-            limits.max_services, limits.max_services_of_role = <uint32_t>most_services, <uint32_t>most_of_role
+            limits.max_services, limits.max_services_of_role = max_services
             limits.max_sketches, limits.sketch_seed = <uint32_t>max_sketches, sketch_seed
             limits.keeps_contacts = keep_contacts
             self.engine.conversations = conversations_new(<uint32_t>max_conversations, keep_conversations, seed + 3, &limits)
@@ -159,7 +138,7 @@ cdef class Accountant:
             if self.engine.copies == NULL:
                 raise MemoryError("no memory for frames")
             if app_tables is not None:
-                self.set_app_tables(app_tables)
+                set_app_tables(self.engine.conversations, app_tables)
 
     def __dealloc__(self):
         self.engine.hosts.table.rows = NULL  # of the RowMemory
@@ -170,14 +149,7 @@ cdef class Accountant:
         duplicates_free(self.engine.duplicates)
         free(self.engine.copies)
         free(self.engine.hosts.crossings)
-        free(self.engine.hosts.locals)
-
-    cdef int set_app_tables(self, tables) except -1:
-        protocols, tcp_ports, udp_ports = tables
-        copy_table(self.engine.conversations.protocol_apps, protocols, 256, "the table of protocols")
-        copy_table(self.engine.conversations.tcp_apps, tcp_ports, 65536, "the table of TCP ports")
-        copy_table(self.engine.conversations.udp_apps, udp_ports, 65536, "the table of UDP ports")
-        return 0
+        networks_free(&self.engine.hosts.networks)
 
     cdef int check_usable(self) except -1:
         if self.has_finished:
@@ -258,6 +230,33 @@ cdef class Accountant:
                 merge(&self.engine, &other.engine)
                 begin_interval(&other.engine)
             other.has_rotated = True
+
+    # Local networks.
+
+    @property
+    def networks(self):
+        """The local networks, those from the start first, each as (prefix, mask)."""
+        return networks_as_list(&self.engine.hosts.networks)
+
+    @property
+    def networks_refused(self):
+        """Networks that were to be added beyond the bounds of `tables/networks.pxd`."""
+        return self.engine.hosts.networks.n_refused
+
+    def add_network(self, network):
+        """Take the hosts of a network, (prefix, mask), for local from now on."""
+        cdef Network added = network_from(network)
+        with self.use:
+            self.check_usable()
+            add_local_network(&self.engine.hosts, &added, False)
+
+    def sights_as(self, dtype):
+        """Return the Ethernet addresses of hosts, also of remote ones, as an array of `dtype`: see `engine/columns.pxd`."""
+        with self.use:
+            self.check_usable()
+            found = np.zeros(self.engine.hosts.table.n_rows * sizeof(SightRecord), np.uint8)
+            n_copied = copy_sights(&self.engine.hosts, <SightRecord*>room_in(found))
+        return found[:n_copied * sizeof(SightRecord)].view(dtype)
 
     # Conversations.
 

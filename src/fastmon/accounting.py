@@ -23,10 +23,11 @@ from fastmon.bounds import (
     check_range,
 )
 from fastmon.errors import ConfigError
-from fastmon.model.addresses import parse_network
+from fastmon.model.addresses import Network, parse_network
 from fastmon.model.columns import interval_snapshot, whole_snapshot
 from fastmon.model.conversations import CONVERSATION_DTYPE, AppTables, FoundName, FoundNames, Payload
 from fastmon.model.packets import PACKET_DTYPE
+from fastmon.model.rows import SIGHT_DTYPE
 from fastmon.model.services import CONTACT_DTYPE, FANOUT_DTYPE, OPENING_DTYPE, PEER_DTYPE
 from fastmon.model.snapshot import LimitCrossing, Snapshot
 
@@ -67,12 +68,10 @@ class Accountant(Protocol):
     @property
     def first_ts_ns(self) -> int | None:
         """The least timestamp of all frames since the start, not of the hosts' alone; None before the first."""
-        ...
 
     @property
     def last_ts_ns(self) -> int | None:
         """The greatest one."""
-        ...
 
     @property
     def newest_ts_ns(self) -> int | None:
@@ -84,6 +83,23 @@ class Accountant(Protocol):
 
     def begin_phase(self) -> None:
         """Begin a new phase of the frames' clock, which may have been set: `newest_ts_ns` is None again."""
+        ...
+
+    @property
+    def local_networks(self) -> Sequence[Network]:
+        """The networks whose hosts are local: those from the start, then those added."""
+        ...
+
+    @property
+    def networks_refused(self) -> int:
+        """How many were not added, because there is a bound."""
+
+    def add_local_network(self, network: Network) -> None:
+        """Take the hosts of a further network for local from now on. Their rows stay, with all that they have."""
+        ...
+
+    def sights(self) -> NDArray[np.void]:
+        """Return the Ethernet addresses that the frames of hosts came from or went to, also of remote ones, as `SIGHT_DTYPE`."""
         ...
 
     def drain(self, source: Capture, max_frames: int, until_ns: int | None = None, max_backstep_ns: int | None = None) -> int:
@@ -238,6 +254,19 @@ class Accountant(Protocol):
 class NativeAccountant(_accounting.Accountant):
     """The native `Accountant`: makes snapshots and other values of the extension's arrays; made by `make_accountant`."""
 
+    @property
+    def local_networks(self) -> Sequence[Network]:
+        """See `Accountant`."""
+        return [Network(prefix, int.from_bytes(mask, "big").bit_count()) for prefix, mask in self.networks]
+
+    def add_local_network(self, network: Network) -> None:
+        """See `Accountant`."""
+        self.add_network((network.prefix, network.mask))
+
+    def sights(self) -> NDArray[np.void]:
+        """See `Accountant`."""
+        return self.sights_as(SIGHT_DTYPE)
+
     def rotate(self, interval: Interval) -> Snapshot:
         """See `Accountant`."""
         return self.rotate_as(interval.end_ns - 1, lambda columns: _checked(interval_snapshot(interval, columns)))
@@ -311,6 +340,7 @@ def make_accountant(
     max_hosts: int = 1 << 20,
     limit_bytes: int = 0,
     local_networks: Sequence[str] = (),
+    follow_announcements: bool = False,
     seed: int | None = None,
     max_conversations: int = 0,
     applications: AppTables | None = None,
@@ -332,6 +362,7 @@ def make_accountant(
     max_hosts: hosts kept; a remote host that does not fit goes into the overflow counters; a local one displaces a remote one.
     limit_bytes: flag a host whose total, in and out, passes this; 0: no limit.
     local_networks: CIDR texts; a host in one of them is local.
+    follow_announcements: add the networks that frames announce, where conversations are accounted: docs/counting.md.
     seed: of the tables' hashes; random by default.
     max_conversations: conversations kept; 0: only hosts are accounted.
     applications: what conversations' protocols and ports say of their applications.
@@ -339,7 +370,7 @@ def make_accountant(
     packet_log: keep a record of each frame for `take_packets`.
     keep_contacts: keep what is new of conversations of local hosts for `take_contacts`.
     max_services: services kept of all local hosts; by default twice `max_hosts`, but at least 65,536.
-    max_services_per_role: services kept of one local host as a client, and as a server.  max_sketches: hosts that `fanout` knows.
+    max_services_per_role: those of one local host as a client, and as a server.  max_sketches: hosts that `fanout` knows.
     sketch_seed: of the hashes of `fanout`, the same in accountants that are merged; random by default, but one for the process.
 
     Raises ConfigError for an argument out of its range.
@@ -357,9 +388,9 @@ def make_accountant(
     if isinstance(local_networks, str):
         raise ConfigError(f"local_networks must be a list of texts, not {local_networks!r}")
     max_services = min(max(2 * max_hosts, LEAST_SERVICES), MAX_HOSTS[1]) if max_services is None else max_services
-    check_range("max_services", max_services, *MAX_HOSTS)
-    check_range("max_services_per_role", max_services_per_role, *MAX_HOSTS)
-    check_range("max_sketches", max_sketches, *MAX_HOSTS)
+    sizes = {"max_services": max_services, "max_services_per_role": max_services_per_role, "max_sketches": max_sketches}
+    for name, size in sizes.items():
+        check_range(name, size, *MAX_HOSTS)
     if applications is not None:
         if not isinstance(applications, AppTables):
             raise ConfigError(f"applications must be an AppTables, not {applications!r}")
@@ -370,6 +401,7 @@ def make_accountant(
         "dedup": (dedup_ns, dedup_frames),
         "max_hosts": max_hosts,
         "limit_bytes": limit_bytes,
+        "follow_announcements": follow_announcements,
         "max_conversations": max_conversations,
         "keep_conversations": keep_conversations,
         "packet_log": packet_log,
@@ -383,13 +415,8 @@ def make_accountant(
         return ReferenceAccountant(local_networks=local_networks, applications=applications, **shared)
     return NativeAccountant(
         seed=int.from_bytes(os.urandom(8), "little") if seed is None else seed,
-        networks=[_prefix_and_mask(text) for text in local_networks],
+        networks=[(network.prefix, network.mask) for network in map(parse_network, local_networks)],
         app_tables=None if applications is None else (applications.protocols, applications.tcp_ports, applications.udp_ports),
         sketch_seed=SKETCH_SEED if sketch_seed is None else sketch_seed,
         **shared,
     )
-
-
-def _prefix_and_mask(text: str) -> tuple[bytes, bytes]:
-    network = parse_network(text)
-    return network.prefix, ((1 << 128) - (1 << (128 - network.length))).to_bytes(16, "big")

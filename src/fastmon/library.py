@@ -6,7 +6,6 @@ What it does not do: handle signals, or show anything.
 from __future__ import annotations
 
 import os
-import socket
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,7 +13,6 @@ from fastmon.accounting import make_accountant
 from fastmon.config import make_run_options
 from fastmon.errors import CaptureError, ConfigError, FastmonError
 from fastmon.model.addresses import PRIVATE_NETWORKS
-from fastmon.model.conversations import AppTables
 from fastmon.model.names import NameBook
 from fastmon.model.rows import Grouping
 from fastmon.policy.contents import Policy
@@ -26,7 +24,7 @@ from fastmon.run.queues import EventQueue
 from fastmon.run.replay import ReplayMonitor
 from fastmon.run.subscriber import Problem
 from fastmon.run.threads import start_thread
-from fastmon.sources import local_networks, make_opener
+from fastmon.sources import local_networks, make_opener, own_networks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
@@ -231,7 +229,7 @@ def replay_monitor(
 ) -> ReplayMonitor:
     """Return the monitor that replays sources."""
     networks = options.local or PRIVATE_NETWORKS
-    plan = _plan(", ".join(names), options, guard)
+    plan = _plan(", ".join(names), options, guard, infers_networks=options.by == "mac" and not options.local)
     n_workers = min(options.workers, len(openers))
     team = _team(options, networks, n_workers, plan.names, keeps_conversations, guard.wants_contacts, is_live=False)
     packet_log = _packet_log(options, control, waits=True)
@@ -250,7 +248,8 @@ def live_monitor(
 ) -> LiveMonitor:
     """Return the monitor that accounts interfaces; `captures` are those of each together, one for each of `n_workers`."""
     names = list(dict.fromkeys(capture.name for capture in captures))
-    plan = _plan(", ".join(names), options, guard)
+    find = None if options.local else partial(own_networks, names)
+    plan = _plan(", ".join(names), options, guard, find_networks=find)
     networks = local_networks(names, options)
     team = _team(options, networks, n_workers, plan.names, keeps_conversations, guard.wants_contacts, is_live=True)
     packet_log = _packet_log(options, control, waits=False)
@@ -303,7 +302,7 @@ def app_names() -> dict[int, str]:
     return {number: app.name for number, app in enumerate(APPLICATIONS)}
 
 
-def _plan(source: str, options: RunOptions, guard: RuleSource) -> Plan:
+def _plan(source: str, options: RunOptions, guard: RuleSource, **more: Any) -> Plan:
     names = None if options.hosts_only else NameBook()
     return Plan(
         source,
@@ -313,6 +312,7 @@ def _plan(source: str, options: RunOptions, guard: RuleSource) -> Plan:
         names,
         load_rules=lambda: guard.load(names),
         limit_scope=options.limit_scope,
+        **more,
     )
 
 
@@ -328,9 +328,14 @@ def _team(
 ) -> Team:
     """Return one worker, or several and a collector, which alone can tell limits."""
     make = partial(make_accountant, options.engine, bytes_of=options.bytes, inner=options.inner, max_hosts=options.max_hosts)
-    make = partial(make, local_networks=networks, sketch_seed=None if is_live else 0)  # a capture always gives the same estimates
+    make = partial(make, local_networks=networks)
+    if not is_live:
+        # a capture always gives the same estimates; live, the system knows what is local, and frames may lie
+        make = partial(make, sketch_seed=0, follow_announcements=not options.local)
     if not options.hosts_only:
-        make = partial(make, max_conversations=options.max_conversations, applications=_app_tables())
+        from fastmon.classify.tables import app_tables
+
+        make = partial(make, max_conversations=options.max_conversations, applications=app_tables())
     draining = partial(
         make,
         keep_conversations=keeps_conversations,
@@ -344,12 +349,6 @@ def _team(
         return Team([Worker(accountant, inspect(accountant))], accountant)
     accountants = [draining() for _ in range(n_workers)]
     return Team([Worker(accountant, inspect(accountant)) for accountant in accountants], make(limit_bytes=options.limit_bytes))
-
-
-def _app_tables() -> AppTables:
-    from fastmon.classify import by_port, by_protocol
-
-    return AppTables(by_protocol(), by_port(socket.IPPROTO_TCP), by_port(socket.IPPROTO_UDP))
 
 
 def _inspector(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from fastmon.run.control import Control
     from fastmon.run.shards import SourceOpener
 
-__all__ = ["local_networks", "make_opener", "open_captures"]
+__all__ = ["local_networks", "make_opener", "open_captures", "own_networks"]
 
 
 def open_captures(interfaces: Sequence[str], options: RunOptions, stack: ExitStack) -> list[LiveCapture]:
@@ -64,6 +64,11 @@ def local_networks(interfaces: Sequence[str], options: RunOptions) -> Sequence[s
     """
     own = [network for name in interfaces for network in interface_networks(name) or PRIVATE_NETWORKS]
     return options.local or tuple(dict.fromkeys(own))
+
+
+def own_networks(interfaces: Sequence[str]) -> Sequence[str]:
+    """Return the networks that some interfaces have now."""
+    return [network for name in interfaces for network in interface_networks(name)]
 
 
 def make_opener(source: Capture | str | os.PathLike[str], options: RunOptions, control: Control) -> SourceOpener:

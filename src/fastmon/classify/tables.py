@@ -10,8 +10,9 @@ from functools import cache
 from fastmon.classify.applications import APPLICATIONS
 from fastmon.classify.model import SCTP, TCP, UDP
 from fastmon.classify.online import resolver_suffixes
+from fastmon.model.conversations import AppTables
 
-__all__ = ["by_port", "by_protocol", "for_native"]
+__all__ = ["app_tables", "by_port", "by_protocol", "for_native"]
 
 _FIELDS = {TCP: "tcp", UDP: "udp", SCTP: "sctp"}
 
@@ -36,6 +37,11 @@ def by_port(protocol: int) -> bytes:
         for port in getattr(application, _FIELDS[protocol]):
             ids[port] = ids[port] or application.id
     return bytes(ids)
+
+
+def app_tables() -> AppTables:
+    """Return what protocols and ports say of applications, as an accountant needs it."""
+    return AppTables(by_protocol(), by_port(TCP), by_port(UDP))
 
 
 def for_native() -> tuple[list[tuple[int, str, bytes, int]], dict[str, int], bytes, bytes, list[bytes]]:

@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING
 
 from fastmon.decode import cooked, layers, tunnels
 from fastmon.decode.links import LINK_RULES, link_layer
-from fastmon.decode.network import IpHeader, is_echo_request, read_ip, read_payload, read_ports, read_tcp_flags
+from fastmon.decode.network import (
+    IpHeader,
+    is_echo_request,
+    is_fresh,
+    is_router_advertisement,
+    read_ip,
+    read_payload,
+    read_ports,
+    read_tcp_flags,
+)
 from fastmon.decode.walk import Cursor, Rule, RuleFunction, Step, Stop
 from fastmon.model.frames import FrameStatus, PacketSummary
 
@@ -53,6 +62,8 @@ def decode(frame: Frame, *, inner: bool = False) -> PacketSummary:
         is_echo_request(packet.upper),
         packet.packet.start,
         packet.claimed_len,
+        is_router_advertisement(packet),
+        is_fresh(packet),
     )
 
 

@@ -13,7 +13,17 @@ from dpkt.ip6 import IP6, IP6FragmentHeader
 from fastmon.decode.walk import Cursor, Stop
 from fastmon.model.frames import MAX_PAYLOAD_BYTES, FrameStatus
 
-__all__ = ["IpHeader", "UpperLayer", "is_echo_request", "read_ip", "read_payload", "read_ports", "read_tcp_flags"]
+__all__ = [
+    "IpHeader",
+    "UpperLayer",
+    "is_echo_request",
+    "is_fresh",
+    "is_router_advertisement",
+    "read_ip",
+    "read_payload",
+    "read_ports",
+    "read_tcp_flags",
+]
 
 V4_MAPPED = bytes(10) + b"\xff\xff"
 FRAGMENT = 44
@@ -22,6 +32,9 @@ EXTENSION_HEADERS = {0, 43, FRAGMENT, AUTHENTICATION, 60, 135, 139, 140}
 MAX_EXTENSION_HEADERS = 32
 TCP, UDP = 6, 17
 ECHO_REQUESTS = {1: 8, 58: 128}
+ICMPV6, ROUTER_ADVERTISEMENT = 58, (134, 0)
+LONGEST_HOP_LIMIT = 255
+SENDERS_HOP_LIMITS = {64, 128, LONGEST_HOP_LIMIT}
 PROTOCOLS_WITH_PORTS = {6, 17, 33, 132, 136}
 
 
@@ -43,6 +56,7 @@ class IpHeader(NamedTuple):
     src, dst: 16-byte host keys.
     claimed_len: the packet's length, as the header claims; 0 if it claims none, or less than the header is long.
     packet: what was captured of the packet, from its IP header on, no more than it states as its length if it states one.
+    hop_limit: of IPv6; 0 of IPv4.
     """
 
     src: bytes
@@ -50,6 +64,7 @@ class IpHeader(NamedTuple):
     upper: UpperLayer
     claimed_len: int
     packet: Cursor
+    hop_limit: int = 0
 
 
 def read_ip(at: Cursor) -> IpHeader:
@@ -81,7 +96,7 @@ def _read_ipv6(at: Cursor) -> IpHeader:
     header = at.header(IP6)
     claimed_len = 40 + header.plen if header.plen else 0
     upper = _walk_extension_headers(header.nxt, at.skip(40))
-    return IpHeader(header.src, header.dst, upper, claimed_len, _cut(at, claimed_len))
+    return IpHeader(header.src, header.dst, upper, claimed_len, _cut(at, claimed_len), header.hlim)
 
 
 def _cut(at: Cursor, length: int) -> Cursor:
@@ -130,13 +145,26 @@ def is_echo_request(upper: UpperLayer) -> bool:
     return upper.at.u8(0) == ECHO_REQUESTS[upper.protocol]
 
 
-def read_payload(header: IpHeader) -> bytes:
-    """Return what was captured of TCP's or UDP's payload, at most `MAX_PAYLOAD_BYTES`."""
+def is_router_advertisement(header: IpHeader) -> bool:
+    """Tell whether it is a router advertisement (RFC 4861) that no router has forwarded, whole and of IPv6."""
     upper = header.upper
-    if upper.protocol not in (TCP, UDP) or upper.at is None:
+    if upper.protocol != ICMPV6 or upper.at is None or upper.is_fragment or not upper.at.has(4):
+        return False
+    return header.hop_limit == LONGEST_HOP_LIMIT and (upper.at.u8(0), upper.at.u8(1)) == ROUTER_ADVERTISEMENT
+
+
+def is_fresh(header: IpHeader) -> bool:
+    """Tell whether an IPv6 packet has a hop limit that senders set."""
+    return header.hop_limit in SENDERS_HOP_LIMITS
+
+
+def read_payload(header: IpHeader) -> bytes:
+    """Return what was captured of TCP's or UDP's payload, or of a router advertisement's, at most `MAX_PAYLOAD_BYTES`."""
+    upper = header.upper
+    if upper.at is None or not (upper.protocol in (TCP, UDP) or is_router_advertisement(header)):
         return b""
     segment = Cursor(header.packet.data, upper.at.start)
-    length = 8 if upper.protocol == UDP else _tcp_header_length(segment)
+    length = 8 if upper.protocol != TCP else _tcp_header_length(segment)
     return segment.span(length, length + MAX_PAYLOAD_BYTES) if length else b""
 
 

@@ -57,6 +57,11 @@ class Network:
     prefix: bytes
     length: int
 
+    @property
+    def mask(self) -> bytes:
+        """16 bytes, with as many ones in front."""
+        return ((1 << 128) - (1 << 128 - self.length)).to_bytes(16, "big")
+
 
 def key_from_text(text: str) -> bytes:
     """Return the key of an IPv4 or IPv6 address. Raises ConfigError for any other text."""

@@ -56,10 +56,13 @@ class PacketSummary:
     protocol: IP protocol number; None if it was not captured.
     ports: (source, destination); None if they were not captured.
     tcp_flags: the 14th byte of the TCP header; None if it was not captured.
-    payload: the captured payload of TCP or UDP, at most the first `MAX_PAYLOAD_BYTES` bytes.
+    payload: the captured payload of TCP or UDP, or what follows the first 8 bytes of a router advertisement; at most the first
+        `MAX_PAYLOAD_BYTES` bytes.
     is_echo_request: of ICMP or ICMPv6; False if that was not captured.
     ip_at: where the IP header begins in the captured bytes.
     claimed_len: the packet's length, as its IP header claims; 0 if it claims none, or less than the header is long.
+    is_router_advertisement: of ICMPv6, that no router has forwarded; likewise.
+    is_fresh: of IPv6, its hop limit is one that senders set (64, 128, 255): no router has forwarded it.
     """
 
     status: FrameStatus
@@ -73,6 +76,8 @@ class PacketSummary:
     is_echo_request: bool = False
     ip_at: int = 0
     claimed_len: int = 0
+    is_router_advertisement: bool = False
+    is_fresh: bool = False
 
     def ip_len(self, frame: Frame) -> int:
         """Return the length of the IP packet in a frame of which this is the summary."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["ADDRESS_DTYPE", "HOST_DTYPE", "MAX_ADDRESSES", "RUN_TOTAL_DTYPE", "UNGROUPED", "Grouping", "RowGroups"]
+__all__ = ["ADDRESS_DTYPE", "HOST_DTYPE", "MAX_ADDRESSES", "RUN_TOTAL_DTYPE", "SIGHT_DTYPE", "UNGROUPED", "Grouping", "RowGroups"]
 
 HOST_DTYPE = np.dtype(
     [
@@ -38,6 +38,9 @@ HOST_DTYPE = np.dtype(
 ADDRESS_DTYPE = np.dtype([("host", "u4"), ("key", "u1", (16,)), ("total_bytes", "u8")])
 """One address of a device: 28 bytes. `host` is the device's row index; `total_bytes` are the address's bytes since the start, in
 and out, in the run where it has most."""
+
+SIGHT_DTYPE = np.dtype([("key", "u1", (16,)), ("mac", "u8"), ("own", "u1"), ("local", "u1"), ("_", "V6")])
+"""The Ethernet address that a host's frames come from or go to: 32 bytes. own: the host itself sent from it."""
 
 RUN_TOTAL_DTYPE = np.dtype([("host", "u4"), ("run", "u4"), ("bytes_in", "u8"), ("bytes_out", "u8")])
 """The bytes of one host in one run since the run's start: 24 bytes. `host` is the host's row index, `run` the run's index."""

@@ -63,6 +63,7 @@ class LimitCrossing(NamedTuple):
 
     key: 16-byte host key.  ts_ns: that frame's timestamp.  total_bytes: the host's total after it, in and out.
     local: the host is in a local network.
+    is_late: it passed the limit as a remote host, and is local only since.
     """
 
     key: bytes
@@ -70,6 +71,7 @@ class LimitCrossing(NamedTuple):
     total_bytes: int
     limit_bytes: int
     local: bool
+    is_late: bool = False
 
 
 class HostRow(NamedTuple):

@@ -9,6 +9,9 @@ from libc.string cimport memcpy
 
 from fastmon.native.wire cimport Key, v6_key
 
+cdef enum:
+    MAX_ROWS = 0x7FFFFFFF  # of hosts, of conversations, or of services
+
 
 cdef inline int64_t time_or(value, int64_t default) except? -1:
     """Return a time in nanoseconds, the nearest one if it is out of range; `default` for None."""
@@ -32,6 +35,14 @@ cdef inline int64_t count_of(str name, value) except? -1:
     if number < 0:
         raise ValueError(f"{name} must be 0 or more, not {value}")
     return number
+
+
+cdef inline int check_sizes(str names, int64_t least, tuple sizes) except -1:
+    """Raise ValueError for a number of rows that is out of range."""
+    for size in sizes:
+        if not least <= size <= MAX_ROWS:
+            raise ValueError(f"{names} must be between {least} and {MAX_ROWS}, not {size}")
+    return 0
 
 
 cdef inline const uint8_t[::1] bytes_of(data) except *:

@@ -10,7 +10,7 @@ from fastmon.native.decode.frame cimport decode as decode_frame
 from fastmon.native.decode.headers cimport IP, Packet, ip_len
 from fastmon.native.decode.link cimport BEGIN_UNSUPPORTED, N_BEGINNINGS, beginning_of
 from fastmon.native.decode.upper cimport PROTOCOL_NOT_CAPTURED, Upper, decode_upper
-from fastmon.native.decode.entry cimport Entry, describe, find_payload
+from fastmon.native.decode.entry cimport ECHO_REQUEST, MAY_ANNOUNCE, IS_FRESH, Entry, describe, find_payload
 
 LINK_TYPES = frozenset(number for number in range(N_BEGINNINGS) if beginning_of(number) != BEGIN_UNSUPPORTED)
 """The LINKTYPE_ numbers of the frames that are decoded."""
@@ -39,7 +39,9 @@ def decode(uint32_t link_type, data, bint inner=False):
         bool(upper.is_fragment),
         entry.tcp_flags if has_tcp_flags else None,
         entry.captured[:entry.n_captured],
-        bool(entry.is_echo_request),
+        bool(entry.signs & ECHO_REQUEST),
         packet.ip - &view[0],
         ip_len(packet.ip, 0),
+        bool(upper.is_router_advertisement and entry.signs & MAY_ANNOUNCE),
+        bool(entry.signs & IS_FRESH),
     )

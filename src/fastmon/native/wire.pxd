@@ -7,6 +7,16 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef extern from *:
     """
+    #ifdef FASTMON_DEBUG
+    #define FM_DEBUG 1
+    #else
+    #define FM_DEBUG 0
+    #endif
+    """
+    bint FM_DEBUG
+
+cdef extern from *:
+    """
     #include <stdint.h>
     #include <string.h>
 

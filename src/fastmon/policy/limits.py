@@ -60,7 +60,11 @@ class LimitRule:
 
     def evaluate(self, view: View, now_ns: int) -> Iterable[Alert]:  # noqa: ARG002 - a crossing has its frame's time
         """Return an alert for each crossing."""
-        return [self._alert(crossing) for crossing in view.crossings if crossing.local or self._scope == "all"]
+        return [self._alert(crossing) for crossing in view.crossings if self._is_meant(crossing)]
+
+    def _is_meant(self, crossing: LimitCrossing) -> bool:
+        """Return whether this is the first crossing of a host as one of the scope."""
+        return not crossing.is_late if self._scope == "all" else crossing.local
 
     def _alert(self, crossing: LimitCrossing) -> Alert:
         from fastmon.policy.specs import TotalSpec  # takes time to load

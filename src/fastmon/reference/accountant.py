@@ -17,6 +17,7 @@ from fastmon.decode import decode
 from fastmon.model.conversations import CONVERSATION_DTYPE, AppTables, FoundNames
 from fastmon.model.frames import FrameStatus, PacketSummary
 from fastmon.model.packets import MAX_RECORDS, PACKET_DTYPE, packet_record
+from fastmon.model.rows import SIGHT_DTYPE
 from fastmon.model.services import CONTACT_DTYPE, FANOUT_DTYPE, OPENING_DTYPE, PEER_DTYPE
 from fastmon.model.snapshot import Count
 from fastmon.reference.conversations import Conversations
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from fastmon.accounting import Accountant
     from fastmon.capture import Capture
+    from fastmon.model.addresses import Network
     from fastmon.model.conversations import Payload
     from fastmon.model.frames import Frame
     from fastmon.model.snapshot import Counters, Interval, LimitCrossing, Snapshot
@@ -63,6 +65,7 @@ class ReferenceAccountant:
         max_hosts: int = 1 << 20,
         limit_bytes: int = 0,
         local_networks: Sequence[str] = (),
+        follow_announcements: bool = False,
         max_conversations: int = 0,
         applications: AppTables | None = None,
         keep_conversations: bool = False,
@@ -87,7 +90,14 @@ class ReferenceAccountant:
         self._has_conversations = max_conversations > 0
         tables = applications or AppTables()
         self._services = Services(self._hosts, tables, max_services, max_sketches, keep_contacts=keep_contacts)
-        self._conversations = Conversations(max_conversations, tables, self._hosts, self._services, keep=keep_conversations)
+        self._conversations = Conversations(
+            max_conversations,
+            tables,
+            self._hosts,
+            self._services,
+            keep=keep_conversations,
+            follow_announcements=follow_announcements,
+        )
         self._counts: defaultdict[FrameStatus, Count] = defaultdict(Count)
         self._counts_before: defaultdict[FrameStatus, Count] = defaultdict(Count)
         self._beside_ip: Account[Count] = Account(Count())
@@ -117,6 +127,27 @@ class ReferenceAccountant:
         if self._duplicates is not None:
             self._duplicates.forget()
         self._conversations.begin_phase()
+
+    @property
+    def local_networks(self) -> Sequence[Network]:
+        """See `accounting.Accountant`."""
+        return tuple(self._hosts.networks)
+
+    @property
+    def networks_refused(self) -> int:
+        """See `accounting.Accountant`."""
+        return self._hosts.networks_refused
+
+    def add_local_network(self, network: Network) -> None:
+        """See `accounting.Accountant`."""
+        self._check_usable()
+        self._hosts.add_network(network)
+
+    def sights(self) -> NDArray[np.void]:
+        """See `accounting.Accountant`."""
+        self._check_usable()
+        seen = [(list(row.key), row.mac, row.has_own_mac, row.is_local, b"") for row in self._hosts.rows if row.mac]
+        return np.array(seen, SIGHT_DTYPE)
 
     def drain(self, source: Capture, max_frames: int, until_ns: int | None = None, max_backstep_ns: int | None = None) -> int:
         """Account up to `max_frames` frames of `source`; return the number accounted. See `accounting.Accountant`."""

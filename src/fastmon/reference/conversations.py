@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fastmon.model.conversations import ENDED_REASONS, LABELLED_BY, UNKNOWN_APP, ConversationCounts, Payload
 from fastmon.model.snapshot import Count
+from fastmon.reference.announcements import announced_networks
 from fastmon.reference.conversation import Conversation, Endpoint, nothing
 from fastmon.reference.sums import Account, Sums, Traffic
 
@@ -56,8 +57,18 @@ _NOBODY = _Receiver()
 class Conversations:
     """The conversations that run, those that have ended, and what all of them moved for each application."""
 
-    def __init__(self, max_conversations: int, tables: AppTables, hosts: HostTable, services: Services, *, keep: bool) -> None:
+    def __init__(
+        self,
+        max_conversations: int,
+        tables: AppTables,
+        hosts: HostTable,
+        services: Services,
+        *,
+        keep: bool,
+        follow_announcements: bool,
+    ) -> None:
         self.services = services
+        self._follows = follow_announcements
         self.payload_allowance = 0
         self.ring: list[Payload] = []
         self.ended: list[tuple[object, ...]] = []
@@ -96,6 +107,8 @@ class Conversations:
         if packet.protocol is None:
             return
         self._clock_ns = max(self._clock_ns, frame.ts_ns)
+        for network in announced_networks(packet) if self._follows else ():
+            self._hosts.add_network(network, is_announced=True)
         src_port, dst_port = packet.ports or (0, 0)
         ends = Endpoint(packet.src, src_port), Endpoint(packet.dst, dst_port)
         found = self._running.get((packet.protocol, frozenset(ends)))
@@ -254,13 +267,18 @@ class Conversations:
         return UNKNOWN_APP, "none"
 
     def _learn_macs(self, frame: Frame, packet: PacketSummary) -> None:
+        """Remember the Ethernet addresses of both hosts; whether that of a frame's receiver is its own is not seen."""
         if frame.link_type != ETHERNET or len(frame.data) < 14:
             return
-        for key, mac in ((packet.src, frame.data[6:12]), (packet.dst, frame.data[0:6])):
-            row = self._hosts.find(key)
-            is_group = mac[0] & 1
-            if row is not None and row.is_local and not is_group and any(mac):
-                row.mac = int.from_bytes(mac, "big")
+        for key, mac, is_source in ((packet.src, frame.data[6:12], True), (packet.dst, frame.data[0:6], False)):
+            row, number = self._hosts.find(key), int.from_bytes(mac, "big")
+            if row is None or mac[0] & 1 or not number:
+                continue
+            if is_source:
+                row.has_own_mac = packet.is_fresh
+            elif row.mac != number:
+                row.has_own_mac = False
+            row.mac = number
 
     def _offer(self, conversation: Conversation, frame: Frame, packet: PacketSummary, sender: int) -> None:
         """Put a payload into the ring if somebody may look at it and it fits."""

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["HostTable", "Row"]
 
+MAX_ADDED = 1024
+MAX_ANNOUNCED = 64
+
 
 def _traffic_account() -> Account[Traffic]:
     return Account(Traffic())
@@ -27,7 +30,11 @@ def _traffic_account() -> Account[Traffic]:
 
 @dataclass(slots=True)
 class Row:
-    """One host. apps: by their numbers, without 0, the unknown.  mac: its Ethernet address, 0 if it is not known."""
+    """One host.
+
+    apps: by their numbers, without 0, the unknown.
+    mac: the Ethernet address that its frames come from or go to, 0 if it is not known.  has_own_mac: it was its own.
+    """
 
     key: bytes
     is_local: bool
@@ -37,6 +44,7 @@ class Row:
     account: Account[Traffic] = field(default_factory=_traffic_account)
     apps: defaultdict[int, Account[Traffic]] = field(default_factory=lambda: defaultdict(_traffic_account))
     mac: int = 0
+    has_own_mac: bool = False
 
     @property
     def is_active(self) -> bool:
@@ -48,12 +56,15 @@ class HostTable:
     """The hosts, in the order in which they came, and the traffic of those that did not fit."""
 
     def __init__(self, max_hosts: int, limit_bytes: int, local_networks: Sequence[str]) -> None:
+        self.networks = [parse_network(text) for text in local_networks]
+        self.networks_refused = 0
+        self._n_announced = 0
+        self._n_given = len(self.networks)
         self.rows: list[Row] = []
         self.overflow = _traffic_account()
         self.crossings: list[LimitCrossing] = []
         self._max_hosts = max_hosts
         self._limit_bytes = limit_bytes
-        self._local_networks = [parse_network(text) for text in local_networks]
         self._row_of: dict[bytes, Row] = {}
         self._hand = 0
 
@@ -77,7 +88,22 @@ class HostTable:
 
     def is_local(self, key: bytes) -> bool:
         """Whether a host is in one of the local networks."""
-        return any(_contains(network, key) for network in self._local_networks)
+        return any(_contains(network, key) for network in self.networks)
+
+    def add_network(self, network: Network, *, is_announced: bool = False) -> None:
+        """Take the hosts of a further network for local from now on; those over the limit cross it again."""
+        if any(each.length <= network.length and _contains(each, network.prefix) for each in self.networks):
+            return
+        if len(self.networks) == self._n_given + MAX_ADDED or (is_announced and self._n_announced == MAX_ANNOUNCED):
+            self.networks_refused += 1
+            return
+        self.networks.append(network)
+        self._n_announced += is_announced
+        for row in self.rows:
+            if not row.is_local and _contains(network, row.key):
+                row.is_local = True
+                if row.is_flagged:
+                    self._cross(row, row.last_seen_ns, 0, is_late=True)
 
     @property
     def is_full(self) -> bool:
@@ -98,14 +124,17 @@ class HostTable:
                 account.begin_interval()
 
     def absorb_interval(self, other: HostTable) -> None:
-        """Add what another accountant's hosts moved in its interval."""
+        """Add what another accountant's hosts moved in its interval, once its local networks are local here, too."""
+        for network in other.networks:
+            self.add_network(network)
         for theirs in other.active_rows():
             sent, received = theirs.account.interval.sent, theirs.account.interval.received
             self.add(theirs.key, sent, theirs.first_seen_ns, theirs.last_seen_ns, received.bytes_in)
             self.add(theirs.key, received, theirs.first_seen_ns, theirs.last_seen_ns)
             row = self.find(theirs.key)
             if row is not None:
-                row.mac = theirs.mac or row.mac
+                if theirs.mac:
+                    row.mac, row.has_own_mac = theirs.mac, theirs.has_own_mac
                 for app, account in theirs.apps.items():
                     row.apps[app].add(account.interval)
         self.overflow.add(other.overflow.interval)
@@ -156,7 +185,11 @@ class HostTable:
         total_bytes = row.account.total.bytes_in + row.account.total.bytes_out
         if 0 < self._limit_bytes < total_bytes and not row.is_flagged:
             row.is_flagged = True
-            self.crossings.append(LimitCrossing(row.key, ts_ns, total_bytes + n_following, self._limit_bytes, row.is_local))
+            self._cross(row, ts_ns, n_following, is_late=False)
+
+    def _cross(self, row: Row, ts_ns: int, n_following: int, *, is_late: bool) -> None:
+        total_bytes = row.account.total.bytes_in + row.account.total.bytes_out + n_following
+        self.crossings.append(LimitCrossing(row.key, ts_ns, total_bytes, self._limit_bytes, row.is_local, is_late))
 
 
 def _contains(network: Network, key: bytes) -> bool:

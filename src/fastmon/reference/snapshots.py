@@ -127,8 +127,8 @@ class Period:
 
     @staticmethod
     def macs(rows: list[Row]) -> NDArray[np.uint64]:
-        """Return the hosts' Ethernet addresses as numbers, 0 where they are not known."""
-        return _read_only([row.mac for row in rows], np.uint64)
+        """Return the local hosts' Ethernet addresses as numbers, 0 where they are not known."""
+        return _read_only([row.mac if row.is_local else 0 for row in rows], np.uint64)
 
     def _of(self, account: Account[Sums]) -> Sums:
         return account.total if self._is_summary else account.interval

@@ -17,6 +17,7 @@ from fastmon.run.clock import StepWatch, SystemClock
 from fastmon.run.control import Control
 from fastmon.run.live_shards import LiveShard
 from fastmon.run.monitor import Monitor
+from fastmon.run.networks import InterfaceNetworks
 from fastmon.run.shards import MAX_BACKSTEP_NS
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ class LiveMonitor(Monitor[LiveShard]):
         self._step_watch = StepWatch(self._clock, MAX_BACKSTEP_NS)
         self._next_look_ns = 0
         self._at_start = tuple(SourceCounts(shares[0].name) for shares in self._interfaces)
+        find = plan.find_networks or tuple
+        self._interface_networks = InterfaceNetworks(find, lambda: self._clock.steady_ns() / NS_PER_S)
         super().__init__(
             plan,
             team,
@@ -78,11 +81,14 @@ class LiveMonitor(Monitor[LiveShard]):
         )
 
     def _attend(self) -> None:
-        """Open interfaces again that are back."""
+        """Open interfaces again that are back, and let networks be local that they have got."""
         if self._clock.steady_ns() >= self._next_look_ns:
             self._next_look_ns = self._clock.steady_ns() + int(POLL_S * NS_PER_S)
             for shares in self._interfaces:
                 attend(shares)
+        for network in self._interface_networks.new():
+            for shard in self._shards:
+                shard.networks.append(network)
 
     def _run(self) -> None:
         first_ns = self._clock.now_ns()

@@ -5,6 +5,7 @@ What it does not do: open interfaces, or open them again.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 from fastmon.errors import CaptureError
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from fastmon.capture import LiveCapture
+    from fastmon.model.addresses import Network
     from fastmon.run.clock import Clock
     from fastmon.run.plan import Worker
     from fastmon.run.shards import PacketLog
@@ -37,6 +39,7 @@ class LiveShard(Shard):
     """Drains its share of each interface in turn, so that a conversation that takes several of them is one.
 
     has_ended: nothing more can be read.
+    networks: that have turned local; any thread may put some.
     """
 
     position_bytes = 0
@@ -46,6 +49,7 @@ class LiveShard(Shard):
     ) -> None:
         super().__init__(worker, packet_log)
         self.has_ended = False
+        self.networks: deque[Network] = deque()
         self._captures = captures
         self._going: dict[LiveCapture, int] = {}  # until when frames may still come of an interface that has gone
         self._clock = clock
@@ -59,6 +63,8 @@ class LiveShard(Shard):
         """
         if self.has_ended or self.step is not None or self._step_watch.step() is not None:
             return False
+        while self.networks:
+            self._accountant.add_local_network(self.networks.popleft())
         now_ns = self._clock.now_ns()
         left_ns = LONGEST_WAIT_NS if until_ns is None else until_ns + GRACE_NS - now_ns
         counts = {

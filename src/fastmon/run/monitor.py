@@ -21,6 +21,7 @@ from fastmon.model.units import NS_PER_S
 from fastmon.run.crew import Crew
 from fastmon.run.live_shards import LiveShard
 from fastmon.run.looks import Looks
+from fastmon.run.networks import TeamNetworks
 from fastmon.run.reporter import Reporter
 from fastmon.run.schedule import Schedule
 from fastmon.run.shards import ReplayShard, out_of_memory
@@ -58,7 +59,6 @@ MAX_PHASES = 1000
 RESERVE_BYTES = 64 << 20
 """Address space, which is never touched, for the end of a run that has no memory left."""
 
-
 _ShardT = TypeVar("_ShardT", LiveShard, ReplayShard)
 
 
@@ -94,18 +94,17 @@ class Monitor(abc.ABC, Generic[_ShardT]):
         self._control = control
         self.packet_log = packet_log
         self._reporter = Reporter(plan.source, shards, subscriber, plan.load_rules(), packet_log)
-        self._poll_s = poll_s
+        self._poll_s, self._drains_on = poll_s, drains_on
         self._merges_at_ticks = merges_at_ticks and team.merges
         self._schedule = Schedule(plan.interval_ns, plan.duration_ns, self._tick_ns())
         self._crew = Crew(len(shards)) if has_crew else None
-        self._drains_on = drains_on
         self._is_draining = self._is_halted = False
         self._looks = Looks(plan, team, self._halt_crew)
+        self._networks = TeamNetworks(team, infers=plan.infers_networks)
         self._contacts_dropped_unasked = 0
         self._side_before: SideCounts | None = None
         self._has_told_of_contacts = False
-        self._n_intervals = 0
-        self._n_steps = 0
+        self._n_intervals = self._n_steps = 0
         self._last_tick_ns: int | None = None
         self._reserve: NDArray[np.uint8] | None = np.empty(RESERVE_BYTES, np.uint8)
 
@@ -152,6 +151,7 @@ class Monitor(abc.ABC, Generic[_ShardT]):
 
     def _advance(self, until_ns: int | None) -> None:
         """Drain all shards up to `until_ns`, or until something is asked of the run."""
+        self._look_around()
         if self._crew is None:
             while not self._control.is_pending and self._shards[0].drain_chunk(until_ns):
                 self._reporter.tell()
@@ -184,9 +184,8 @@ class Monitor(abc.ABC, Generic[_ShardT]):
             pass
 
     def _merge(self) -> None:
-        if self._team.merges:
-            for worker in self._team.workers:
-                self._collector.merge(worker.accountant)
+        self._team.merge()
+        self._networks.share()
 
     def _has_ended(self) -> bool:
         return self._control.stop or all(shard.has_ended for shard in self._shards)
@@ -320,9 +319,6 @@ class Monitor(abc.ABC, Generic[_ShardT]):
             return 0
         return sum(worker.accountant.contacts_dropped for worker in self._team.workers) - self._contacts_dropped_unasked
 
-    def _names_dropped(self) -> int:
-        return sum(worker.accountant.names_dropped for worker in self._team.workers)
-
     # Snapshots.
 
     def _rotated(self, end_ns: int) -> Snapshot:
@@ -330,6 +326,7 @@ class Monitor(abc.ABC, Generic[_ShardT]):
         return self._complete(self._collector.rotate(self._schedule.interval_until(end_ns)))
 
     def _last_interval(self, end_ns: int) -> Interval:
+        self._networks.infer()
         interval = self._schedule.interval_until(end_ns)
         self._schedule.end_phase(interval.end_ns)
         return interval
@@ -341,7 +338,7 @@ class Monitor(abc.ABC, Generic[_ShardT]):
         return self._describe(replace(snapshot, sequence=self._n_intervals), self._side_before - before)
 
     def _side_counts(self) -> SideCounts:
-        log_dropped, contacts, names = self._reporter.log_dropped, self._contacts_dropped(), self._names_dropped()
+        log_dropped, contacts, names = self._reporter.log_dropped, self._contacts_dropped(), self._team.names_dropped
         return SideCounts(self._dropped(), self._sources(), log_dropped, contacts, names)
 
     def _describe(self, snapshot: Snapshot, counts: SideCounts) -> Snapshot:
@@ -361,6 +358,7 @@ class Monitor(abc.ABC, Generic[_ShardT]):
         last_snapshot, summary = self._collector.finish(last or whole, whole)
         for shard in self._shards:
             shard.take_ended()
+        self._networks.infer()
         self._reporter.tell()
         if last is not None and self._plan.interval_ns:
             self._subscriber.snapshot(self._complete(last_snapshot))

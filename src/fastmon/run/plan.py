@@ -55,6 +55,8 @@ class Plan:
     grouping: what a row of a snapshot stands for.  names: where what is learnt of hosts' names is.
     load_rules: returns the rules; called again when a reload is asked for; raises ConfigError.
     limit_scope: which hosts may be flagged: "local" ones, or "all".
+    find_networks: asks the system which networks are local, now and then, as CIDR texts; None: those from the start stay.
+    infers_networks: whether the frames of devices may tell which network is local.
     run: identifies the run in its snapshots.
     """
 
@@ -65,6 +67,8 @@ class Plan:
     names: NameBook | None = None
     load_rules: Callable[[], Sequence[Rule]] = tuple
     limit_scope: str = "all"
+    find_networks: Callable[[], Sequence[str]] | None = None
+    infers_networks: bool = False
     run: str = field(default_factory=make_run_id)
 
 
@@ -87,3 +91,14 @@ class Team:
     def merges(self) -> bool:
         """Whether the collector must merge what the workers accounted."""
         return self.workers[0].accountant is not self.collector
+
+    def merge(self) -> None:
+        """Add what the workers accounted to the sums."""
+        if self.merges:
+            for worker in self.workers:
+                self.collector.merge(worker.accountant)
+
+    @property
+    def names_dropped(self) -> int:
+        """Names, and TLS handshakes, that the workers had no room for since the start."""
+        return sum(worker.accountant.names_dropped for worker in self.workers)

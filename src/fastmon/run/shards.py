@@ -55,6 +55,8 @@ LAST_NS = (1 << 63) - 1
 MAX_BACKSTEP_NS = 10 * NS_PER_S
 """A frame that is older than the newest by more is a step of the clock."""
 
+TOO_MANY_NETWORKS = "more networks are announced than turn local (64); hosts of further ones stay remote: use --local"
+
 
 class PacketLog(Protocol):
     """Takes the records of frames, in any thread."""
@@ -104,6 +106,7 @@ class Shard:
         self._packet_log = packet_log
         self._newest_before_stray_ns: int | None = None
         self._n_warned: Counter[Capture] = Counter()
+        self._has_told_of_networks = False
 
     @property
     def newest_ts_ns(self) -> int | None:
@@ -136,6 +139,9 @@ class Shard:
         new = capture.warnings[self._n_warned[capture] :]
         self.warnings.extend(new)
         self._n_warned[capture] += len(new)
+        if self._accountant.networks_refused and not self._has_told_of_networks:
+            self._has_told_of_networks = True
+            self.warnings.append(f"{capture.name}: {TOO_MANY_NETWORKS}")
 
     def _look(self, n_frames: int) -> None:
         """Let the inspector look at what came with the last `n_frames` frames."""

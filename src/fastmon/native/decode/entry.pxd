@@ -22,6 +22,15 @@ cdef enum:
     TCP_RST = 0x04
     TCP_ACK = 0x10
 
+cdef enum:  # signs of a frame
+    ECHO_REQUEST = 1  # of ICMP or ICMPv6
+    MAY_ANNOUNCE = 2  # a network: a router advertisement, or something from a DHCP server's port
+    IS_FRESH = 4  # of IPv6: its hop limit is one that senders set
+
+cdef enum:
+    DHCP_SERVER = 67
+    DHCPV6_SERVER = 547
+
 cdef struct Entry:
     Key src
     Key dst
@@ -37,7 +46,7 @@ cdef struct Entry:
     uint32_t ports  # source << 16 | destination, 0 where there are none
     uint8_t protocol
     uint8_t tcp_flags  # 0 if they were not captured
-    uint8_t is_echo_request  # of ICMP or ICMPv6
+    uint8_t signs
     bint has_packet  # `captured` is the packet from the IP header on, else its payload, which may be empty
     uint32_t n_captured
     uint32_t upper_at  # where the upper layer begins in the packet
@@ -52,7 +61,10 @@ cdef inline void set_payload(Entry* entry, const uint8_t* payload, uint32_t n_by
 
 
 cdef inline void find_payload(Entry* entry) noexcept nogil:
-    """Leave only the payload in `captured`, up to the length that the IP header claims, if it claims one."""
+    """Leave only the payload in `captured`, up to the length that the IP header claims, if it claims one.
+
+    That of a router advertisement is what follows its first 8 bytes.
+    """
     cdef const uint8_t* ip = entry.captured
     cdef uint32_t claimed, start, end = entry.n_captured
     if not entry.has_packet:
@@ -81,7 +93,7 @@ cdef inline bint describe(Entry* entry, const uint8_t* ip, uint32_t avail) noexc
         entry.protocol = ip[9]
         entry.ports = be32_at(ip + 20)
         entry.tcp_flags = ip[33] & <uint8_t>(0 - <uint32_t>(ip[9] == TCP))
-        entry.is_echo_request = False
+        entry.signs = <uint8_t>((entry.ports >> 16 == DHCP_SERVER) * MAY_ANNOUNCE)
         entry.upper_at = 20
         return ip[9] == TCP
     decode_upper(ip, avail, &upper)
@@ -89,10 +101,16 @@ cdef inline bint describe(Entry* entry, const uint8_t* ip, uint32_t avail) noexc
     entry.protocol = <uint8_t>upper.protocol
     entry.ports = <uint32_t>upper.src_port << 16 | upper.dst_port
     entry.tcp_flags = 0
-    entry.is_echo_request = upper.is_echo_request
+    entry.signs = upper.is_echo_request * ECHO_REQUEST
+    if ip[0] >> 4 == 6 and (ip[7] == 64 or ip[7] == 128 or ip[7] == 255):
+        entry.signs |= IS_FRESH
     entry.upper_at = avail - upper.avail
-    if not upper.has_ports or (entry.protocol != TCP and entry.protocol != UDP):
+    if upper.is_router_advertisement and ip[7] == 255:
+        entry.signs |= MAY_ANNOUNCE
+    elif not upper.has_ports or (entry.protocol != TCP and entry.protocol != UDP):
         set_payload(entry, ip, 0)
+    elif upper.src_port == DHCP_SERVER or upper.src_port == DHCPV6_SERVER:
+        entry.signs |= MAY_ANNOUNCE
     elif entry.protocol == TCP and upper.avail >= 14:
         entry.tcp_flags = upper.at[13]
         return True

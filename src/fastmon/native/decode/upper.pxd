@@ -25,8 +25,9 @@ cdef enum:  # IP protocols that have ports
 cdef enum:
     ICMP = 1
     ICMPV6 = 58
-    ECHO_REQUEST = 8
-    ECHO_REQUEST_V6 = 128
+    ICMP_ECHO_REQUEST = 8
+    ICMPV6_ECHO_REQUEST = 128
+    ROUTER_ADVERTISEMENT = 134
 
 cdef enum:
     NO_NEXT_HEADER = 59  # of IPv6
@@ -38,6 +39,7 @@ cdef struct Upper:
     bint is_later_fragment
     bint has_ports
     bint is_echo_request  # of ICMP or ICMPv6
+    bint is_router_advertisement  # of ICMPv6 (RFC 4861), whatever its hop limit is
     uint16_t src_port
     uint16_t dst_port
     const uint8_t* at  # the upper layer's first byte
@@ -80,7 +82,8 @@ cdef inline void decode_upper(const uint8_t* ip, uint32_t avail, Upper* upper) n
     """Find the upper layer of the IP header at `ip`, which `decode_ip` has accepted."""
     cdef uint32_t length
     cdef uint16_t fragment
-    upper.is_fragment = upper.is_later_fragment = upper.has_ports = upper.is_echo_request = False
+    upper.is_fragment = upper.is_later_fragment = upper.has_ports = False
+    upper.is_echo_request = upper.is_router_advertisement = False
     upper.src_port = upper.dst_port = 0
     if ip[0] >> 4 == 4:
         length = (ip[0] & 0x0F) * 4
@@ -104,9 +107,11 @@ cdef inline void decode_upper(const uint8_t* ip, uint32_t avail, Upper* upper) n
         upper.src_port = be16_at(upper.at)
         upper.dst_port = be16_at(upper.at + 2)
     elif upper.protocol == ICMP:
-        upper.is_echo_request = upper.at[0] == ECHO_REQUEST
+        upper.is_echo_request = upper.at[0] == ICMP_ECHO_REQUEST
     elif upper.protocol == ICMPV6:
-        upper.is_echo_request = upper.at[0] == ECHO_REQUEST_V6
+        upper.is_echo_request = upper.at[0] == ICMPV6_ECHO_REQUEST
+        upper.is_router_advertisement = (upper.at[0] == ROUTER_ADVERTISEMENT and upper.at[1] == 0 and ip[0] >> 4 == 6
+                                         and not upper.is_fragment)
 
 
 cdef inline int gre(Cursor* cursor) noexcept nogil:

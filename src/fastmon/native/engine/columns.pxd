@@ -17,7 +17,7 @@ from fastmon.native.engine.engine cimport Engine
 from fastmon.native.engine.hosts cimport Hosts, Overflow, is_local
 from fastmon.native.engine.rotation cimport was_idle
 from fastmon.native.tables.applications cimport (
-    N_APPS, AppRow, AppTable, app_get, traffic_add, traffic_is_zero, traffic_subtract,
+    MAC_BITS, N_APPS, OWN_MAC, AppRow, AppTable, app_get, traffic_add, traffic_is_zero, traffic_subtract,
 )
 from fastmon.native.tables.conversations cimport N_REASONS, RUNNING, Conversation, ConversationRecord, ConversationTable, is_idle
 from fastmon.native.tables.hosts cimport (
@@ -38,6 +38,13 @@ cdef struct AppCopy:  # of the applications of all hosts, to which more may be a
     AppRecord* records
     uint32_t n_records
     uint32_t* places  # of each application's row: that of its record + 1; NULL if nothing will be added
+
+cdef struct SightRecord:  # rows.SIGHT_DTYPE
+    Key key
+    uint64_t mac
+    uint8_t is_own
+    uint8_t is_local
+    uint8_t[6] unused
 
 cdef struct PeerRecord:  # services.PEER_DTYPE
     Key peer
@@ -84,7 +91,7 @@ cdef inline void restore_flags(HostTable* table, const uint8_t[:, ::1] marks) no
 
 
 cdef inline void copy_marks(const Hosts* hosts, bint since_rotation, uint8_t[:, ::1] marks, uint64_t[::1] macs) noexcept:
-    """Copy whether each host is local and flagged and, where conversations are accounted, its Ethernet address."""
+    """Copy whether each host is local and flagged and, where conversations are accounted, a local one's Ethernet address."""
     cdef uint32_t row, at = 0
     with nogil:
         for row in range(hosts.table.n_rows):
@@ -93,8 +100,26 @@ cdef inline void copy_marks(const Hosts* hosts, bint since_rotation, uint8_t[:, 
             marks[0, at] = is_local(hosts, &hosts.table.rows[row].key)
             marks[1, at] = is_flagged(&hosts.table.rows[row])
             if hosts.has_apps:
-                macs[at] = hosts.apps.macs[row]
+                macs[at] = hosts.apps.macs[row] & MAC_BITS if marks[0, at] else 0
             at += 1
+
+
+cdef inline uint32_t copy_sights(const Hosts* hosts, SightRecord* records) noexcept:
+    """Copy the Ethernet addresses that the frames of hosts came from or went to, by host; return their number.
+
+    What is unused of the records stays as it is.
+    """
+    cdef uint32_t row, n_copied = 0
+    if hosts.has_apps:
+        with nogil:
+            for row in range(hosts.table.n_rows):
+                if hosts.apps.macs[row]:
+                    records[n_copied].key = hosts.table.rows[row].key
+                    records[n_copied].mac = hosts.apps.macs[row] & MAC_BITS
+                    records[n_copied].is_own = hosts.apps.macs[row] & OWN_MAC != 0
+                    records[n_copied].is_local = is_local(hosts, &hosts.table.rows[row].key)
+                    n_copied += 1
+    return n_copied
 
 
 cdef inline void copy_interval(const HostTable* table, HostRow* hosts, uint64_t[:, ::1] totals) noexcept:

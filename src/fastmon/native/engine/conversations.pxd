@@ -8,6 +8,7 @@ What it does not do: open, count or end a conversation (`native/engine/lives.pxd
 from libc.stdint cimport INT64_MIN, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
+from fastmon.native.arguments cimport copy_table
 from fastmon.native.engine.contacts cimport Contacts, contacts_free, contacts_init
 from fastmon.native.engine.inspection cimport Inspection, inspection_delete
 from fastmon.native.engine.payloads cimport Payloads, payloads_free, payloads_init
@@ -143,6 +144,15 @@ cdef inline void conversations_delete(Conversations* conversations) noexcept:
         free(conversations.ended)
         free(conversations.relabellings)
         free(conversations)
+
+
+cdef inline int set_app_tables(Conversations* conversations, tables) except -1:
+    """Take the tables of the applications of protocols, TCP ports and UDP ports. Raises TypeError, ValueError."""
+    protocols, tcp_ports, udp_ports = tables
+    copy_table(conversations.protocol_apps, protocols, 256, "the table of protocols")
+    copy_table(conversations.tcp_apps, tcp_ports, 65536, "the table of TCP ports")
+    copy_table(conversations.udp_apps, udp_ports, 65536, "the table of UDP ports")
+    return 0
 
 
 cdef inline Inspection* inspection_of(Conversations* conversations) noexcept nogil:

@@ -16,6 +16,9 @@ from fastmon.native.decode.headers cimport IP, Packet, ip_len
 from fastmon.native.memory cimport release, reserve
 from fastmon.native.wire cimport load64
 
+cdef enum:
+    MAX_REMEMBERED = 1 << 24  # frames
+
 cdef struct Fingerprint:
     uint64_t high
     uint64_t low
@@ -48,13 +51,23 @@ cdef inline void duplicates_free(Duplicates* duplicates) noexcept:
         free(duplicates)
 
 
-cdef inline Duplicates* duplicates_new(int64_t window_ns, uint64_t n_frames, uint64_t seed) except NULL:
-    """Remember `n_frames` frames, a power of two. Raises MemoryError."""
-    cdef Duplicates* duplicates = <Duplicates*>calloc(1, sizeof(Duplicates))
+cdef inline Duplicates* duplicates_new(dedup, uint64_t seed) except? NULL:
+    """Remember frames for a time, as `dedup` says: (nanoseconds, number of frames). For 0 nanoseconds, return NULL.
+
+    Raises ValueError if a number is out of range, MemoryError.
+    """
+    cdef int64_t window_ns, n_frames
+    cdef Duplicates* duplicates
+    window_ns, n_frames = dedup
+    if window_ns < 0 or not 1 <= n_frames <= MAX_REMEMBERED or n_frames & (n_frames - 1):
+        raise ValueError(f"dedup {dedup} is out of range: 0 or more, and a power of two up to {MAX_REMEMBERED}")
+    if window_ns == 0:
+        return NULL
+    duplicates = <Duplicates*>calloc(1, sizeof(Duplicates))
     if duplicates != NULL:
         duplicates.ring = <Remembered*>reserve(<size_t>n_frames * sizeof(Remembered), True)
         duplicates.newest = <uint64_t*>reserve(<size_t>n_frames * 2 * sizeof(uint64_t), True)
-        duplicates.n_frames, duplicates.next_number, duplicates.window_ns = n_frames, 1, window_ns
+        duplicates.n_frames, duplicates.next_number, duplicates.window_ns = <uint64_t>n_frames, 1, window_ns
         duplicates.key.high, duplicates.key.low = seed, seed * 0x9E3779B97F4A7C15U
     if duplicates == NULL or duplicates.ring == NULL or duplicates.newest == NULL:
         duplicates_free(duplicates)

@@ -6,16 +6,16 @@ never evicted.
 What it does not do: decode, batch, keep intervals.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from fastmon.native.tables.applications cimport AppTable, apps_forget
 from fastmon.native.tables.index cimport NO_ROW
 from fastmon.native.memory cimport grow_array
 from fastmon.native.tables.hosts cimport (
-    HostRow, HostTable, Traffic, bytes_in, likely_row, passes, set_flag, table_displace, table_find, table_insert,
+    HostRow, HostTable, Traffic, bytes_in, is_flagged, likely_row, passes, set_flag, table_displace, table_find, table_insert,
 )
-from fastmon.native.wire cimport Key, likely, prefetch_write, unlikely, v6_key
+from fastmon.native.tables.networks cimport Network, Networks, has_host, is_in_last_alone, networks_add
+from fastmon.native.wire cimport Key, likely, prefetch_write, unlikely
 
 cdef struct Overflow:
     uint64_t frames_in
@@ -23,14 +23,12 @@ cdef struct Overflow:
     uint64_t frames_out
     uint64_t bytes_out
 
-cdef struct Prefix:
-    Key network
-    Key mask
-
 cdef struct Crossing:
     Key key
     int64_t ts_ns
     uint64_t total_bytes
+    bint is_local
+    bint is_late  # the host had crossed as a remote one
 
 cdef struct Hosts:
     HostTable table
@@ -43,40 +41,19 @@ cdef struct Hosts:
     uint32_t n_crossings
     uint32_t max_crossings
     bint crossing_lost  # there was no memory for one
-    Prefix* locals
-    uint32_t n_locals
+    Networks networks  # whose hosts are local
+    bint follows  # takes the networks that frames announce
     uint32_t hand  # while the table is full, all rows before it are local
 
 
-cdef inline int set_networks(Hosts* hosts, list networks) except -1:
-    """Set the local networks, each a (prefix, mask) of 16 bytes both. Raises ValueError for anything else, MemoryError."""
-    cdef Prefix* prefix
-    hosts.locals = <Prefix*>calloc(max(len(networks), 1), sizeof(Prefix))
-    if hosts.locals == NULL:
-        raise MemoryError("no memory for the local networks")
-    for network, mask in networks:
-        if not (isinstance(network, bytes) and isinstance(mask, bytes) and len(network) == len(mask) == 16):
-            raise ValueError(f"a network is a prefix and a mask of 16 bytes each, not {network!r} and {mask!r}")
-        prefix = &hosts.locals[hosts.n_locals]
-        prefix.network = v6_key(<const uint8_t*>(<bytes>network))
-        prefix.mask = v6_key(<const uint8_t*>(<bytes>mask))
-        hosts.n_locals += 1
-    return 0
-
-
 cdef inline bint is_local(const Hosts* hosts, const Key* key) noexcept nogil:
-    cdef uint32_t i
-    cdef const Prefix* prefix
-    for i in range(hosts.n_locals):
-        prefix = &hosts.locals[i]
-        if (key.high & prefix.mask.high) == prefix.network.high and (key.low & prefix.mask.low) == prefix.network.low:
-            return True
-    return False
+    return has_host(&hosts.networks, key)
 
 
 cdef inline void record_crossing(Hosts* hosts, HostRow* host, int64_t ts_ns, uint64_t n_following) noexcept nogil:
     """Flag a host whose total has passed the limit, once. `n_following` bytes of the frame are still to be added to it."""
     cdef Crossing* crossings
+    cdef bint is_late = is_flagged(host)
     if hosts.n_crossings == hosts.max_crossings:
         crossings = <Crossing*>grow_array(hosts.crossings, &hosts.max_crossings, sizeof(Crossing))
         if crossings == NULL:
@@ -87,7 +64,24 @@ cdef inline void record_crossing(Hosts* hosts, HostRow* host, int64_t ts_ns, uin
     hosts.crossings[hosts.n_crossings].key = host.key
     hosts.crossings[hosts.n_crossings].ts_ns = ts_ns
     hosts.crossings[hosts.n_crossings].total_bytes = bytes_in(host) + host.bytes_out + n_following
+    hosts.crossings[hosts.n_crossings].is_local = is_local(hosts, &host.key)
+    hosts.crossings[hosts.n_crossings].is_late = is_late
     hosts.n_crossings += 1
+
+
+cdef inline void add_local_network(Hosts* hosts, const Network* network, bint is_announced) noexcept nogil:
+    """Take the hosts of a further network for local from now on, with all that was counted of them.
+
+    Those of them that are over the limit cross it again, as local ones.
+    """
+    cdef uint32_t row
+    cdef HostRow* host
+    if not networks_add(&hosts.networks, network, is_announced):
+        return
+    for row in range(hosts.table.n_rows):
+        host = &hosts.table.rows[row]
+        if is_flagged(host) and is_in_last_alone(&hosts.networks, &host.key):
+            record_crossing(hosts, host, host.last_seen_ns, 0)
 
 
 cdef inline void evict(Hosts* hosts, uint32_t row) noexcept nogil:

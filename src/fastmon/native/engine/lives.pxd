@@ -11,8 +11,9 @@ from fastmon.native.classify.dispatch cimport Dispatch
 from fastmon.native.classify.look cimport ASK, CERTAIN, Look
 from fastmon.native.classify.notes cimport TITLE, note_detail
 from fastmon.native.engine.credits cimport credited_row, relabel, settle
-from fastmon.native.decode.entry cimport TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, Entry, find_payload
+from fastmon.native.decode.entry cimport MAY_ANNOUNCE, IS_FRESH, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, Entry, find_payload
 from fastmon.native.decode.upper cimport TCP, UDP
+from fastmon.native.engine.announcements cimport see_announcement
 from fastmon.native.engine.contacts cimport tell_of_ended
 from fastmon.native.engine.hosts cimport Hosts
 from fastmon.native.engine.inspection cimport (
@@ -21,9 +22,10 @@ from fastmon.native.engine.inspection cimport (
 from fastmon.native.engine.payloads cimport Payload, payload_fill, payload_slot
 from fastmon.native.engine.services cimport fail, note_end, note_first_from, open_services
 from fastmon.native.memory cimport grow_array
+from fastmon.native.tables.applications cimport MAC_BITS, OWN_MAC
 from fastmon.native.tables.conversations cimport (
     BY_NOTHING, BY_PAYLOAD, BY_PORT, CLOSED, CLOSED_BY_FIN, CLOSED_BY_RST, CLOSED_TIMEOUT_NS, ENDED_FULL, ENDED_IDLE,
-    FIN_FROM_A, FIN_FROM_B, LOCAL_A, LOCAL_B, RUNNING, WANTS_PAYLOAD, Conversation, ConversationRecord, closing_reason,
+    FIN_FROM_A, FIN_FROM_B, RUNNING, WANTS_PAYLOAD, Conversation, ConversationRecord, closing_reason,
     conversation_index, conversation_release, conversation_take_row, conversations_reserve, is_answered, is_idle, may_still_fail,
     oldest_of_some, prefetch_slot, server_side,
 )
@@ -31,6 +33,7 @@ from fastmon.native.tables.index cimport NO_ROW
 from fastmon.native.wire cimport Key, be16_at, be32_at, likely, prefetch_read, prefetch_write, unlikely
 
 cdef enum:
+    SAME_SIGN = 1  # for `learn_mac`: a frame to a host does not tell whether its address is its own
     FIRST_PAYLOADS = 4  # that the classifier sees of a conversation, unless it wants more
     SWEEP_FRAMES = 4096  # between two sweeps
     SWEEP_ROWS = 256  # looked at in one
@@ -95,14 +98,17 @@ cdef inline void set_first_label(Conversations* conversations, Conversation* row
     row.labelled_by = BY_PORT if row.app else BY_NOTHING
 
 
-cdef inline void learn_mac(Hosts* hosts, const Key* key, uint32_t host, const uint8_t* mac) noexcept nogil:
-    """Remember the MAC address of a local host, unless it is a group's or zero."""
+cdef inline void learn_mac(Hosts* hosts, const Key* key, uint32_t host, const uint8_t* mac, uint64_t sign) noexcept nogil:
+    """Remember the MAC address that a host's frames come from or go to, unless it is a group's or zero.
+
+    A remote host's is a router's, or its own: then it may turn local.
+    """
     cdef uint64_t address = <uint64_t>be16_at(mac) << 32 | be32_at(mac + 2)
     if address == 0 or mac[0] & 1:
         return
     host = credited_row(hosts, key, host)
-    if host != NO_ROW:
-        hosts.apps.macs[host] = address
+    if host != NO_ROW and (sign != SAME_SIGN or (hosts.apps.macs[host] & MAC_BITS) != address):
+        hosts.apps.macs[host] = address | (sign & OWN_MAC)
 
 
 cdef inline void prefetch_for_ends(const Hosts* hosts, const Conversations* conversations, const uint32_t* row_indexes,
@@ -151,6 +157,9 @@ cdef inline uint32_t open(Hosts* hosts, Conversations* conversations, const Entr
     cdef uint32_t row_index
     cdef Conversation* row
     cdef ConversationRecord* record
+    if entry.macs != NULL:
+        prefetch_write(&hosts.apps.macs[entry.src_row])
+        prefetch_write(&hosts.apps.macs[entry.dst_row])
     if unlikely(not conversations_reserve(&conversations.table)):
         return NO_ROW
     row_index = conversation_take_row(&conversations.table)
@@ -180,10 +189,9 @@ cdef inline uint32_t open(Hosts* hosts, Conversations* conversations, const Entr
     conversation_index(&conversations.table, row_index)
     conversations.counts.opened += 1
     open_services(hosts, conversations, row_index, entry)
-    if entry.macs != NULL and record.marks & LOCAL_A:
-        learn_mac(hosts, &entry.src, entry.src_row, entry.macs + 6)
-    if entry.macs != NULL and record.marks & LOCAL_B:
-        learn_mac(hosts, &entry.dst, entry.dst_row, entry.macs)
+    if entry.macs != NULL:
+        learn_mac(hosts, &entry.src, entry.src_row, entry.macs + 6, OWN_MAC if entry.signs & IS_FRESH else 0)
+        learn_mac(hosts, &entry.dst, entry.dst_row, entry.macs, SAME_SIGN)
     return row_index
 
 
@@ -330,6 +338,8 @@ cdef inline void count_frame(Hosts* hosts, Conversations* conversations, Entry* 
     cdef uint32_t row_index = entry.conversation_row
     if entry.ts_ns > conversations.clock_ns:
         conversations.clock_ns = entry.ts_ns
+    if unlikely(entry.signs & MAY_ANNOUNCE):
+        see_announcement(hosts, entry)
     if likely(row_index != NO_ROW):
         row = &conversations.table.rows[row_index]
         if unlikely(may_have_ended(row, entry.ts_ns)) and ends_before(row, entry):

@@ -18,7 +18,7 @@ from fastmon.native.engine.engine cimport Engine, last_time
 from fastmon.native.engine.contacts cimport move_contacts
 from fastmon.native.engine.conversations cimport ELSEWHERE, Conversations, new_identity
 from fastmon.native.engine.credits cimport move_host_totals, move_network_totals, settle
-from fastmon.native.engine.hosts cimport Hosts, add_in, add_out, evict, find_or_admit, index_of, is_local
+from fastmon.native.engine.hosts cimport Hosts, add_in, add_local_network, add_out, evict, find_or_admit, index_of, is_local
 from fastmon.native.engine.lives cimport end, end_idle
 from fastmon.native.engine.services cimport merge_services
 from fastmon.native.tables.index cimport NO_ROW
@@ -206,6 +206,8 @@ cdef inline void merge(Engine* engine, Engine* other) noexcept nogil:
     cdef const HostRow* host
     cdef const Traffic* base
     cdef HostRow* row
+    for i in range(other.hosts.networks.n_rows):
+        add_local_network(&engine.hosts, &other.hosts.networks.rows[i], False)
     settle_all(other)
     for i in range(other.hosts.table.n_rows):
         host = &other.hosts.table.rows[i]

@@ -9,7 +9,7 @@ What it does not do: credit traffic (`native/engine/credits.pxd`), count peers (
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from fastmon.native.decode.entry cimport TCP_ACK, TCP_RST, TCP_SYN, Entry
+from fastmon.native.decode.entry cimport ECHO_REQUEST, TCP_ACK, TCP_RST, TCP_SYN, Entry
 from fastmon.native.decode.upper cimport TCP, UDP
 from fastmon.native.engine.conversations cimport Conversations, is_running, token_of
 from fastmon.native.engine.credits cimport credited_row
@@ -70,7 +70,7 @@ cdef inline bint may_be_answered(const Entry* entry) noexcept nogil:
     """Whether a conversation's first frame asks for an answer in this conversation: of one host, and not to end another."""
     if is_group(&entry.dst) or (entry.macs != NULL and entry.macs[0] & 1):
         return False
-    return (entry.ports != 0 and not entry.tcp_flags & TCP_RST) or entry.is_echo_request
+    return (entry.ports != 0 and not entry.tcp_flags & TCP_RST) or entry.signs & ECHO_REQUEST != 0
 
 
 cdef inline uint32_t place_of_peer(const Conversations* conversations, const Key* peer) noexcept nogil:
@@ -129,7 +129,7 @@ cdef inline void open_side(Conversations* conversations, uint32_t row_index, con
             if may_be_answered(entry):
                 record.marks |= MAY_FAIL
                 await_answer(&conversations.probes, token_of(&conversations.table, row_index))
-                if entry.is_echo_request:
+                if entry.signs & ECHO_REQUEST:
                     sketch_touch(&conversations.sketches[PROBED], local_hosts, found.owner, found.peer_place,
                                  found.service_place, second_of(entry.ts_ns))
         service = service_get(&conversations.services, &local_hosts.rows[found.owner], &found.service, found.hashed)

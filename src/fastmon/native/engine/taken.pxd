@@ -7,7 +7,7 @@ What it does not do: lock, tell arrays (`columns.pxd`), take names (`native/clas
 
 from libc.stdint cimport uint8_t, uint32_t
 
-from fastmon.native.engine.hosts cimport Crossing, Hosts, is_local
+from fastmon.native.engine.hosts cimport Crossing, Hosts
 from fastmon.native.engine.payloads cimport Payload, Payloads
 
 
@@ -27,13 +27,13 @@ cdef inline list take_payloads(Payloads* payloads, make):
 
 
 cdef inline list take_crossings(Hosts* hosts, make):
-    """Return `make(key, ts_ns, total_bytes, limit_bytes, is_local)` of each limit crossing, in the order of their frames."""
+    """Return `make(key, ts_ns, total_bytes, limit_bytes, is_local, is_late)` of each limit crossing, in their order."""
     cdef Crossing* crossing
     cdef uint32_t i
     taken = []
     for i in range(hosts.n_crossings):
         crossing = &hosts.crossings[i]
         taken.append(make((<uint8_t*>&crossing.key)[:16], crossing.ts_ns, crossing.total_bytes, hosts.limit_bytes,
-                          is_local(hosts, &crossing.key)))
+                          bool(crossing.is_local), bool(crossing.is_late)))
     hosts.n_crossings = 0
     return taken

@@ -1,7 +1,7 @@
 """Traffic by application: a chain of rows for each host, one row for each application, and the sums of the network.
 
     heads   by host row: the row of its first application + 1, 0 if it has none
-    macs    by host row: the 6 bytes as a number, 0 if unknown
+    macs    by host row: the 6 bytes as a number, 0 if unknown; with OWN_MAC if the host itself sent from it
     rows    one for each host and application, in no order; freed ones are used again
 
 Application 0, unknown, has no rows: it is what a host's counters have more than its applications. So the sums hold even when
@@ -20,6 +20,13 @@ from fastmon.native.tables.hosts cimport Tally, Traffic, tally_add
 cdef enum:
     N_APPS = 256
     APP_ROWS_PER_HOST = 4  # as address space; most hosts use one or two
+
+cdef extern from *:
+    """
+    #define FM_OWN_MAC (1ULL << 48)
+    """
+    const uint64_t OWN_MAC "FM_OWN_MAC"
+    const uint64_t MAC_BITS "(FM_OWN_MAC - 1)"
 
 cdef struct AppRow:
     Traffic interval
