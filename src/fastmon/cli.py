@@ -365,7 +365,7 @@ def _run(make: MonitorMaker, settings: _Settings, control: Control, *, is_live: 
         bytes_of=settings.run.bytes,
         stdout=sys.stdout,
         notice_kind=ProgressSink if bar.is_wanted else NoticeSink,
-        open_notices=partial(_open_notices, bar),
+        open_notices=partial(_open_notices, bar, output.time),
         before_results=bar.hide,
     )
     try:
@@ -380,9 +380,9 @@ def _run(make: MonitorMaker, settings: _Settings, control: Control, *, is_live: 
     return sinks.status
 
 
-def _open_notices(bar: ProgressBar, writing: Writing) -> NoticeSink:
+def _open_notices(bar: ProgressBar, times: str, writing: Writing) -> NoticeSink:
     from fastmon.sinks.notices import NoticeSink, ProgressSink
     from fastmon.sinks.output import wrap
 
     stream = None if sys.stderr is None else wrap(sys.stderr, writing)
-    return (ProgressSink if bar.is_wanted else NoticeSink)(stream, bar)
+    return (ProgressSink if bar.is_wanted else NoticeSink)(stream, bar, times)

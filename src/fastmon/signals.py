@@ -26,10 +26,16 @@ _KILLING = (signal.SIGINT, signal.SIGTERM)
 
 _ALL = (*_ENDS, signal.SIGUSR1, signal.SIGUSR2)
 _kept: list[int] = []
+_had_terminal = False
 
 
 def keep() -> None:
-    """Keep signals until `Signals` are entered; a second SIGINT or SIGTERM kills. A SIGHUP that is ignored (nohup) stays so."""
+    """Keep signals until `Signals` are entered; a second SIGINT or SIGTERM kills. A SIGHUP that is ignored (nohup) stays so.
+
+    Whether there is a terminal is asked now: it may hang up before a run begins.
+    """
+    global _had_terminal  # noqa: PLW0603 - of the process, as signals are
+    _had_terminal = _has_terminal()
     for number in _heeded():
         signal.signal(number, _keep)
 
@@ -63,8 +69,8 @@ def ignore() -> None:
 class Signals:
     """While it is entered, SIGINT and SIGTERM end the run, SIGUSR1 asks for a snapshot, and SIGUSR2 has the rules read again.
 
-    SIGHUP ends a run that has a terminal, which then hangs up; without one it does what SIGUSR2 does. A second SIGINT or SIGTERM
-    kills.
+    SIGHUP ends a run that has a terminal, which then hangs up; without one it does what SIGUSR2 does, and has files that were
+    renamed opened anew. A second SIGINT or SIGTERM kills.
 
     Those that were kept until then are heeded at once.
     """
@@ -72,7 +78,7 @@ class Signals:
     def __init__(self, control: Control) -> None:
         self._control = control
         self._previous: dict[signal.Signals, Any] = {}
-        self._has_terminal = _has_terminal()
+        self._has_terminal = _had_terminal or _has_terminal()
 
     def __enter__(self) -> Self:
         self._previous = {number: signal.signal(number, self._heed) for number in _heeded()}
@@ -89,6 +95,8 @@ class Signals:
             self._control.snapshot_now = True
         elif number == signal.SIGUSR2 or (number == signal.SIGHUP and not self._has_terminal):
             self._control.reload = True
+            if number == signal.SIGHUP:
+                self._control.reopen = True
         else:
             if number in _KILLING:
                 signal.signal(number, signal.SIG_DFL)

@@ -19,6 +19,8 @@ from fastmon.model.texts import clean_text
 from fastmon.model.units import NS_PER_S, format_duration, format_time, format_value
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fastmon.model.alerts import Alert
 
 __all__ = [
@@ -131,9 +133,9 @@ def decode_record(text: str | bytes) -> Record:
     return _decoder.decode(text)
 
 
-def alert_line(alert: Alert) -> str:
+def alert_line(alert: Alert, time_text: Callable[[int], str] = format_time) -> str:
     """Return an alert as a line for people."""
-    return record_line(alert_record(alert))
+    return record_line(msgspec.structs.replace(alert_record(alert), time=time_text(alert.ts_ns)))
 
 
 def record_line(record: Record) -> str:

@@ -22,7 +22,7 @@ from fastmon.bounds import (
 )
 from fastmon.errors import ConfigError
 from fastmon.model.addresses import parse_network
-from fastmon.model.units import NS_PER_S, format_duration, parse_duration, parse_size
+from fastmon.model.units import NS_PER_S, TIME_FORMATS, format_duration, parse_duration, parse_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -261,6 +261,12 @@ class OutputOptions(_Options):
     format: str = _option(TEXT, "table", "--format", metavar="|".join(FORMATS), about="What the results look like.")
     ports: bool = _option(FLAG, False, "--ports", metavar="", about="Show the biggest services of a table's hosts, too.")
     output: str | None = _option(TEXT, None, "-o", "--output", metavar="PATH", about="Write the results to this file.")
+    time: str = _option(
+        TEXT, "utc", "--time", metavar="|".join(TIME_FORMATS), about="The time zone of tables and logs; other formats have UTC."
+    )
+    append: bool = _option(
+        FLAG, False, "--append", metavar="", about="Keep what --output and --conversations have, and write after it."
+    )
     log: str | None = _option(
         TEXT, None, "--log", metavar="PATH", about="Log snapshots, alerts and problems to this file; it is rotated."
     )
@@ -276,6 +282,7 @@ class OutputOptions(_Options):
         """Check everything that can be told without opening a file."""
         self._check_types()
         check_choice("format", self.format, FORMATS)
+        check_choice("time", self.time, tuple(TIME_FORMATS))
         check_range("top", self.top, 0)
         for name in ("output", "log", "conversations"):
             _check_path(name, getattr(self, name))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -172,6 +172,17 @@ def format_time(ts_ns: int) -> str:
     """Return a time as ISO-8601 in UTC with microseconds: "2026-01-01T00:00:00.000000Z"."""
     seconds, rest_ns = divmod(ts_ns, NS_PER_S)
     return f"{_second_text(seconds)}.{rest_ns // 1000:06}Z"
+
+
+def format_local_time(ts_ns: int) -> str:
+    """Return a time as ISO-8601 in the machine's time zone, with the offset that is in force then."""
+    seconds, rest_ns = divmod(ts_ns, NS_PER_S)
+    local = (_EPOCH.replace(tzinfo=timezone.utc) + timedelta(seconds=seconds)).astimezone().isoformat()
+    return f"{local[:19]}.{rest_ns // 1000:06}{local[19:]}"
+
+
+TIME_FORMATS = {"utc": format_time, "local": format_local_time}
+"""How people may want to read times."""
 
 
 @lru_cache(16)

@@ -274,6 +274,9 @@ class Monitor(abc.ABC, Generic[_ShardT]):
         self._reporter.tell_of_step(from_ns, to_ns, is_last=self._n_steps == MAX_PHASES)
 
     def _do_what_is_asked(self) -> None:
+        if self._control.reopen:
+            self._control.reopen = False
+            self._reporter.reopen()
         if self._control.reload:
             self._control.reload = False
             self._reload()
@@ -323,10 +326,10 @@ class Monitor(abc.ABC, Generic[_ShardT]):
 
     def _rotated(self, end_ns: int) -> Snapshot:
         """End the running interval; return its snapshot."""
+        self._networks.infer()
         return self._complete(self._collector.rotate(self._schedule.interval_until(end_ns)))
 
     def _last_interval(self, end_ns: int) -> Interval:
-        self._networks.infer()
         interval = self._schedule.interval_until(end_ns)
         self._schedule.end_phase(interval.end_ns)
         return interval
@@ -355,10 +358,10 @@ class Monitor(abc.ABC, Generic[_ShardT]):
         if self._reporter.wants_ticks and end_ns != self._last_tick_ns:
             self._evaluate(end_ns, self._look(end_ns))  # what has come since the last one
         self._end_conversations()
+        self._networks.infer()
         last_snapshot, summary = self._collector.finish(last or whole, whole)
         for shard in self._shards:
             shard.take_ended()
-        self._networks.infer()
         self._reporter.tell()
         if last is not None and self._plan.interval_ns:
             self._subscriber.snapshot(self._complete(last_snapshot))

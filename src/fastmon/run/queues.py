@@ -109,8 +109,8 @@ class EventQueue(BoundedQueue["Event"], Subscriber):
     """The events of a run on their way to one subscriber in another thread.
 
     A snapshot that finds no room is merged with the one before it, unless the queue is patient: the sums stay exact, and
-    `Snapshot.n_intervals` says how many intervals it stands for. Of totals and progress only the newest waits. Problems, of which
-    a run has few, always find room. Alerts and conversations are refused.
+    `Snapshot.n_intervals` says how many intervals it stands for. Of totals and progress only the newest waits. Problems and
+    requests, of which a run has few, always find room. Alerts and conversations are refused.
 
     kinds: the names of the methods whose events are wanted; others are ignored.
     lost: how many alerts and conversations were refused.
@@ -145,6 +145,10 @@ class EventQueue(BoundedQueue["Event"], Subscriber):
         """Queue how far the run is."""
         self._queue("progress", position_bytes, 1)
 
+    def reopen(self) -> None:
+        """Queue the request."""
+        self._queue("reopen", None, 1)
+
     def _queue(self, kind: str, value: object, n_rows: int) -> None:
         if kind not in self._kinds or self.put((kind, value), max(n_rows, 1)):
             return
@@ -159,7 +163,7 @@ class EventQueue(BoundedQueue["Event"], Subscriber):
 
     def _has_room(self, item: Event, weight: int) -> bool:
         kind, value = item
-        if kind in NEWEST_ONLY or kind == "problem":
+        if kind in (*NEWEST_ONLY, "problem", "reopen"):
             return True
         if kind == "snapshot" and not value.is_summary and self._n_snapshots() >= MAX_SNAPSHOTS:
             return False

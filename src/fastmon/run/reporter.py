@@ -146,7 +146,13 @@ class Reporter:
         text = f"no frame for {format_duration(duration_ns)}: {n_intervals} intervals without traffic are left out"
         self._subscriber.problem(Problem(f"{self._source}: {text}"))
 
-    # The packet log.
+    # The files.
+
+    def reopen(self) -> None:
+        """Have those opened anew that were renamed."""
+        self._subscriber.reopen()
+        if self._packet_log is not None:
+            self._packet_log.reopen()
 
     @property
     def log_dropped(self) -> int:

@@ -80,6 +80,10 @@ class PacketLog(Protocol):
         """Take records."""
         ...
 
+    def reopen(self) -> None:
+        """Write on in a new file, if the one that is written has been renamed."""
+        ...
+
     def close(self) -> None:
         """Wait until all is written."""
         ...

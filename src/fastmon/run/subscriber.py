@@ -55,6 +55,9 @@ class Subscriber:
     def progress(self, position_bytes: int) -> None:
         """Take how many bytes of capture files have been read so far."""
 
+    def reopen(self) -> None:
+        """Write on in new files, if those that are written have been renamed."""
+
 
 class Subscribers(Subscriber):
     """Passes every event on to each of some subscribers."""
@@ -93,3 +96,8 @@ class Subscribers(Subscriber):
         """Pass the position on."""
         for subscriber in self._subscribers:
             subscriber.progress(position_bytes)
+
+    def reopen(self) -> None:
+        """Pass the request on."""
+        for subscriber in self._subscribers:
+            subscriber.reopen()

@@ -13,6 +13,7 @@ from fastmon.model.texts import printable
 from fastmon.run.queues import EventQueue, deliver
 from fastmon.run.subscriber import Problem, Subscriber
 from fastmon.run.threads import start_thread
+from fastmon.sinks.output import identity_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["BackgroundSink", "Sink", "printable"]
 
 _KINDS = ("snapshot", "alerts", "conversations", "problem", "tick", "progress")
+
+
+_REOPEN = ("reopen", None)
 
 
 class Sink(Subscriber):
@@ -45,6 +49,7 @@ class BackgroundSink(EventQueue):
     report: takes what befalls this sink; called in any thread.
     on_end: called when the sink has failed.  before_event: called in the thread before each event.
     may_reader_leave: asked when the reader of a pipe has gone: whether that is no problem.
+    path: the file that it writes, if it is one that may be renamed: then `open_sink` is called again at `reopen`.
 
     error: what ended it early.
     """
@@ -62,9 +67,10 @@ class BackgroundSink(EventQueue):
         on_end: Callable[[], None] = lambda: None,
         before_event: Callable[[], None] | None = None,
         may_reader_leave: Callable[[], bool] = lambda: False,
+        path: str | None = None,
     ) -> None:
         wanted = {name for name in _KINDS if getattr(kind, name) is not getattr(Subscriber, name)}
-        super().__init__(is_patient, wanted.difference(unwanted))
+        super().__init__(is_patient, wanted.difference(unwanted) | {"reopen"})
         self.wants_ticks = kind.wants_ticks
         self.what = what
         self.error: BaseException | None = None
@@ -74,6 +80,8 @@ class BackgroundSink(EventQueue):
         self._on_end = on_end
         self._before_event = before_event
         self._may_reader_leave = may_reader_leave
+        self._path = path
+        self._identity: object = None
         self._opens = False
         self._thread = start_thread(f"fastmon-{kind.__name__}", self._serve)
 
@@ -113,21 +121,44 @@ class BackgroundSink(EventQueue):
 
     def _write_all(self) -> None:
         event = self.get()
+        while event == _REOPEN:  # nothing is open
+            event = self.get()
         if event is None and not self._opens:
             return
-        sink = self._open_sink()
+        sink = self._open()
         try:
             while event is not None:
                 if self._before_event is not None:
                     with self._writing:  # it may be stuck, too
                         self._before_event()
-                deliver(event, sink)
+                if event == _REOPEN:
+                    sink = self._reopened(sink)
+                else:
+                    deliver(event, sink)
                 event = self.get()
         except BaseException:
             with suppress(OSError):  # what is left in its buffer would fail again
                 sink.close()
             raise
         sink.close()
+
+    def _open(self) -> Sink:
+        sink = self._open_sink()
+        self._identity = None if self._path is None else identity_of(self._path)
+        return sink
+
+    def _reopened(self, sink: Sink) -> Sink:
+        """Return the sink on a new file, if the file has been renamed; if that cannot be opened, the one there is."""
+        if self._path is None or identity_of(self._path) == self._identity:
+            return sink
+        try:
+            opened = self._open()
+        except (OSError, ConfigError) as error:
+            told = FastmonError(f"cannot open {self.what} again: {getattr(error, 'strerror', None) or error}")
+            self._report(Problem(f"{told}; the renamed file is written on", told))
+            return sink
+        sink.close()
+        return opened
 
     def _fail(self, error: BaseException, told: FastmonError) -> None:
         self.error = error

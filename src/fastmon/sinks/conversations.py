@@ -18,6 +18,7 @@ from fastmon.model.texts import clean_text
 from fastmon.sinks.base import Sink
 from fastmon.sinks.details import app_name, service_columns
 from fastmon.sinks.hosts import time_texts
+from fastmon.sinks.output import is_empty
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -62,7 +63,7 @@ class ConversationSink(Sink):
         self._bytes_of = bytes_of
         self._csv = csv.writer(stream, lineterminator="\n") if is_csv else None
         self._encode = msgspec.json.Encoder().encode
-        if self._csv is not None:
+        if self._csv is not None and is_empty(stream):
             self._csv.writerow(CSV_COLUMNS)
 
     def conversations(self, ended: EndedConversations) -> None:

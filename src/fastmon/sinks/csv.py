@@ -14,6 +14,7 @@ from fastmon.model.units import format_time
 from fastmon.sinks.base import Sink
 from fastmon.sinks.details import host_details
 from fastmon.sinks.hosts import COLUMNS, host_columns
+from fastmon.sinks.output import is_empty
 
 if TYPE_CHECKING:
     from fastmon.model.snapshot import Snapshot
@@ -35,7 +36,8 @@ class CsvSink(Sink):
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._writer = csv.writer(stream, lineterminator="\n")
-        self._writer.writerow(("type", "source", "start", "end", *COLUMNS, *DETAILS, "bytes_of"))
+        if is_empty(stream):
+            self._writer.writerow(("type", "source", "start", "end", *COLUMNS, *DETAILS, "bytes_of"))
 
     def snapshot(self, snapshot: Snapshot) -> None:
         """Write a row for each host."""

@@ -11,12 +11,12 @@ import os
 from logging.handlers import RotatingFileHandler
 from typing import TYPE_CHECKING, Any
 
-from fastmon.model.units import format_duration, format_time
+from fastmon.model.units import TIME_FORMATS, format_duration
 from fastmon.sinks.base import Sink, printable
 from fastmon.sinks.output import open_output
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from fastmon.model.alerts import Alert
     from fastmon.model.snapshot import Snapshot
@@ -35,12 +35,17 @@ _LEVELS = {"info": "INFO", "warning": "WARNING", "critical": "CRITICAL"}
 class LogSink(Sink):
     """Appends to the file `path`; past `max_bytes` it becomes `path`.1, and so on, of which `kept_files` stay.
 
+    times: the zone of times, one of `units.TIME_FORMATS`.
+
     Raises OSError if it cannot be opened or written.
     """
 
-    def __init__(self, path: str, writing: Writing, max_bytes: int = MAX_BYTES, kept_files: int = KEPT_FILES) -> None:
+    def __init__(
+        self, path: str, writing: Writing, max_bytes: int = MAX_BYTES, kept_files: int = KEPT_FILES, times: str = "utc"
+    ) -> None:
+        self._time_text = TIME_FORMATS[times]
         self._handler = _Handler(path, writing, max_bytes, kept_files)
-        self._handler.setFormatter(_UtcFormatter("%(asctime)s %(levelname)s %(message)s"))
+        self._handler.setFormatter(_Formatter(self._time_text))
 
     def snapshot(self, snapshot: Snapshot) -> None:
         """Log the totals of an interval or of the run."""
@@ -48,8 +53,8 @@ class LogSink(Sink):
         undecoded = sum(count.frames for count in counters.undecoded.values())
         fields = {
             "source": printable(snapshot.source),
-            "start": format_time(snapshot.interval.start_ns),
-            "end": format_time(snapshot.interval.end_ns),
+            "start": self._time_text(snapshot.interval.start_ns),
+            "end": self._time_text(snapshot.interval.end_ns),
             "frames": counters.frames.frames,
             "bytes": counters.frames.bytes,
             "hosts": len(snapshot),
@@ -81,7 +86,7 @@ class LogSink(Sink):
         from fastmon.alerts.records import alert_line
 
         for alert in alerts:
-            self._write(_LEVELS.get(alert.severity, "WARNING"), alert_line(alert))
+            self._write(_LEVELS.get(alert.severity, "WARNING"), alert_line(alert, self._time_text))
 
     def problem(self, problem: Problem) -> None:
         """Log a problem."""
@@ -111,6 +116,10 @@ class _Handler(RotatingFileHandler):
         raise  # noqa: PLE0704  (called in emit's except clause)
 
 
-class _UtcFormatter(logging.Formatter):
+class _Formatter(logging.Formatter):
+    def __init__(self, time_text: Callable[[int], str]) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(message)s")
+        self._time_text = time_text
+
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802  (likewise)
-        return format_time(int(record.created * 1e6) * 1000)
+        return self._time_text(int(record.created * 1e6) * 1000)

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastmon.model.texts import printable
+from fastmon.model.units import TIME_FORMATS
 from fastmon.sinks.base import Sink
+from fastmon.sinks.grid import color_system
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -34,7 +36,8 @@ PERIOD_S = 0.1
 class NoticeSink(Sink):
     """Writes a line for each problem and each alert, as far as the stream can be written."""
 
-    def __init__(self, stream: TextIO | None, bar: ProgressBar) -> None:
+    def __init__(self, stream: TextIO | None, bar: ProgressBar, times: str = "utc") -> None:
+        self._time_text = TIME_FORMATS[times]
         self._stream = stream
         self._bar = bar
 
@@ -46,7 +49,7 @@ class NoticeSink(Sink):
         """Write a line for each."""
         from fastmon.alerts.records import alert_line
 
-        self._write(alert_line(alert) for alert in alerts if not alert.is_silenced)
+        self._write(alert_line(alert, self._time_text) for alert in alerts if not alert.is_silenced)
 
     def _write(self, lines: Iterable[str]) -> None:
         self._bar.hide()
@@ -109,7 +112,7 @@ class ProgressBar:
             DownloadColumn(),
             TransferSpeedColumn(),
             TimeRemainingColumn(),
-            console=Console(file=stream),
+            console=Console(file=stream, color_system=color_system()),
             transient=True,
             redirect_stdout=False,
             redirect_stderr=False,

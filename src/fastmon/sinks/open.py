@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 from fastmon.errors import ConfigError
 from fastmon.run.subscriber import Subscriber, Subscribers
 from fastmon.sinks.base import BackgroundSink
-from fastmon.sinks.output import Writing, check_writable, open_text, wrap
+from fastmon.sinks.output import OutputFile, Writing, check_writable, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -66,9 +66,9 @@ class Sinks:
         )
         self._results = [self._result_sink(options, stdout, before_results)]
         if options.log is not None:
-            self._results.append(self._log_sink(options.log))
+            self._results.append(self._log_sink(options.log, options.time))
         if options.conversations is not None:
-            self._results.append(self._conversation_sink(options.conversations, bytes_of))
+            self._results.append(self._conversation_sink(options.conversations, bytes_of, keeps=options.append))
         self.subscriber: Subscriber = Subscribers([_Status(self), *self._results, self._notices])
 
     def finish(self) -> bool:
@@ -85,6 +85,7 @@ class Sinks:
         before_event: Callable[[], None] | None = None,
         may_reader_leave: Callable[[], bool] = lambda: False,
         unwanted: Sequence[str] = (),
+        path: str | None = None,
     ) -> BackgroundSink:
         return BackgroundSink(
             what,
@@ -97,6 +98,7 @@ class Sinks:
             on_end=self.end_if_useless,
             before_event=before_event,
             may_reader_leave=may_reader_leave,
+            path=path,
         )
 
     def _report(self, problem: Problem) -> None:
@@ -114,7 +116,7 @@ class Sinks:
         if options.output is not None:
             check_writable(options.output)
             is_terminal = False
-            open_stream = partial(open_text, options.output, writing)
+            open_stream = OutputFile(options.output, writing, keeps=options.append).open
         elif stdout is None:
             raise ConfigError("standard output is closed: name a file with --output")
         else:
@@ -127,26 +129,30 @@ class Sinks:
             """Return True where nobody wants anything more: of `fastmon ... | head`, say."""
             return options.output is None and len(self._results) == 1 and self.packet_log is None
 
-        return self._background("the results", kind, lambda: make(open_stream()), writing, before, may_reader_leave)
+        return self._background(
+            "the results", kind, lambda: make(open_stream()), writing, before, may_reader_leave, path=options.output
+        )
 
-    def _log_sink(self, path: str) -> BackgroundSink:
+    def _log_sink(self, path: str, times: str) -> BackgroundSink:
         from fastmon.sinks.log import LogSink
 
         check_writable(path, "the log ")
         writing = Writing()
-        return self._background(f"the log {path}", LogSink, lambda: LogSink(path, writing), writing)
+        return self._background(f"the log {path}", LogSink, lambda: LogSink(path, writing, times=times), writing, path=path)
 
-    def _conversation_sink(self, path: str, bytes_of: str) -> BackgroundSink:
+    def _conversation_sink(self, path: str, bytes_of: str, *, keeps: bool) -> BackgroundSink:
         from fastmon.sinks.conversations import ConversationSink
 
         check_writable(path)
         writing = Writing()
+        file = OutputFile(path, writing, keeps=keeps)
         is_csv = path.endswith(".csv")
         return self._background(
             "the conversations",
             ConversationSink,
-            lambda: ConversationSink(open_text(path, writing), is_csv=is_csv, bytes_of=bytes_of),
+            lambda: ConversationSink(file.open(), is_csv=is_csv, bytes_of=bytes_of),
             writing,
+            path=path,
         )
 
 
@@ -176,4 +182,4 @@ def _result_format(options: OutputOptions) -> tuple[type[Sink], Callable[[TextIO
         return CsvSink, CsvSink
     from fastmon.sinks.table import TableSink
 
-    return TableSink, lambda stream: TableSink(stream, options.top, ports=options.ports)
+    return TableSink, lambda stream: TableSink(stream, options.top, ports=options.ports, times=options.time)

@@ -24,7 +24,16 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import TextIO
 
-__all__ = ["Output", "Writing", "check_writable", "open_output", "open_text", "wrap"]
+__all__ = [
+    "Output",
+    "OutputFile",
+    "Writing",
+    "check_writable",
+    "identity_of",
+    "is_empty",
+    "open_output",
+    "wrap",
+]
 
 STUCK_S = 0.5
 """Whatever takes no data for so long is stuck: a pipe that nobody reads, a stopped terminal, a disk that hangs."""
@@ -128,13 +137,56 @@ def open_output(path: str | os.PathLike[str], writing: Writing, flags: int = os.
     return Output(fd, writing, closes=True)
 
 
-def open_text(path: str, writing: Writing) -> TextIO:
-    """Open a file for text in UTF-8, as it is. Raises ConfigError."""
+class OutputFile:
+    """A file that text in UTF-8 is appended to, so that others may truncate it meanwhile (copytruncate of logrotate).
+
+    keeps: whether what it has at first stays.
+    """
+
+    def __init__(self, path: str, writing: Writing, *, keeps: bool) -> None:
+        self.path = path
+        self._writing = writing
+        self._keeps = keeps
+
+    def open(self) -> TextIO:
+        """Open it; a second time, under what was written then. Raises ConfigError."""
+        try:
+            raw = open_output(self.path, self._writing, os.O_APPEND | (0 if self._keeps else os.O_TRUNC))
+            if self._keeps and not _ends_with_line(self.path):
+                raw.write(b"\n")
+        except OSError as error:
+            raise ConfigError(f"cannot write {self.path}: {error.strerror}") from error
+        self._keeps = True
+        return io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8", newline="")
+
+
+def _ends_with_line(path: str) -> bool:
+    """Return False for a regular file whose last line is cut: a run was killed."""
+    if not Path(path).is_file():
+        return True
+    with Path(path).open("rb") as file:
+        if file.seek(0, os.SEEK_END) == 0:
+            return True
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"
+
+
+def is_empty(stream: TextIO) -> bool:
+    """Return False for a file that has something already, of an earlier run."""
     try:
-        raw = open_output(path, writing)
-    except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror}") from error
-    return io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8", newline="")
+        status = os.fstat(stream.fileno())
+    except OSError:  # it is in memory
+        return True
+    return not stat.S_ISREG(status.st_mode) or status.st_size == 0
+
+
+def identity_of(path: str | os.PathLike[str] | int) -> tuple[int, int] | None:
+    """Return what tells the file of a path or descriptor from all others; None if there is none."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - it may be a descriptor
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def wrap(stream: TextIO, writing: Writing) -> TextIO:

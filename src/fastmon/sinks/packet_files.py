@@ -20,7 +20,7 @@ from fastmon.errors import ConfigError
 from fastmon.model.frames import FrameStatus
 from fastmon.model.packets import KNOWN_PORTS, KNOWN_PROTOCOL, KNOWN_TCP_FLAGS
 from fastmon.native.packet_text import format_addresses, format_packets
-from fastmon.sinks.output import Writing, open_output
+from fastmon.sinks.output import Writing, identity_of, open_output
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -114,6 +114,12 @@ class PacketFiles(abc.ABC):
             self._complete()
         finally:
             self._close_raw()
+
+    def reopen(self) -> None:
+        """Complete the file and begin another, if it has been renamed."""
+        if self._raw is not None and identity_of(self._path) != identity_of(self._raw.fileno()):
+            self.close()
+            self._open()
 
     def abandon(self) -> None:
         """Leave the file as it is, or end it with the last whole record if that can be done."""

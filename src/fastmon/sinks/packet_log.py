@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from fastmon.errors import ConfigError, FastmonError
+from fastmon.model.packets import PACKET_DTYPE
 from fastmon.run.queues import BoundedQueue
 from fastmon.run.threads import start_thread
 from fastmon.sinks.output import Writing
@@ -16,7 +19,6 @@ from fastmon.sinks.packet_files import open_packet_files
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import numpy as np
     from numpy.typing import NDArray
 
 __all__ = ["QUEUE_RECORDS", "PacketLog"]
@@ -56,6 +58,7 @@ class PacketLog:
         self.error: FastmonError | None = None
         self._n_lost = 0
         self._is_stopped = is_stopped
+        self._is_to_reopen = False
         self._queue: BoundedQueue[NDArray[np.void]] = BoundedQueue(queue_records, lambda: waits and not is_stopped())
         self._thread = start_thread("fastmon-packet-log", self._write_all)
 
@@ -68,6 +71,11 @@ class PacketLog:
         """Take records, `packets.PACKET_DTYPE`, to be written or dropped. They must not be changed afterwards."""
         if len(records):
             self._queue.put(records, len(records))
+
+    def reopen(self) -> None:
+        """Write what comes from now on into a new file, if the one that is written has been renamed."""
+        self._is_to_reopen = True
+        self._queue.put(np.empty(0, PACKET_DTYPE), 0)  # whoever waits for records wakes up
 
     def close(self) -> None:
         """Wait until all is written, and complete the file; a second call does nothing."""
@@ -82,6 +90,9 @@ class PacketLog:
         reason = "its writer failed"
         try:
             while (records := self._queue.get()) is not None:
+                if self._is_to_reopen:
+                    self._is_to_reopen = False
+                    self._files.reopen()
                 self._files.write(records)
             self._files.close()
             reason = ""

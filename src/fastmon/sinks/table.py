@@ -10,7 +10,7 @@ from itertools import groupby, islice
 from typing import TYPE_CHECKING, TextIO
 
 from fastmon.model.alerts import CLEARED
-from fastmon.model.units import NS_PER_S, format_duration, format_rate, format_size, format_time
+from fastmon.model.units import NS_PER_S, TIME_FORMATS, format_duration, format_rate, format_size
 from fastmon.sinks.base import Sink, printable
 from fastmon.sinks.categories import remote_categories
 from fastmon.sinks.details import app_name, host_details, network_apps
@@ -18,7 +18,7 @@ from fastmon.sinks.grid import Grid, open_page
 from fastmon.sinks.ports import top_services, top_unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from fastmon.model.alerts import Alert
     from fastmon.model.snapshot import Count, HostRow, Snapshot
@@ -29,8 +29,11 @@ __all__ = ["TableSink"]
 _NUMBERS = ("bytes in", "bytes out", "total", "packets in", "packets out", "share")
 _TITLES = ("host", "side", *_NUMBERS, "state")
 _DETAILED_TITLES = ("host", "name", "online service", "side", *_NUMBERS, "mostly", "state")
-_OPTIONAL = (("packets in", "packets out"), ("share",), ("side",), ("online service",), ("name",), ("mostly",))
-"""In 80 columns there is room for an IPv6 address, its bytes and its state."""
+_OPTIONAL = (
+    *(("packets in", "packets out"), ("share",), ("side",), ("online service",), ("name",), ("mostly",)),
+    *(("bytes in", "bytes out"), ("state",)),
+)
+"""In 80 columns there is room for an IPv6 address, its bytes and its state; in 40 for an IPv4 address, total and state."""
 
 _APP_TITLES = ("application", "bytes", "frames", "share", "hosts")
 _CATEGORY_TITLES = ("category", "bytes", "share", "hosts", "mostly")
@@ -42,18 +45,19 @@ N_UNKNOWN_PORTS = 5
 class TableSink(Sink):
     """Shows the `top` biggest hosts of each snapshot, and alerts between them.
 
-    ports: also show the biggest services of these hosts, as many.
+    ports: also show the biggest services of these hosts, as many.  times: the zone of times, one of `units.TIME_FORMATS`.
     """
 
-    def __init__(self, stream: TextIO, top: int, *, ports: bool = False) -> None:
+    def __init__(self, stream: TextIO, top: int, *, ports: bool = False, times: str = "utc") -> None:
         self._stream = stream
         self._page = open_page(stream)
         self._top = top
         self._ports = ports
+        self._time_text = TIME_FORMATS[times]
 
     def snapshot(self, snapshot: Snapshot) -> None:
         """Show a table, or a line if there was no traffic."""
-        self._page.line(_headline(snapshot), style="bold")
+        self._page.line(_headline(snapshot, self._time_text), style="bold")
         if snapshot.counters.frames.frames:
             self._page.line(_totals(snapshot))
         if len(snapshot) and self._top:
@@ -73,7 +77,7 @@ class TableSink(Sink):
 
     def _categories(self, snapshot: Snapshot) -> None:
         """Show what kinds of online services the network used, if any."""
-        grid = Grid(_headings(_CATEGORY_TITLES, snapshot), numbers=frozenset({1, 2, 3}))
+        grid = Grid(_headings(_CATEGORY_TITLES, snapshot), numbers=frozenset({1, 2, 3}), optional=_columns(4, 3, 2))
         for row in remote_categories(snapshot):
             share = _share(min(row.n_bytes, snapshot.counters.ip.bytes), snapshot.counters.ip)
             grid.rows.append((row.category, format_size(row.n_bytes), share, f"{row.n_hosts:,}", row.service))
@@ -92,29 +96,33 @@ class TableSink(Sink):
 
         shown = (alert for alert in alerts if not alert.is_silenced)
         for state, group in groupby(shown, key=lambda alert: alert.state):
-            self._page.line("\n".join(map(alert_line, group)), style="bold green" if state == CLEARED else "bold red")
+            lines = (alert_line(alert, self._time_text) for alert in group)
+            self._page.line("\n".join(lines), style="bold green" if state == CLEARED else "bold red")
 
     def close(self) -> None:
         """Close the stream."""
         self._stream.close()
 
 
-def _headline(snapshot: Snapshot) -> str:
+def _headline(snapshot: Snapshot, time_text: Callable[[int], str]) -> str:
     start_ns, end_ns = snapshot.interval.start_ns, snapshot.interval.end_ns
     kind = "summary of " if snapshot.is_summary else ""
     nothing = "" if snapshot.counters.frames.frames else ": no traffic"
     if not end_ns:  # no clock ever ran: an empty capture
         return f"{kind}{printable(snapshot.source)}{nothing}"
-    start, end = _moment(start_ns), _moment(end_ns)
-    if start[:10] == end[:10]:
+    start, start_zone = _moment(time_text(start_ns))
+    end, zone = _moment(time_text(end_ns))
+    if start_zone != zone:  # clocks went forward or back
+        start = f"{start} {start_zone}"
+    elif start[:10] == end[:10]:
         end = end[11:]
     intervals = f", {snapshot.n_intervals} intervals" if snapshot.n_intervals > 1 else ""
-    return f"{kind}{printable(snapshot.source)}  {start} to {end} UTC ({_length(snapshot.covered_ns)}{intervals}){nothing}"
+    return f"{kind}{printable(snapshot.source)}  {start} to {end} {zone} ({_length(snapshot.covered_ns)}{intervals}){nothing}"
 
 
-def _moment(ts_ns: int) -> str:
-    """Return a time to the millisecond: "2026-01-01 00:00:00.000"."""
-    return format_time(ts_ns)[:23].replace("T", " ")
+def _moment(time: str) -> tuple[str, str]:
+    """Return a time to the millisecond, "2026-01-01 00:00:00.000", and its zone: "UTC", or "+01:00" of a local one."""
+    return time[:23].replace("T", " "), time[26:].replace("Z", "UTC")
 
 
 def _length(duration_ns: int) -> str:
@@ -157,6 +165,11 @@ def _headings(titles: Sequence[str], snapshot: Snapshot) -> Sequence[str]:
     return titles if snapshot.bytes_of == "frame" else [title.replace("bytes", "IP bytes") for title in titles]
 
 
+def _columns(*optional: int) -> Sequence[frozenset[int]]:
+    """Return columns that a narrow terminal does without one by one."""
+    return [frozenset({column}) for column in optional]
+
+
 def _cells(row: HostRow, details: HostDetails, ip: Count) -> dict[str, str]:
     """Return what stands under each title."""
     total = row.bytes_in + row.bytes_out
@@ -188,7 +201,12 @@ def _share(size: int, ip: Count) -> str:
 
 def _port_grid(shown: Snapshot, top: int) -> Grid:
     """Return the services of the hosts that are shown, those with the most bytes."""
-    grid = Grid(_headings(_PORT_TITLES, shown), numbers=frozenset({3, 4, 5}), folded=frozenset({0}))
+    grid = Grid(
+        _headings(_PORT_TITLES, shown),
+        numbers=frozenset({3, 4, 5}),
+        optional=_columns(5, 1, 4),
+        folded=frozenset({0}),
+    )
     hosts = shown.host_texts()
     for service in top_services(shown, top):
         sizes = format_size(service.bytes_in), format_size(service.bytes_out)
@@ -198,7 +216,7 @@ def _port_grid(shown: Snapshot, top: int) -> Grid:
 
 def _app_grid(snapshot: Snapshot, top: int) -> Grid:
     """Return the applications with the most bytes, and how many hosts use each."""
-    grid = Grid(_headings(_APP_TITLES, snapshot), numbers=frozenset(range(1, 5)))
+    grid = Grid(_headings(_APP_TITLES, snapshot), numbers=frozenset(range(1, 5)), optional=_columns(2, 4, 3))
     n_hosts = Counter(map(app_name, snapshot.apps["app"].tolist()))
     for app, count in islice(network_apps(snapshot).items(), top):
         hosts = f"{n_hosts[app]:,}" if app in n_hosts else ""
