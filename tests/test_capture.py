@@ -199,9 +199,9 @@ def test_libpcaps_words_are_passed_on(arguments: tuple[object, ...], message: st
 @pytest.mark.parametrize(
     ("words", "advice"),
     [
-        (b"You don't have permission to capture on that device", "run as root, or give this Python CAP_NET_RAW"),
-        (b"socket: Operation not permitted", "run as root, or give this Python CAP_NET_RAW"),
-        (b"Attempt to create packet socket failed - CAP_NET_RAW may be required", "run as root"),
+        (b"You don't have permission to capture on that device", "it needs CAP_NET_RAW, not root"),
+        (b"socket: Operation not permitted", "it needs CAP_NET_RAW, not root"),
+        (b"Attempt to create packet socket failed - CAP_NET_RAW may be required", "it needs CAP_NET_RAW, not root"),
         (b"That device is not up", "bring it up with 'ip link set dev lo up'"),
     ],
 )

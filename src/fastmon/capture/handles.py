@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import socket
 import struct
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -117,13 +118,25 @@ def _libpcap_text(error: OSError) -> str:
 def _activation_error(interface: str, text: str) -> CaptureError:
     lowered = text.lower()
     if "permi" in lowered or "cap_net_raw" in lowered:
-        advice = "run as root, or give this Python CAP_NET_RAW and CAP_NET_ADMIN with setcap"
-        return CaptureError(f"{interface}: {text}: {advice}")
+        return CaptureError(f"{interface}: {text}: {_permission_advice()}")
     if "not up" in lowered or "is down" in lowered:
         return AbsentInterfaceError(f"{interface}: {text}: bring it up with 'ip link set dev {interface} up'")
     if "no such device" in lowered:  # it has gone meanwhile
         return AbsentInterfaceError(f"{interface}: {text}")
     return CaptureError(f"{interface}: {text}")
+
+
+def _permission_advice() -> str:
+    """Return what a capture needs, no more, and how this interpreter gets it without giving it to all others."""
+    python = Path(sys.executable).resolve()
+    unit = "AmbientCapabilities=CAP_NET_RAW in a systemd unit"
+    command = f"sudo setcap cap_net_raw=ep {python}"
+    if python.is_relative_to(Path(sys.prefix).resolve()) and sys.prefix != sys.base_prefix:
+        return f"it needs CAP_NET_RAW, not root: '{command}', or {unit}"
+    return (
+        f"it needs CAP_NET_RAW, not root: {unit}, or setcap on a Python that fastmon has to itself (python3 -m venv --copies); "
+        f"'{command}' would let every program on this one capture"
+    )
 
 
 def _configure(source: pcap.pcap, interface: str, settings: HandleSettings) -> None:
