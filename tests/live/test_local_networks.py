@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import builders as b
@@ -61,6 +62,39 @@ def test_networks_that_come_turn_local_and_totals_stay(sender: Sender, command: 
     assert {host["host"]: host["local"] for host in summary["hosts"]} == {BEFORE: True, AFTER: True, REMOTE: False}
     if "--hosts-only" not in options:
         assert all(("mac" in host) == host["local"] for host in summary["hosts"])
+
+
+NO_IPV6 = Path(f"/proc/sys/net/ipv6/conf/{CAPTURED}/disable_ipv6")
+OLD, NEW, ABROAD = "2001:db8:1::10", "2001:db8:2::10", "2a00:1450::1"
+
+
+def test_prefix_that_is_new_each_night(sender: Sender, command: Start) -> None:
+    """The interface loses one prefix and gets another; hosts of both are local, with all that was counted of them."""
+    if not NO_IPV6.exists():
+        pytest.skip("a kernel without IPv6")
+    NO_IPV6.write_text("0")
+    ip("address", "add", "2001:db8:1::1/64", "dev", CAPTURED, "nodad")
+    run, whole = command("-f", "udp"), Sending()  # the system itself asks for neighbours now
+
+    def send(*hosts: str) -> None:
+        for host in hosts:
+            sender.send(Sending().ip_frame(host, ABROAD))
+            whole.ip_frame(host, ABROAD)
+
+    def has_turned_local() -> bool:
+        send(NEW)
+        return NEW in local_hosts(run)
+
+    send(OLD, NEW)
+    run.wait_for_frames(2)
+    ip("address", "del", "2001:db8:1::1/64", "dev", CAPTURED)
+    ip("address", "add", "2001:db8:2::1/64", "dev", CAPTURED, "nodad")
+    run.wait_until(has_turned_local, "the prefix")
+    send(OLD, NEW)
+    run.wait_for_frames(len(whole.frames))
+    summary = run.end(signal.SIGINT).summary
+    assert totals_of_record(summary) == whole.totals()
+    assert {host["host"]: host["local"] for host in summary["hosts"]} == {OLD: True, NEW: True, ABROAD: False}
 
 
 def test_local_option_stays_as_it_is(sender: Sender, command: Start) -> None:

@@ -274,9 +274,7 @@ class Monitor(abc.ABC, Generic[_ShardT]):
         self._reporter.tell_of_step(from_ns, to_ns, is_last=self._n_steps == MAX_PHASES)
 
     def _do_what_is_asked(self) -> None:
-        if self._control.reopen:
-            self._control.reopen = False
-            self._reporter.reopen()
+        self._reporter.reopen_if_asked(self._control)
         if self._control.reload:
             self._control.reload = False
             self._reload()
@@ -353,6 +351,7 @@ class Monitor(abc.ABC, Generic[_ShardT]):
 
     def _finish(self, last: Interval | None, whole: Interval) -> None:
         """Report the last interval's snapshot, if intervals are reported and one is running, and the summary."""
+        self._reporter.reopen_if_asked(self._control)
         self._reporter.complete_log()
         end_ns = self._covered_until_ns()
         if self._reporter.wants_ticks and end_ns != self._last_tick_ns:

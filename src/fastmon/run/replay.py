@@ -93,9 +93,8 @@ class ReplayMonitor(Monitor[ReplayShard]):
             first_ns = self._now_ns()
             if first_ns is not None or self._has_ended():
                 return first_ns
-            if self._control.reopen:
-                self._reporter.reopen()
-            self._control.snapshot_now = self._control.reload = self._control.reopen = False  # there is nothing else yet
+            self._reporter.reopen_if_asked(self._control)
+            self._control.snapshot_now = self._control.reload = False  # there is nothing yet
 
     def _now_ns(self) -> int | None:
         """Return the time of the next frame, or what time it is on the clock of a pipe that is silent."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fastmon.model.alerts import Alert
     from fastmon.model.snapshot import LimitCrossing
     from fastmon.policy.rules import Rule
+    from fastmon.run.control import Control
     from fastmon.run.live_shards import LiveShard
     from fastmon.run.shards import PacketLog, ReplayShard
     from fastmon.run.subscriber import Subscriber
@@ -148,11 +149,13 @@ class Reporter:
 
     # The files.
 
-    def reopen(self) -> None:
-        """Have those opened anew that were renamed."""
-        self._subscriber.reopen()
-        if self._packet_log is not None:
-            self._packet_log.reopen()
+    def reopen_if_asked(self, control: Control) -> None:
+        """Have those opened anew that were renamed, if that is asked for."""
+        if control.reopen:
+            control.reopen = False
+            self._subscriber.reopen()
+            if self._packet_log is not None:
+                self._packet_log.reopen()
 
     @property
     def log_dropped(self) -> int:
