@@ -48,9 +48,7 @@ def shown(monkeypatch: pytest.MonkeyPatch, grid: Grid, columns: int) -> list[str
 
 def grid_of(*rows: Sequence[str]) -> Grid:
     optional = [frozenset({1}), frozenset({2})]
-    return Grid(
-        ("host", "name", "bytes", "total"), numbers=frozenset({2, 3}), rows=list(rows), optional=optional, folded=frozenset({0})
-    )
+    return Grid(("host", "name", "bytes", "total"), numbers=frozenset({2, 3}), rows=list(rows), optional=optional)
 
 
 @pytest.mark.parametrize("host", ["192.168.111.121", LONG_V6])

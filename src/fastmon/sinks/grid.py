@@ -21,6 +21,9 @@ GAP = 2
 
 USUAL_WIDTH, USUAL_HEIGHT = 80, 25
 
+FOLDED_WIDTH = 8
+"""A folded column has at least so many characters, if its words are as long."""
+
 PROSE_WIDTH = 30
 """A column of sentences has at least so many characters, as long as others can be left out."""
 
@@ -31,9 +34,9 @@ class Grid:
 
     numbers: the columns, counted from 0, that are aligned to the right.  styles: rich's style of a row, by its number.
     optional: sets of columns that a terminal too narrow for all does without, the first to go first.
-    folded: columns that are wrapped between words if that is not enough.  prose: columns of sentences, which are wrapped before.
+    folded: columns that are wrapped if that is not enough.  prose: columns of sentences, which are wrapped before.
 
-    Where a terminal is too narrow even then, each row is shown over several lines.
+    Where a terminal is too narrow even then, each row is shown over several lines. What is in no such column stays whole.
     """
 
     titles: Sequence[str]
@@ -145,13 +148,14 @@ def _widths(grid: Grid) -> list[int]:
 
 
 def _least_width(grid: Grid, column: int) -> int:
-    """Return the characters that a column needs: a wrapped one those of its longest word, which may be an address."""
+    """Return the characters that a column needs: one of sentences those of its longest word, a folded one a few."""
     from rich.cells import cell_len
 
     words: Iterable[str] = (grid.titles[column], *(row[column] for row in grid.rows))
     if column in grid.folded | grid.prose:
         words = [word for text in words for word in text.split()]
-    return max(map(cell_len, words), default=0)
+    least = max(map(cell_len, words), default=0)
+    return min(least, FOLDED_WIDTH) if column in grid.folded else least
 
 
 def _fitting_columns(grid: Grid, width: int) -> list[int]:

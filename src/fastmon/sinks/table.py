@@ -150,7 +150,6 @@ def _grid(snapshot: Snapshot, top: int) -> Grid:
         _headings(titles, snapshot),
         numbers=frozenset(map(titles.index, _NUMBERS)),
         optional=[frozenset(titles.index(title) for title in group) for group in _OPTIONAL if group[0] in titles],
-        folded=frozenset({0}),
     )
     for number, (row, details) in enumerate(zip(biggest, all_details, strict=True)):
         cells = _cells(row, details, snapshot.counters.ip)
@@ -201,12 +200,7 @@ def _share(size: int, ip: Count) -> str:
 
 def _port_grid(shown: Snapshot, top: int) -> Grid:
     """Return the services of the hosts that are shown, those with the most bytes."""
-    grid = Grid(
-        _headings(_PORT_TITLES, shown),
-        numbers=frozenset({3, 4, 5}),
-        optional=_columns(5, 1, 4),
-        folded=frozenset({0}),
-    )
+    grid = Grid(_headings(_PORT_TITLES, shown), numbers=frozenset({3, 4, 5}), optional=_columns(5, 1, 4))
     hosts = shown.host_texts()
     for service in top_services(shown, top):
         sizes = format_size(service.bytes_in), format_size(service.bytes_out)
