@@ -22,6 +22,7 @@ from fastmon import _accounting
 from fastmon.accounting import NativeAccountant, make_accountant
 from fastmon.capture import open_offline
 from fastmon.errors import CaptureError, ClosedCaptureError, ConfigError
+from fastmon.model.addresses import parse_network
 from fastmon.model.frames import Frame, FrameStatus
 from fastmon.model.packets import PACKET_DTYPE
 from fastmon.native import decoder
@@ -535,6 +536,8 @@ ACCOUNTANT_USES: dict[str, Callable[[NativeAccountant], object]] = {
     "use_matchers": lambda target: target.use_matchers(native_matchers(), keep_details=False),
     "expect": lambda target: target.expect(6, bytes(16), 1, 0),
     "take_names": lambda target: target.take_names(),
+    "add_network": lambda target: target.add_local_network(parse_network("192.0.2.0/24")),
+    "sights": lambda target: target.sights(),
 }
 READER_USES: dict[str, Callable[[SavefileReader], object]] = {
     "open": lambda reader: reader.open(),
@@ -564,7 +567,7 @@ def test_every_method_is_refused_in_a_second_thread() -> None:
     """None is missing above."""
     methods = {name for name in vars(_accounting.Accountant) if not name.startswith("__")}
     plain = {"first_ts_ns", "last_ts_ns", "newest_ts_ns", "packets_dropped", "payload_allowance", "pauses", "drain", "merge"}
-    plain |= {"contacts_dropped", "names_dropped", "sketches_evicted"}
+    plain |= {"contacts_dropped", "names_dropped", "sketches_evicted", "networks", "networks_refused"}
     tested = {name.removesuffix("_as") for name in methods} - plain - {"take_crossings"}
     assert tested <= set(ACCOUNTANT_USES)
 
