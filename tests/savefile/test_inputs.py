@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
 import os
 import sys
 import threading
@@ -11,6 +13,7 @@ from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
 import builders as b
+import lz4.frame
 import pytest
 from replays import replay
 from waiting import wait_until
@@ -154,6 +157,16 @@ def inflated(packed: bytes) -> bytes:
     return zlib.decompressobj(31).decompress(packed)
 
 
+def unpacked_lz4(packed: bytes) -> bytes:
+    data: bytes = lz4.frame.LZ4FrameDecompressor().decompress(packed)
+    return data
+
+
+def checked_lz4(data: bytes) -> bytes:
+    packed: bytes = lz4.frame.compress(data, content_checksum=True, block_checksum=True)
+    return packed
+
+
 def unpacked_zstd(packed: bytes) -> bytes:
     return zstd.ZstdDecompressor().decompress(packed)
 
@@ -161,6 +174,9 @@ def unpacked_zstd(packed: bytes) -> bytes:
 COMPRESSIONS: dict[str, tuple[Callable[[bytes], bytes], Callable[[bytes], bytes]]] = {
     "gzip": (gzip.compress, inflated),
     "zstd": (zstd.compress, unpacked_zstd),
+    "xz": (lzma.compress, lambda packed: lzma.LZMADecompressor().decompress(packed)),
+    "bzip2": (lambda data: bz2.compress(data, 1), lambda packed: bz2.BZ2Decompressor().decompress(packed)),
+    "lz4": (checked_lz4, unpacked_lz4),
 }
 
 
@@ -211,7 +227,7 @@ class TestCompressed:
 
     def test_rubbish_at_the_end(self, compression: str, tmp_path: Path) -> None:
         compress, _ = COMPRESSIONS[compression]
-        (tmp_path / "x").write_bytes(compress(FILE) + b"rubbish")
+        (tmp_path / "x").write_bytes(compress(FILE) + b"rubbish, and more than a header of it")
         frames, error = read_file(tmp_path / "x")
         assert frames == MANY
         assert "the compressed data are damaged" in str(error)
@@ -223,7 +239,8 @@ class TestCompressed:
         assert "CRC check failed" in str(error)
 
     def test_magic_number_and_no_more(self, tmp_path: Path) -> None:
-        for data in (b"\x1f\x8b not gzip", b"\x28\xb5\x2f\xfd not zstd at all"):
+        magics = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\0", b"BZh", b"\x04\x22\x4d\x18")
+        for data in (magic + b" and nothing of the kind" for magic in magics):
             (tmp_path / "x").write_bytes(data)
             assert "the compressed data are damaged" in error_at(tmp_path / "x")
 
@@ -249,6 +266,12 @@ class TestCompressed:
         frames = [Frame(T0, 1 << 18, 1, bytes(1 << 18))] * 50
         (tmp_path / "x").write_bytes(compress(b.pcap_file(frames)))
         assert read_file(tmp_path / "x") == (frames, None)
+
+
+def test_xz_file_that_asks_for_much_memory(tmp_path: Path) -> None:
+    greedy = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 1 << 30}]
+    (tmp_path / "x").write_bytes(lzma.compress(FILE, filters=greedy))
+    assert "the compressed data are damaged: Memory usage limit exceeded" in error_at(tmp_path / "x")
 
 
 @pytest.mark.parametrize("flags", range(32))

@@ -26,9 +26,12 @@ __all__ = ["Input", "open_input", "read_file"]
 WAIT_MS = 100
 """The longest wait for a pipe."""
 
-_MAGIC_LENGTH = 4
+_MAGIC_LENGTH = 6
 _CHUNK_BYTES = 1 << 16
 """Read and decompressed at once. What comes out together with damage is lost."""
+
+_MAX_LZMA_BYTES = 1 << 28
+"""Memory that an xz file may ask for: `xz -9` needs a quarter of it."""
 
 
 class Input:
@@ -94,7 +97,7 @@ class _Raw:
 
 
 class _Decompressor(Protocol):
-    """What decompresses one member of a gzip file, or one frame of a Zstandard file.
+    """What decompresses one member, stream or frame of a compressed file.
 
     eof: it is complete.  needs_input: nothing comes out without more data.  unused_data: what follows it.
     """
@@ -112,7 +115,7 @@ class _Decompressor(Protocol):
 
 
 class _Decompressed:
-    """A decompressing stream: members or frames, one after the other, perhaps with zeros behind."""
+    """A decompressing stream: members, streams or frames, one after the other, perhaps with zeros behind."""
 
     def __init__(self, raw: _Raw, head: bytes, make: Callable[[], _Decompressor], name: str) -> None:
         self._raw = raw
@@ -225,8 +228,30 @@ def _make_zstd() -> _Decompressor:
     return zstd.ZstdDecompressor()
 
 
+def _make_xz() -> _Decompressor:
+    import lzma
+
+    return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MAX_LZMA_BYTES)
+
+
+def _make_bzip2() -> _Decompressor:
+    import bz2
+
+    return bz2.BZ2Decompressor()
+
+
+def _make_lz4() -> _Decompressor:
+    from lz4.frame import LZ4FrameDecompressor
+
+    decompressor: _Decompressor = LZ4FrameDecompressor()
+    return decompressor
+
+
 _DECOMPRESSORS: dict[bytes, Callable[[], _Decompressor]] = {
     b"\x1f\x8b": _Gunzip,
+    b"\xfd7zXZ\0": _make_xz,
+    b"BZh": _make_bzip2,
+    b"\x04\x22\x4d\x18": _make_lz4,
     b"\x28\xb5\x2f\xfd": _make_zstd,
 }
 
