@@ -191,6 +191,20 @@ def pktap(link_type: int, payload: bytes, *, length: int = 108, record_type: int
     return struct.pack("<III", length, record_type, link_type) + bytes(max(length - 12, 0)) + payload
 
 
+def erf(
+    record_type: int, payload: bytes, *, ts_ns: int = 0, lost: int = 0, wire_len: int | None = None, extensions: int = 0
+) -> bytes:
+    """A record of Endace's format, filled up to 8 bytes; `wire_len`: of the frame with its checksum, if it has one."""
+    kinds = [record_type | (0x80 if extensions else 0), *([0x83] * (extensions - 1) + [0x03] if extensions else [])]
+    inner = b"".join(bytes([kind]).ljust(8, b"\x01") for kind in kinds[1:])
+    inner += bytes(2 if record_type in {2, 11, 16, 20} else 4 if record_type in {5, 6, 7, 8, 9, 12, 17, 18} else 0) + payload
+    inner += bytes(-len(inner) % 8)
+    seconds, nanos = divmod(ts_ns, 10**9)
+    length = len(payload) if wire_len is None else wire_len
+    header = struct.pack("<II", -(-(nanos << 32) // 10**9), seconds)
+    return header + struct.pack(">BBHHH", kinds[0], 4, 16 + len(inner), lost, length) + inner
+
+
 # IP and above.
 
 

@@ -371,6 +371,13 @@ def nflog(draw: Draw, depth: int) -> bytes:
     return b.nflog(ip(draw, depth), before=draw(st.lists(st.binary(max_size=5), max_size=3)))
 
 
+def erf(draw: Draw, depth: int) -> bytes:
+    record_type, content = draw(
+        st.sampled_from([(2, ethernet), (11, ethernet), (1, hdlc), (5, hdlc), (19, hdlc), (22, ip), (27, ip)])
+    )
+    return b.erf(record_type, content(draw, depth), extensions=draw(st.integers(0, 2)))
+
+
 def pktap(draw: Draw, depth: int) -> bytes:
     link_type = draw(st.sampled_from(INSIDE_ANY))
     return b.pktap(link_type, LINKS[link_type](draw, depth), length=draw(st.sampled_from([12, 108])))
@@ -421,6 +428,7 @@ LINKS: dict[int, Stack] = {
     181: juniper(hdlc),
     182: after(b"\xc0\x01", frame_relay),
     192: ppi,
+    197: erf,
     202: after(b"\x00", ax25),
     204: after(b"\x01", hdlc),
     205: after(b"\x00", hdlc),

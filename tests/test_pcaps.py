@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import ipaddress
 import json
+import lzma
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from snapshot_checks import assert_conserved, rows
 
 from fastmon.capture import open_offline
-from fastmon.errors import CaptureError, TruncatedCaptureError
+from fastmon.errors import CaptureError, TruncatedCaptureError, UnsupportedLinkTypeError
 from fastmon.model.snapshot import Interval, Snapshot
 
 if TYPE_CHECKING:
@@ -28,7 +29,12 @@ if TYPE_CHECKING:
 PCAPS = Path(__file__).parents[1] / "pcaps"
 SMALL = PCAPS / "small"
 TRUTHS: dict[str, Totals] = json.loads((SMALL / "truth.json").read_text())
-ERRORS: dict[str | None, type[CaptureError] | None] = {None: None, "truncated": TruncatedCaptureError, "damaged": CaptureError}
+ERRORS: dict[str | None, type[CaptureError] | None] = {
+    None: None,
+    "truncated": TruncatedCaptureError,
+    "damaged": CaptureError,
+    "unsupported": UnsupportedLinkTypeError,
+}
 
 
 def generate(*arguments: object) -> None:
@@ -98,6 +104,8 @@ class TestCommittedSet:
         committed, made = (PCAPS / name).read_bytes(), (regenerated / name).read_bytes()
         if name.endswith(".gz"):  # zlib's versions compress differently
             committed, made = gzip.decompress(committed), gzip.decompress(made)
+        if name.endswith(".xz"):
+            committed, made = lzma.decompress(committed), lzma.decompress(made)
         assert committed == made
 
     def test_another_seed_gives_other_frames(self, regenerated: Path, tmp_path: Path) -> None:

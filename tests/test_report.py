@@ -81,7 +81,7 @@ def table(*events: Snapshot | Sequence[Alert], top: int = 20) -> str:
 
 
 def test_jsonl_summary_is_the_contract() -> None:
-    (record,) = jsonl(snapshot(counters=COUNTERS, dropped=Dropped(1, 2, 3), is_summary=True))
+    (record,) = jsonl(snapshot(counters=COUNTERS, dropped=Dropped(1, 2, 3, 4, 5, 6), is_summary=True))
     assert record == {
         "type": "summary",
         "source": "x.pcap",
@@ -102,7 +102,7 @@ def test_jsonl_summary_is_the_contract() -> None:
             "unsupported_link_type": {"frames": 0, "bytes": 0},
         },
         "duplicates": {"frames": 0, "bytes": 0},
-        "dropped": {"kernel": 1, "interface": 2, "backlog": 3},
+        "dropped": {"kernel": 1, "interface": 2, "backlog": 3, "file_interface": 4, "file_system": 5, "file_frames": 6},
         "packet_log_dropped": 0,
         "contacts_dropped": 0,
         "names_dropped": 0,
@@ -289,6 +289,13 @@ def test_table_says_what_belongs_to_no_host() -> None:
     assert "LOST frames: 12 in the capture buffer, 3 in the kernel's backlog (whole machine)\n" in text
 
 
+def test_table_has_the_losses_of_a_file_apart() -> None:
+    text = table(snapshot(dropped=Dropped(file_interface=1321, file_system=55, file_frames=7)))
+    losses = "1,321 at its interface, 55 in its system, 7 counted from frame to frame"
+    assert f"LOST frames, as the capture file says: {losses}\n" in text
+    assert "LOST frames:" not in text
+
+
 def test_table_is_silent_about_zeros() -> None:
     text = table(snapshot())
     assert not any(word in text for word in ("not IP", "not decoded", "did not fit", "LOST", "more hosts"))
@@ -434,7 +441,7 @@ def test_log_has_the_shares_of_several_interfaces(tmp_path: Path) -> None:
 def test_log_has_a_line_for_each_event(tmp_path: Path) -> None:
     path = tmp_path / "fastmon.log"
     sink = LogSink(str(path), Writing())
-    sink.snapshot(snapshot(dropped=Dropped(7)))
+    sink.snapshot(snapshot(dropped=Dropped(7, file_interface=8, file_frames=9)))
     sink.alerts(ALERTS)
     sink.problem(Problem("x.pcap: cut\nin the middle"))
     sink.snapshot(snapshot(counters=COUNTERS, is_summary=True))
@@ -445,6 +452,7 @@ def test_log_has_a_line_for_each_event(tmp_path: Path) -> None:
     assert lines[0][2] == (
         "snapshot source=x.pcap start=2026-01-01T00:00:00.000000Z end=2026-01-01T00:01:00.000000Z frames=2 bytes=150 hosts=2 "
         "flagged=1 non_ip=0 undecoded=0 duplicates=0 dropped_kernel=7 dropped_interface=0 dropped_backlog=0 "
+        "dropped_file_interface=8 dropped_file_system=0 dropped_file_frames=9 "
         "packet_log_dropped=0 contacts_dropped=0 names_dropped=0 bytes_of=frame"
     )
     assert [line.split()[3] for _, _, line in lines[1:3]] == ["10.0.0.1", "2001:db8::1"]

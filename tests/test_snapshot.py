@@ -116,11 +116,11 @@ def test_merged_snapshots_equal_one_of_all_frames(parts: list[list[FakeFrame]]) 
 
 
 def test_merge_spans_intervals_and_adds_losses() -> None:
-    first = replace(snapshot_of([], Interval(T0, T0 + S)), dropped=Dropped(1, 2, 3), source="a")
-    second = replace(snapshot_of([], Interval(T0 - S, T0)), dropped=Dropped(10, 20, 30), source="b")
+    first = replace(snapshot_of([], Interval(T0, T0 + S)), dropped=Dropped(1, 2, 3, 4, 5, 6), source="a")
+    second = replace(snapshot_of([], Interval(T0 - S, T0)), dropped=Dropped(10, 20, 30, 40, 50, 60), source="b")
     merged = first.merge(second, second)
     assert merged.interval == Interval(T0 - S, T0 + S)
-    assert merged.dropped == Dropped(21, 42, 63)
+    assert merged.dropped == Dropped(21, 42, 63, 84, 105, 126)
     assert merged.source == "a, b"
     assert len(merged) == 0
 

@@ -311,7 +311,7 @@ def test_arrow_metadata_has_the_rest(kinds: dict[str, Snapshot], kind: str) -> N
     counts = None if counts is None else replace(counts, n_skipped=5)
     snapshot = replace(
         kinds[kind],
-        dropped=Dropped(1, 2, 3),
+        dropped=Dropped(1, 2, 3, 7, 8, 9),
         packet_log_dropped=4,
         contacts_dropped=5,
         names_dropped=6,
@@ -347,7 +347,7 @@ def test_arrow_metadata_has_the_rest(kinds: dict[str, Snapshot], kind: str) -> N
         "non_ip": asdict(counters.non_ip),
         "undecoded": {reason: asdict(count) for reason, count in counters.undecoded.items()},
         "duplicates": {"frames": 0, "bytes": 0},
-        "dropped": {"kernel": 1, "interface": 2, "backlog": 3},
+        "dropped": {"kernel": 1, "interface": 2, "backlog": 3, "file_interface": 7, "file_system": 8, "file_frames": 9},
         "packet_log_dropped": 4,
         "contacts_dropped": 5,
         "names_dropped": 6,

@@ -1,4 +1,4 @@
-"""Capture files as bytes: pcap in its variants, pcapng block by block, gzip and Zstandard around them.
+"""Capture files as bytes: pcap in its variants, pcapng block by block, ERF, compression around them.
 
 What it does not do: read them.
 """
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from .truth import Record
 
-__all__ = ["NgFile", "gzipped", "pcap", "pcap_record", "snoop", "zstandard_stored"]
+__all__ = ["NgFile", "erf_record", "gzipped", "lz4_stored", "pcap", "pcap_record", "snoop", "zstandard_stored"]
 
 MICROSECONDS, NANOSECONDS, MODIFIED = 0xA1B2C3D4, 0xA1B23C4D, 0xA1B2CD34
 SECTION, INTERFACE, OBSOLETE_PACKET, SIMPLE_PACKET, ENHANCED_PACKET = 0x0A0D0D0A, 1, 2, 3, 6
@@ -45,6 +45,24 @@ def pcap_record(
     if magic == MODIFIED:
         header += struct.pack(byte_order + "IHBB", 2, 0x0800, 0, 0)
     return header + record.data + checksum
+
+
+def longer_pcap(records: Iterable[Record], extra: int, magic: int = MICROSECONDS) -> bytes:
+    """Return a pcap file of Ethernet whose records' headers are `extra` bytes longer than usual, which no magic number tells."""
+    file = pcap([], 1, magic=magic)
+    for record in records:
+        header = pcap_record(record)[:16] + struct.pack("<IHBBI", 2, 0x0800, 0, 0, 0xC5D89600)[:extra]
+        file += header + record.data
+    return file
+
+
+def erf_record(record: Record, kind: int, header: bytes = b"", *, checksum: bytes = b"", lost: int = 0) -> bytes:
+    """Return a record of Endace's ERF; `header`: of its type, before the frame, whose `checksum` is behind it."""
+    seconds, nanos = divmod(record.ts_ns or 0, 10**9)
+    body = header + record.data + checksum
+    body += bytes(-len(body) % 8)
+    times = struct.pack("<II", -(-(nanos << 32) // 10**9), seconds)
+    return times + struct.pack(">BBHHH", kind, 4, 16 + len(body), lost, record.wire_len + len(checksum)) + body
 
 
 def snoop(records: Iterable[Record], data_link: int = 4) -> bytes:
@@ -143,6 +161,13 @@ def gzipped(*parts: bytes) -> bytes:
 def zstandard_stored(*parts: bytes) -> bytes:
     """Return a Zstandard file with one frame for each part, in raw blocks (RFC 8878): no library needed to write it."""
     return b"".join(zstandard_frame(part) for part in parts)
+
+
+def lz4_stored(data: bytes) -> bytes:
+    """Return an lz4 frame of stored blocks of up to 64 KiB, without checksums."""
+    chunks = [data[start : start + 0x10000] for start in range(0, len(data), 0x10000)]
+    blocks = [struct.pack("<I", 1 << 31 | len(chunk)) + chunk for chunk in chunks]
+    return b"\x04\x22\x4d\x18\x60\x40\x82" + b"".join(blocks) + bytes(4)
 
 
 def zstandard_frame(data: bytes) -> bytes:

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import bz2
+import lzma
 import struct
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from .ethernet import ethernet, ppp, vlan
 from .ip import udp
-from .links import loopback
+from .links import cisco_hdlc, loopback
 from .maker import START_NS, Maker, records
-from .pdu import UNSUPPORTED, decided, opaque
-from .savefile import ENHANCED_PACKET, MODIFIED, NANOSECONDS, NgFile, gzipped, pcap, pcap_record, snoop, zstandard_stored
+from .pdu import UNSUPPORTED, decided, non_ip, opaque
+from .savefile import (
+    ENHANCED_PACKET,
+    MODIFIED,
+    NANOSECONDS,
+    NgFile,
+    erf_record,
+    gzipped,
+    longer_pcap,
+    lz4_stored,
+    pcap,
+    pcap_record,
+    snoop,
+    zstandard_stored,
+)
 from .truth import Record
 
 if TYPE_CHECKING:
@@ -19,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Variant", "variants"]
 
-ETHERNET, RAW, PPP, NULL, NO_LINK_TYPE = 1, 101, 9, 0, 147  # 147: LINKTYPE_USER0, for private use
+ETHERNET, RAW, PPP, NULL, ERF, NO_LINK_TYPE = 1, 101, 9, 0, 197, 147  # 147: LINKTYPE_USER0, for private use
 FCS_PRESENT = 1 << 26  # in a pcap file's link type; the length in 16-bit words is in the top four bits
 
 
@@ -184,7 +199,73 @@ def damaged_pcapng(frames: list[Record]) -> Iterator[Variant]:
         yield Variant(f"damaged_{name}.pcapng", file.enhanced_all(frames).data, frames, "damaged")
 
 
+def longer_variants(make: Maker) -> Iterator[Variant]:
+    """Yield pcap files whose records' headers are longer than usual, as some systems wrote them."""
+    nokia, red_hat, suse = mixed(make), mixed(make), mixed(make)
+    yield Variant("pcap_nokia.pcap", longer_pcap(nokia, 4), nokia)
+    yield Variant("pcap_red_hat_6_1.pcap", longer_pcap(red_hat, 8), red_hat)
+    yield Variant("pcap_suse_6_3.pcap", longer_pcap(suse, 12, MODIFIED), suse)
+
+
+def joined_variants(make: Maker) -> Iterator[Variant]:
+    """Yield files of which each stands behind another, as `cat` makes them."""
+    first, second, third, fourth, fifth = mixed(make), records(make.each()), mixed(make), mixed(make), mixed(make)
+    parts = [
+        pcap(first, ETHERNET),
+        pcap(second, RAW, byte_order=">", magic=NANOSECONDS),
+        NgFile().interface(ETHERNET).enhanced_all(third).data,
+        snoop(fourth),
+        pcap(fifth, ETHERNET),
+    ]
+    frames = first + second + third + fourth + fifth
+    yield Variant("joined.pcap", b"".join(parts), frames)
+    yield Variant("compressed_joined.pcap.gz", gzipped(*parts), frames)
+    unsupported = pcap(third, NO_LINK_TYPE)
+    yield Variant("damaged_joined_link_type.pcap", parts[0] + unsupported, first, "unsupported")
+
+
+def erf_variants(make: Maker) -> Iterator[Variant]:
+    """Yield ERF records in a file of their own, padding among them, and in a pcap file."""
+    frames = [*mixed(make), *records([cisco_hdlc(make.v4()), make.v4(), make.v6(), non_ip(bytes(40))])]
+    frames = [replace(record, ts_ns=START_NS + n * 1_000_000_007) for n, record in enumerate(frames)]
+    kinds = [
+        *((kind, bytes(2), b"FCS.") for kind in (2, 11, 16, 20) * 2),
+        (1, b"", b""),
+        (22, b"", b""),
+        (23, b"", b""),
+        (3, b"", b""),
+    ]
+    erf = [erf_record(record, *how[:2], checksum=how[2]) for record, how in zip(frames, kinds, strict=True)]
+    padding = erf_record(Record(opaque(bytes(24)), None), 48)
+    yield Variant("erf.erf", erf[0] + padding + b"".join(erf[1:]), frames)
+    fine = [Record(opaque(data), record.ts_ns) for data, record in zip(erf, frames, strict=True)]
+    yield Variant("pcap_erf.pcap", pcap(fine, ERF, magic=NANOSECONDS), frames)
+
+
+def more_compressed_variants(make: Maker) -> Iterator[Variant]:
+    """Yield the other compressions."""
+    frames = mixed(make, 40)
+    data = pcap(frames, ETHERNET)
+    half = len(data) // 2
+    yield Variant("compressed.pcap.xz", lzma.compress(data[:half]) + lzma.compress(data[half:]), frames)
+    yield Variant("compressed.pcap.bz2", bz2.compress(data[:half]) + bz2.compress(data[half:]), frames)
+    yield Variant("compressed.pcap.lz4", lz4_stored(data[:half]) + lz4_stored(data[half:]), frames)
+
+
+FAMILIES = (
+    pcap_variants,
+    pcapng_variants,
+    compressed_variants,
+    damaged_variants,
+    longer_variants,
+    joined_variants,
+    erf_variants,
+    more_compressed_variants,
+)
+"""A new one goes to the end: its place is in its frames' seed."""
+
+
 def variants(seed: str) -> Iterator[Variant]:
     """Yield every file of this set."""
-    for number, family in enumerate((pcap_variants, pcapng_variants, compressed_variants, damaged_variants)):
+    for number, family in enumerate(FAMILIES):
         yield from family(Maker(f"{seed}:formats:{number}"))

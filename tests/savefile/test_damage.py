@@ -12,7 +12,7 @@ import builders as b
 import pytest
 
 import fastmon
-from fastmon.errors import CaptureError, TruncatedCaptureError
+from fastmon.errors import CaptureError, TruncatedCaptureError, UnsupportedLinkTypeError
 
 from .reading import FRAMES, PACKET, pcapng_file, read_file, snoop_file
 
@@ -98,6 +98,12 @@ CASES = {
     ),
     "reserved bits": Case(
         "FAULT_RESERVED", pcap_header(2, 4, 0x00010001), "reserved bits of the link-type field 0x00010001 are set"
+    ),
+    "link type of a file behind another": Case(
+        "FAULT_LINK_TYPE",
+        PCAP + b.pcap_file(GOOD, link_type=147),
+        f"another capture file begins here, whose link type 147 is not supported{AFTER_GOOD}",
+        len(GOOD),
     ),
     "snoop link type": Case("FAULT_SNOOP_LINK", snoop_file([], link_type=3), "snoop link type 3 is not supported"),
     "pcap captured length": Case(
@@ -206,7 +212,8 @@ def test_damage_is_told_and_what_came_before_is_accounted(name: str, tmp_path: P
     frames, error = read_file(tmp_path / "x")
     assert frames == GOOD[: case.n_frames]
     assert str(error) == f"{tmp_path / 'x'}: {case.text}"
-    assert type(error) is (TruncatedCaptureError if case.fault == "FAULT_CUT" else CaptureError)
+    kinds = {"FAULT_CUT": TruncatedCaptureError, "FAULT_LINK_TYPE": UnsupportedLinkTypeError}
+    assert type(error) is kinds.get(case.fault, CaptureError)
 
 
 def test_every_fault_has_a_case() -> None:

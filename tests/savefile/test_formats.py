@@ -28,6 +28,53 @@ def old_pcap(major: int, minor: int, frames: list[Frame], *, swapped: bool, byte
     return file
 
 
+def longer_pcap(extra: int, frames: list[Frame], *, modified: bool = False, byte_order: str = "<") -> bytes:
+    """Return a pcap file whose records' headers are `extra` bytes longer than the format's."""
+    file = struct.pack(byte_order + "IHHiIII", 0xA1B2CD34 if modified else 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1)
+    for frame in frames:
+        times = (frame.ts_ns // 10**9, frame.ts_ns % 10**9 // 1000)
+        header = struct.pack(byte_order + "IIII", *times, len(frame.data), frame.wire_len)
+        file += header + struct.pack(byte_order + "IHBBI", 2, 0x0800, 0, 0, 99)[:extra] + frame.data
+    return file
+
+
+LONGER = [frame for frame in FRAMES if frame.data] * 2
+LONGER_FILES = {
+    "Nokia": lambda frames, byte_order: longer_pcap(4, frames, byte_order=byte_order),
+    "Red Hat 6.1": lambda frames, byte_order: longer_pcap(8, frames, byte_order=byte_order),
+    "SuSE 6.3": lambda frames, byte_order: longer_pcap(12, frames, modified=True, byte_order=byte_order),
+    "modified": lambda frames, byte_order: longer_pcap(8, frames, modified=True, byte_order=byte_order),
+    "plain": lambda frames, byte_order: longer_pcap(0, frames, byte_order=byte_order),
+}
+"""No magic number tells how long the headers are."""
+
+
+@pytest.mark.parametrize("n_frames", [0, 1, 2, 3, 8])
+@pytest.mark.parametrize("byte_order", ["<", ">"])
+@pytest.mark.parametrize("name", LONGER_FILES)
+def test_records_with_longer_headers(name: str, byte_order: str, n_frames: int, tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(LONGER_FILES[name](LONGER[:n_frames], byte_order))
+    assert read_file(tmp_path / "x") == (LONGER[:n_frames], None)
+
+
+@pytest.mark.parametrize("n_frames", [1, 2, 8])
+@pytest.mark.parametrize("name", LONGER_FILES)
+def test_longer_headers_among_other_files(name: str, n_frames: int, tmp_path: Path) -> None:
+    frames = LONGER[:n_frames]
+    (tmp_path / "x").write_bytes(b.pcap_file(FRAMES) + LONGER_FILES[name](frames, "<") + pcapng_file(FRAMES))
+    assert read_file(tmp_path / "x") == (FRAMES + frames + FRAMES, None)
+
+
+@pytest.mark.parametrize("data", [bytes(60), PACKET, b"\xff" * 60], ids=["zeros", "a packet", "ones"])
+@pytest.mark.parametrize("gap_s", [0, 1, 86400, 3 * 366 * 86400])
+@pytest.mark.parametrize("cut", [0, 5, 30])
+def test_usual_headers_are_never_taken_for_longer_ones(cut: int, gap_s: int, data: bytes, tmp_path: Path) -> None:
+    frames = [Frame(T0 + n * gap_s * 10**9, 40, 1, data) for n in range(4)]  # captured more than there was
+    file = b.pcap_file(frames, snaplen=20)
+    (tmp_path / "x").write_bytes(file[: len(file) - cut])
+    assert read_file(tmp_path / "x").frames == frames[: 4 - (cut > 0)]
+
+
 def rich_pcapng(byte_order: str) -> bytes:
     """Return a pcapng file with everything in it that is to be passed over."""
     file = b.PcapngFile(byte_order)

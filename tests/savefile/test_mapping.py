@@ -201,6 +201,15 @@ class TestSameAsRead:
         assert_same(mapped := account(tmp_path / "x", method=method), account(tmp_path / "x", method="reading"))
         assert mapped.summary.counters.undecoded["truncated"].frames == 4
 
+    def test_other_files_behind_it(self, tmp_path: Path, method: str) -> None:
+        """As `cat` makes them."""
+        parts = (records(SMALL), records(SMALL[:9000], nanoseconds=True), records(SMALL[:50], byte_order=">"), records(SMALL))
+        (tmp_path / "x").write_bytes(b"".join(parts))
+        assert_same(mapped := account(tmp_path / "x", method=method), account(tmp_path / "x", method="reading"))
+        assert mapped.error is None
+        assert mapped.summary.counters.frames.frames == 2 * len(SMALL) + 9050
+        assert mapped.n_mapped > len(SMALL)
+
     @pytest.mark.parametrize("start", [0, T0])
     def test_payloads_that_look_like_records(self, tmp_path: Path, start: int, method: str) -> None:
         generator = random.Random(3)

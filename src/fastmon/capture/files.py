@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from fastmon.capture import linktypes
 from fastmon.capture.base import Closing, check_filter
+from fastmon.capture.foreign import foreign_format
 from fastmon.capture.inputs import open_input
-from fastmon.errors import UnsupportedLinkTypeError
+from fastmon.errors import CaptureError, UnsupportedLinkTypeError
 from fastmon.model.frames import Frame
 from fastmon.model.snapshot import Dropped
 from fastmon.native.readers import SavefileReader
@@ -32,11 +33,20 @@ class FileCapture(Closing):
         self._input = open_input(path, self.name, is_stopped)
         try:
             self.reader = SavefileReader(self._input, self.name, stream=self._input.stream, head=self._input.head, filter=filter)
-            self.reader.open(is_stopped)
+            self._open(is_stopped)
             self._refuse_unknown()
         except BaseException:
             self._input.close()
             raise
+
+    def _open(self, is_stopped: Callable[[], bool]) -> None:
+        try:
+            self.reader.open(is_stopped)
+        except CaptureError as error:
+            named = foreign_format(self.reader.unknown_beginning)
+            if named is None:
+                raise
+            raise CaptureError(f"{self.name}: not a capture file: this is {named}") from error
 
     def _refuse_unknown(self) -> None:
         """Raise UnsupportedLinkTypeError if no frame of the file can be decoded."""
@@ -88,8 +98,9 @@ class FileCapture(Closing):
         return [Frame(*fields) for fields in self.reader.read(max_frames, until_ns, from_ns)]
 
     def dropped(self) -> Dropped:
-        """Return no losses: what the capturing program lost is not in the file."""
-        return Dropped()
+        """Return the losses that the file says its capture had, as far as it has been read."""
+        at_interfaces, in_system, between_frames = self.reader.lost
+        return Dropped(file_interface=at_interfaces, file_system=in_system, file_frames=between_frames)
 
     def wait(self, timeout_s: float) -> bool:  # noqa: ARG002 - a file does not need it
         """Return at once: a file can always be read."""
@@ -104,7 +115,10 @@ class FileCapture(Closing):
 def open_offline(
     path: str | os.PathLike[str], *, filter: str | None = None, is_stopped: Callable[[], bool] = lambda: False
 ) -> FileCapture:
-    """Open a capture file (pcap, pcapng or snoop, plain or compressed with gzip or Zstandard); "-" is standard input.
+    """Open a capture file; "-" is standard input.
+
+    It is pcap, pcapng, snoop or ERF, or several of them, one behind the other; plain or compressed with gzip, Zstandard, xz,
+    bzip2 or lz4.
 
     filter: BPF expression, pcap-filter(7).
     is_stopped: asked while a pipe's first bytes are waited for; StoppedError comes when it is true.

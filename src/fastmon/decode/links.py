@@ -39,6 +39,10 @@ ARCNET_OLD_IP = 0xF0
 ARCNET_IP = {0xD4, 0xC4}
 IPNET_FAMILIES = {2, 26}
 NFLOG_PAYLOAD = 9
+ERF_ETHERNET = {2, 11, 16, 20}
+ERF_HDLC = {1, 5, 10, 15, 17, 19}
+ERF_IP = {22, 23}
+ERF_CHANNEL = {5, 6, 7, 8, 9, 12, 17, 18}
 PKTAP_PACKET = 1
 MPACKET_START = 0xD5
 
@@ -164,6 +168,26 @@ def _alp(at: Cursor) -> Step:
     return Step(Rule.IP, at.skip(length))
 
 
+def _erf(at: Cursor) -> Step:
+    at.need(16)
+    record_type, length = at.u8(8) & 0x7F, 16
+    extended = at.u8(8) & 0x80
+    while extended:
+        at.need(length + 8)
+        extended = at.u8(length) & 0x80
+        length += 8
+    length += 2 if record_type in ERF_ETHERNET else 4 if record_type in ERF_CHANNEL else 0
+    at.need(length)
+    frame = at.skip(length)
+    if record_type in ERF_ETHERNET:
+        return Step(Rule.ETHERNET, frame)
+    if record_type in ERF_HDLC:
+        return ppp_hdlc(frame)
+    if record_type in ERF_IP:
+        return Step(Rule.IP, frame)
+    raise Stop(FrameStatus.NON_IP)
+
+
 def _ethernet_mpacket(at: Cursor) -> Step:
     at.need(8)
     if at.u8(7) != MPACKET_START:
@@ -255,6 +279,7 @@ LINK_RULES: dict[int, RuleFunction] = AROUND_ANY | {
     180: juniper(frame_relay),
     181: juniper(c_hdlc),
     182: multilink_frame_relay,
+    197: _erf,
     202: after(1, _ax25),
     204: after(1, ppp_hdlc),
     205: after(1, c_hdlc),

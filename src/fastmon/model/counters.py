@@ -5,7 +5,8 @@ What it does not do: count hosts; `rows` has their layout.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
+from operator import add, sub
 from typing import TYPE_CHECKING
 
 from fastmon.model.frames import UNDECODED
@@ -63,17 +64,25 @@ class Overflow:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """Frames lost before fastmon saw them: in the ring buffer, at the interface, in the whole machine's backlog."""
+    """Frames lost before fastmon saw them.
+
+    kernel, interface, backlog: in the ring buffer, at the interface, in the whole machine's backlog.
+    file_interface, file_system, file_frames: as a capture file says of its own capture: at its interfaces, in its system, and
+        counted from frame to frame. The last may be some of the same frames as the others.
+    """
 
     kernel: int = 0
     interface: int = 0
     backlog: int = 0
+    file_interface: int = 0
+    file_system: int = 0
+    file_frames: int = 0
 
     def __add__(self, other: Dropped) -> Dropped:
-        return Dropped(self.kernel + other.kernel, self.interface + other.interface, self.backlog + other.backlog)
+        return Dropped(*map(add, astuple(self), astuple(other)))
 
     def __sub__(self, other: Dropped) -> Dropped:
-        return Dropped(self.kernel - other.kernel, self.interface - other.interface, self.backlog - other.backlog)
+        return Dropped(*map(sub, astuple(self), astuple(other)))
 
 
 @dataclass(frozen=True, slots=True)

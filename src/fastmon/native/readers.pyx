@@ -8,7 +8,9 @@ What it does not do: open files or interfaces (`fastmon.capture` does), account,
 
 import os
 
-from fastmon.errors import CaptureError, ClosedCaptureError, ConfigError, StoppedError, TruncatedCaptureError
+from fastmon.errors import (
+    CaptureError, ClosedCaptureError, ConfigError, StoppedError, TruncatedCaptureError, UnsupportedLinkTypeError,
+)
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals
@@ -22,20 +24,21 @@ from fastmon.native.arguments cimport time_or
 from fastmon.native.engine.engine cimport Engine, TimeLimits, flush, is_out_of_time, is_paused, may_take_back, push
 from fastmon.native.exclusive cimport Exclusive
 from fastmon.native.files.faults cimport fault_text
-from fastmon.native.files.filters cimport Filter, filter_find, filter_new, filters_free, suits_any_link_type
+from fastmon.native.files.filters cimport Filter, filter_find, filter_new, filter_passes, filters_free, suits_any_link_type
 from fastmon.native.files.pcap cimport is_plain_pcap
 from fastmon.native.files.read_method cimport (
     PREFETCHING, READING, ReadMethod, method_bytes_left, method_fix, method_init, method_note,
 )
-from fastmon.native.files.records cimport next_record, read_header, record_ahead
+from fastmon.native.files.records cimport next_record, record_ahead
 from fastmon.native.files.replay cimport drain_buffer, drain_file
 from fastmon.native.files.savefile cimport (
-    FAULT_CUT, FAULT_NONE, FAULT_SHRUNK, FORMAT_UNKNOWN, NEED_INPUT, RECORD, Interface, Record, Savefile, available, damaged,
+    FAULT_CUT, FAULT_LINK_TYPE, FAULT_MAGIC, FAULT_NONE, FAULT_SHRUNK, FORMAT_UNKNOWN, NEED_INPUT, RECORD, Interface, Record,
+    Savefile, available, damaged,
 )
 from fastmon.native.files.system cimport (
     file_bytes, is_readable, is_regular, monotonic_ns, poll_input, position, read, set_position,
 )
-from fastmon.native.libpcap cimport PCAP_ERRBUF_SIZE, pcap_offline_filter, pcap_pkthdr
+from fastmon.native.libpcap cimport PCAP_ERRBUF_SIZE
 
 cdef enum:
     CHUNK_BYTES = 1 << 20  # per read(2): the kernel copies faster into memory that the second cache does not hold
@@ -109,15 +112,13 @@ cdef class SavefileReader(Reader):
     cdef size_t capacity
     cdef int fd
     cdef object owner
-    cdef bint is_polled
-    cdef bint is_mappable
+    cdef bint is_polled, is_mappable
     cdef ReadMethod choice
     cdef size_t chunk
     cdef int64_t n_file_bytes  # the greatest size seen; 0 if it is not a regular file
     cdef bint at_end
     cdef int error
-    cdef object stream
-    cdef object stream_error
+    cdef object stream, stream_error
     cdef bint has_stream
     cdef bytes filter_text
     cdef bint has_filter
@@ -249,10 +250,6 @@ cdef class SavefileReader(Reader):
         """Parse the next record in the buffer without consuming it; skip those that the filter does not want."""
         cdef int status
         while True:
-            if self.file.format == FORMAT_UNKNOWN:
-                status = read_header(&self.file)
-                if status != RECORD:
-                    return status
             status = next_record(&self.file, record)
             if status != RECORD or not self.has_filter or self.passes(record):
                 return status
@@ -260,6 +257,8 @@ cdef class SavefileReader(Reader):
 
     cdef void consume(self, const Record* record) noexcept nogil:
         self.file.pos += record.length
+        self.file.lost.frames += record.n_lost
+        self.file.interfaces[record.interface].n_lost += record.n_lost
         self.n_records += 1
 
     cdef int next(self, Record* record) except -1 nogil:
@@ -285,15 +284,10 @@ cdef class SavefileReader(Reader):
     cdef int passes(self, Record* record) except -1 nogil:
         """Whether the filter lets a record through, by libpcap."""
         cdef Interface* interface = &self.file.interfaces[record.interface]
-        cdef pcap_pkthdr header
         if interface.filter == NULL:
             with gil:
                 interface.filter = self.compile(interface.link_type)
-        header.ts.tv_sec = 0
-        header.ts.tv_usec = 0
-        header.caplen = record.cap_len
-        header.len = record.wire_len
-        return pcap_offline_filter(&(<Filter*>interface.filter).program, &header, record.data) != 0
+        return filter_passes(<Filter*>interface.filter, record)
 
     cdef Filter* compile(self, uint32_t link_type) except NULL:
         cdef char[PCAP_ERRBUF_SIZE] message
@@ -400,13 +394,10 @@ cdef class SavefileReader(Reader):
             raise self.stream_error
         if self.error:
             raise CaptureError(f"{self.name}: {os.strerror(self.error)}")
-        if self.file.fault == FAULT_CUT or self.file.fault == FAULT_SHRUNK:
-            if self.n_consumed() == 0 and self.file.format == FORMAT_UNKNOWN:
-                raise TruncatedCaptureError(f"{self.name}: the file ends in the middle of its header")
-            raise TruncatedCaptureError(f"{self.name}: {fault_text(&self.file)}, after {self.n_records} records")
         if self.file.fault != FAULT_NONE:
-            after = f" (after {self.n_records} records)" if self.file.format != FORMAT_UNKNOWN else ""
-            raise CaptureError(f"{self.name}: {fault_text(&self.file)}{after}")
+            kind = {FAULT_CUT: TruncatedCaptureError, FAULT_SHRUNK: TruncatedCaptureError,
+                    FAULT_LINK_TYPE: UnsupportedLinkTypeError}.get(self.file.fault, CaptureError)
+            raise kind(f"{self.name}: {fault_text(&self.file, self.n_records)}")
         return 0
 
     def open(self, is_stopped=None):
@@ -432,9 +423,19 @@ cdef class SavefileReader(Reader):
                 self.compile(self.file.interfaces[0].link_type)
 
     def link_types(self):
-        """Return the link types of the interfaces described so far, in this section."""
+        """Return the link types of all interfaces described so far, each once."""
         with self.use:
-            return [self.file.interfaces[i].link_type for i in range(self.file.n_interfaces)]
+            return [self.file.link_types[i] for i in range(self.file.n_link_types)]
+
+    @property
+    def lost(self):
+        """The frames that the file says its capture has lost: at the interfaces, in the system, before its records."""
+        return self.file.lost.interface, self.file.lost.system, self.file.lost.frames
+
+    @property
+    def unknown_beginning(self):
+        """The first bytes of an input that is no capture file; b"" of one that is."""
+        return self.file.pos[:min(available(&self.file), 512)] if self.file.fault == FAULT_MAGIC else b""
 
     @property
     def next_ts_ns(self):

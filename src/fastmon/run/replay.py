@@ -124,5 +124,5 @@ class ReplayMonitor(Monitor[ReplayShard]):
         return None
 
     def _dropped(self) -> Dropped:
-        """Return nothing: what a capture file's writer lost is not in it."""
-        return Dropped()
+        """Return what the files say that their captures lost."""
+        return sum((shard.dropped() for shard in self._shards), Dropped())

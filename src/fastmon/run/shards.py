@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Protocol
 
 from fastmon.errors import CaptureError, ConfigError, FastmonError, StoppedError
+from fastmon.model.counters import Dropped
 from fastmon.model.units import NS_PER_S, format_time
 
 if TYPE_CHECKING:
@@ -198,6 +199,7 @@ class ReplayShard(Shard):
         self._open = ExitStack()
         self._capture: Capture | None = None
         self._finished_bytes = 0
+        self._finished_dropped = Dropped()
 
     @property
     def position_bytes(self) -> int:
@@ -208,6 +210,10 @@ class ReplayShard(Shard):
     def next_ts_ns(self) -> int | None:
         """Timestamp of the next frame, once `drain_chunk` has returned False; None at the end, and while a pipe is silent."""
         return None if self._capture is None else self._capture.next_ts_ns
+
+    def dropped(self) -> Dropped:
+        """Return the losses that the sources say their captures had, as far as they have been read."""
+        return self._finished_dropped if self._capture is None else self._finished_dropped + self._capture.dropped()
 
     @property
     def silent_ns(self) -> int | None:
@@ -300,7 +306,7 @@ class ReplayShard(Shard):
         if self._capture is not None:
             self._take_warnings(self._capture)
             del self._n_warned[self._capture]
-            self._finished_bytes = self.position_bytes
+            self._finished_bytes, self._finished_dropped = self.position_bytes, self.dropped()
             self._capture = None
         self._open.close()
 

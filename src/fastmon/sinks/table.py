@@ -263,6 +263,14 @@ def _losses(snapshot: Snapshot) -> Iterator[str]:
     losses = [f"{frames:,} {place}" for place, frames in places if frames]
     if losses:
         yield f"LOST frames: {', '.join(losses)}"
+    of_files = (
+        ("at its interface", dropped.file_interface),
+        ("in its system", dropped.file_system),
+        ("counted from frame to frame", dropped.file_frames),
+    )
+    recorded = [f"{frames:,} {place}" for place, frames in of_files if frames]
+    if recorded:
+        yield f"LOST frames, as the capture file says: {', '.join(recorded)}"
     lost = {source.name: source.dropped.kernel + source.dropped.interface for source in snapshot.sources}
     if len(lost) > 1 and any(lost.values()):
         yield f"LOST frames by interface: {', '.join(f'{printable(name)} {frames:,}' for name, frames in lost.items() if frames)}"

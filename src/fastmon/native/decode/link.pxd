@@ -7,6 +7,7 @@ What it does not do: follow the rules from there.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 from fastmon.native.decode.cooked cimport enter_cooked
+from fastmon.native.decode.erf cimport ERF_IPV4, ERF_IPV6, erf_headers, erf_type, is_erf_ethernet, is_erf_hdlc
 from fastmon.native.decode.headers cimport (
     MALFORMED, NON_IP, TO_ETHERNET, TO_IP, TO_LLC, TO_MPLS, TO_PPP, TO_PPPOE, TRUNCATED, UNSUPPORTED_LINK_TYPE, Cursor,
     advance, by_ethertype, tagged,
@@ -68,6 +69,7 @@ cdef extern from *:
         X(JUNIPER_CHDLC, 181, FM_JUNIPER, CISCO_HDLC) \
         X(MFR, 182, 0, MULTILINK) \
         X(PPI, 192, 0, PPI) \
+        X(ERF, 197, 0, ERF) \
         X(AX25_KISS, 202, 1, AX25) \
         X(PPP_WITH_DIR, 204, 1, PPP_HDLC) \
         X(C_HDLC_WITH_DIR, 205, 1, CISCO_HDLC) \
@@ -103,7 +105,7 @@ cdef extern from *:
         FM_BEGIN_PFLOG, FM_BEGIN_PRISM, FM_BEGIN_LLC, FM_BEGIN_SUNATM, FM_BEGIN_RADIOTAP, FM_BEGIN_ARCNET_LINUX,
         FM_BEGIN_JUNIPER_COOKIE, FM_BEGIN_TYPED, FM_BEGIN_AVS, FM_BEGIN_MULTILINK, FM_BEGIN_PPI, FM_BEGIN_MPLS,
         FM_BEGIN_IPNET, FM_BEGIN_NFLOG, FM_BEGIN_INFINIBAND, FM_BEGIN_NON_IP, FM_BEGIN_PKTAP, FM_BEGIN_MPACKET,
-        FM_BEGIN_COOKED_2, FM_BEGIN_ALP
+        FM_BEGIN_COOKED_2, FM_BEGIN_ALP, FM_BEGIN_ERF
     };
 
     /* By link type; 0 (unsupported) in between. */
@@ -120,6 +122,7 @@ cdef extern from *:
     enum:
         LINK_ETHERNET "FM_LINK_ETHERNET"
         JUNIPER "FM_JUNIPER"
+        LINK_ERF "FM_LINK_ERF"
     enum:
         BEGIN_UNSUPPORTED "FM_BEGIN_UNSUPPORTED"
         BEGIN_FAMILY "FM_BEGIN_FAMILY"
@@ -160,6 +163,7 @@ cdef extern from *:
         BEGIN_MPACKET "FM_BEGIN_MPACKET"
         BEGIN_COOKED_2 "FM_BEGIN_COOKED_2"
         BEGIN_ALP "FM_BEGIN_ALP"
+        BEGIN_ERF "FM_BEGIN_ERF"
     const uint8_t* BEGINNINGS "fm_beginnings"
     const uint8_t* BEFORE "fm_before"
     const uint32_t N_BEGINNINGS "FM_N_BEGINNINGS"
@@ -257,6 +261,21 @@ cdef inline int enter_mpacket(Cursor* cursor) noexcept nogil:
     return skip_to(cursor, 8, TO_ETHERNET if cursor.at[7] == 0xD5 else NON_IP)
 
 
+cdef inline int enter_erf(Cursor* cursor) noexcept nogil:
+    """A record of Endace's extensible record format."""
+    cdef uint32_t length = erf_headers(cursor.at, cursor.avail)
+    cdef uint8_t kind
+    if length == 0:
+        return TRUNCATED
+    kind = erf_type(cursor.at)
+    advance(cursor, length)
+    if is_erf_ethernet(kind):
+        return TO_ETHERNET
+    if is_erf_hdlc(kind):
+        return enter_hdlc(cursor, False)
+    return TO_IP if kind == ERF_IPV4 or kind == ERF_IPV6 else NON_IP
+
+
 cdef inline int enter_typed_before(Cursor* cursor, uint32_t length, uint32_t type_at) noexcept nogil:
     """A header of `length` bytes with an EtherType at `type_at`."""
     cdef uint16_t ethertype
@@ -350,6 +369,8 @@ cdef inline int enter_header(int beginning, Cursor* cursor) noexcept nogil:
         return enter_dot11(cursor, False)
     elif beginning == BEGIN_RADIOTAP:
         return enter_radiotap(cursor)
+    elif beginning == BEGIN_ERF:
+        return enter_erf(cursor)
     elif beginning == BEGIN_PRISM or beginning == BEGIN_AVS:
         return enter_prism(cursor, beginning == BEGIN_AVS)
     elif beginning == BEGIN_TOKEN_RING:

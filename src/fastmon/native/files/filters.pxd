@@ -10,10 +10,10 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset, strncpy
 
 from fastmon.native.decode.link cimport BEGIN_UNSUPPORTED, N_BEGINNINGS, beginning_of
-from fastmon.native.files.savefile cimport MAX_CAP_LEN, MICROSECOND_MAGIC
+from fastmon.native.files.savefile cimport MAX_CAP_LEN, MICROSECOND_MAGIC, Record
 from fastmon.native.libpcap cimport (
     PCAP_ERRBUF_SIZE, PCAP_NETMASK_UNKNOWN, bpf_program, pcap_close, pcap_compile, pcap_fopen_offline, pcap_freecode,
-    pcap_geterr, pcap_t,
+    pcap_geterr, pcap_offline_filter, pcap_pkthdr, pcap_t,
 )
 from fastmon.native.wire cimport swap16, swap32
 
@@ -111,3 +111,13 @@ cdef inline bint suits_any_link_type(const char* text) noexcept nogil:
             pcap_freecode(&program)
             return True
     return False
+
+
+cdef inline bint filter_passes(Filter* filter, const Record* record) noexcept nogil:
+    """Whether the filter lets a record through."""
+    cdef pcap_pkthdr header
+    header.ts.tv_sec = 0
+    header.ts.tv_usec = 0
+    header.caplen = record.cap_len
+    header.len = record.wire_len
+    return pcap_offline_filter(&filter.program, &header, record.data) != 0

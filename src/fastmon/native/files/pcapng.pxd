@@ -1,26 +1,30 @@
-"""Blocks of pcapng files (draft-ietf-opsawg-pcapng): sections, interfaces, packets. Other blocks are skipped.
+"""Blocks of pcapng files (draft-ietf-opsawg-pcapng): sections, interfaces, packets, losses. Other blocks are skipped.
 
-What it does not do: read comments, name resolution, statistics or secrets.
+What it does not do: read comments, name resolution, other statistics or secrets.
 """
 
 from libc.stddef cimport size_t
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport UINT32_MAX, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from fastmon.native.files.magic cimport begins_file
 from fastmon.native.files.savefile cimport (
-    BLOCK_ENHANCED_PACKET, BLOCK_INTERFACE, BLOCK_PACKET, BLOCK_SECTION, BLOCK_SIMPLE_PACKET, FAULT_BLOCK_LENGTH,
-    FAULT_BYTE_ORDER, FAULT_CAP_LEN, FAULT_INTERFACE, FAULT_MEMORY, FAULT_OPTION, FAULT_RESOLUTION, FAULT_ROOM,
-    FAULT_TRAILER, FAULT_VERSION, MAX_BLOCK_LENGTH, MAX_CAP_LEN, RECORD, Interface, Record,
-    Savefile, add_interface, available, damaged, drop_checksum, need, swap64, to_ns, u16, u32,
+    BLOCK_ENHANCED_PACKET, BLOCK_INTERFACE, BLOCK_PACKET, BLOCK_SECTION, BLOCK_SIMPLE_PACKET, BLOCK_STATISTICS,
+    BYTE_ORDER_MAGIC, FAULT_BLOCK_LENGTH, FAULT_BYTE_ORDER, FAULT_CAP_LEN, FAULT_INTERFACE, FAULT_MEMORY, FAULT_OPTION,
+    FAULT_RESOLUTION, FAULT_ROOM, FAULT_TRAILER, FAULT_VERSION, MAX_BLOCK_LENGTH, MAX_CAP_LEN, NEXT_FILE, RECORD, Interface,
+    Record, Savefile, add_interface, available, damaged, drop_checksum, need, swap64, to_ns, u16, u32,
 )
 from fastmon.native.wire cimport load32, load64, swap32
 
 cdef enum:
     OPTION_END = 0
     OPTION_PACKET_FLAGS = 2
+    OPTION_PACKET_DROPCOUNT = 4
+    OPTION_INTERFACE_DROPPED = 5
+    OPTION_SYSTEM_DROPPED = 7
     OPTION_TSRESOL = 9
     OPTION_FCSLEN = 13
     OPTION_TSOFFSET = 14
-    BYTE_ORDER_MAGIC = 0x1A2B3C4D
+    MAX_STATISTICS_LENGTH = 1 << 16
 
 
 cdef inline int begin_section(Savefile* file) noexcept nogil:
@@ -84,9 +88,41 @@ cdef inline int read_interface(Savefile* file, const uint8_t* body, uint32_t len
     return RECORD
 
 
-cdef inline uint32_t checksum_bytes(Savefile* file, const Interface* interface, const uint8_t* at,
-                                    const uint8_t* end) noexcept nogil:
-    """The checksum's length that a packet's options say, from `at` on, or else that of its interface."""
+cdef inline uint64_t u64(const Savefile* file, const uint8_t* at) noexcept nogil:
+    return swap64(load64(at)) if file.swapped else load64(at)
+
+
+cdef inline void read_statistics(Savefile* file, const uint8_t* body, uint32_t length) noexcept nogil:
+    """Take what an interface has lost from an interface statistics block's body; ignore one that makes no sense.
+
+    Its counters run since the capture began: the last ones count.
+    """
+    cdef uint32_t at = 12
+    cdef uint16_t code, option_length
+    cdef uint64_t n_lost
+    cdef Interface* interface
+    if length < 12 or u32(file, body) >= file.n_interfaces:
+        return
+    interface = &file.interfaces[u32(file, body)]
+    while length - at >= 12:  # of one of these options
+        code = u16(file, body + at)
+        option_length = u16(file, body + at + 2)
+        if code == OPTION_END:
+            return
+        if option_length == 8 and (code == OPTION_INTERFACE_DROPPED or code == OPTION_SYSTEM_DROPPED):
+            n_lost = u64(file, body + at + 4)
+            if code == OPTION_INTERFACE_DROPPED and n_lost > interface.interface_dropped:
+                file.lost.interface += n_lost - interface.interface_dropped
+                interface.interface_dropped = n_lost
+            elif code == OPTION_SYSTEM_DROPPED and n_lost > interface.system_dropped:
+                file.lost.system += n_lost - interface.system_dropped
+                interface.system_dropped = n_lost
+        at = min(at + 4 + ((option_length + 3) & ~<uint32_t>3), length)
+
+
+cdef inline uint32_t read_packet_options(Savefile* file, Record* record, uint32_t fcs_bytes, const uint8_t* at,
+                                         const uint8_t* end) noexcept nogil:
+    """Read a packet's options, from `at` on; return its checksum's length if they say it, else `fcs_bytes`."""
     cdef uint32_t n_bytes
     cdef uint16_t code, length
     while end - at >= 4:
@@ -96,9 +132,11 @@ cdef inline uint32_t checksum_bytes(Savefile* file, const Interface* interface, 
             break
         if code == OPTION_PACKET_FLAGS and length == 4:
             n_bytes = u32(file, at + 4) >> 5 & 0xF
-            return n_bytes if n_bytes else interface.fcs_bytes
+            fcs_bytes = n_bytes if n_bytes else fcs_bytes
+        elif code == OPTION_PACKET_DROPCOUNT and length == 8:
+            record.n_lost = <uint32_t>min(u64(file, at + 4), <uint64_t>UINT32_MAX)
         at += min(4 + ((length + 3) & ~3), end - at)
-    return interface.fcs_bytes
+    return fcs_bytes
 
 
 cdef inline int fill_packet(Savefile* file, Record* record, const uint8_t* data, uint32_t room,
@@ -114,7 +152,8 @@ cdef inline int fill_packet(Savefile* file, Record* record, const uint8_t* data,
     interface = &file.interfaces[record.interface]
     record.data = data
     record.ts_ns = to_ns(units, interface.is_binary, interface.exponent, interface.offset_s)
-    drop_checksum(record, checksum_bytes(file, interface, data + min((record.cap_len + 3) & ~<uint32_t>3, room), data + room))
+    drop_checksum(record, read_packet_options(file, record, interface.fcs_bytes,
+                                              data + min((record.cap_len + 3) & ~<uint32_t>3, room), data + room))
     return RECORD
 
 
@@ -136,7 +175,12 @@ cdef inline int read_packet(Savefile* file, Record* record, uint32_t block_type,
         return status
     if length < 20:
         return damaged(file, FAULT_BLOCK_LENGTH, length + 12, block_type)
-    record.interface = u32(file, body) if block_type == BLOCK_ENHANCED_PACKET else u16(file, body)
+    if block_type == BLOCK_ENHANCED_PACKET:
+        record.interface = u32(file, body)
+    else:
+        record.interface = u16(file, body)
+        if u16(file, body + 2) != 0xFFFF:
+            record.n_lost = u16(file, body + 2)
     units = <uint64_t>u32(file, body + 4) << 32 | u32(file, body + 8)
     record.cap_len = u32(file, body + 12)
     record.wire_len = u32(file, body + 16)
@@ -173,10 +217,16 @@ cdef inline int next_block(Savefile* file, uint32_t* block_type, uint32_t* total
                 return status
         block_type[0] = u32(file, file.pos)
         claimed = u32(file, file.pos + 4)
+        if block_type[0] > BLOCK_ENHANCED_PACKET and block_type[0] != BLOCK_SECTION and begins_file(file.pos, available(file)):
+            return NEXT_FILE
         if claimed < 12 or (block_type[0] == BLOCK_SECTION and claimed < 28):
             return damaged(file, FAULT_BLOCK_LENGTH, claimed, block_type[0])
         if block_type[0] not in (BLOCK_SECTION, BLOCK_INTERFACE, BLOCK_PACKET, BLOCK_SIMPLE_PACKET,
                                  BLOCK_ENHANCED_PACKET):
+            if block_type[0] == BLOCK_STATISTICS and claimed <= MAX_STATISTICS_LENGTH:
+                if available(file) < claimed:
+                    return need(file, claimed)
+                read_statistics(file, file.pos + 8, claimed - 12)
             file.skip = (<uint64_t>claimed + 3) & ~<uint64_t>3
             continue
         if claimed > MAX_BLOCK_LENGTH:

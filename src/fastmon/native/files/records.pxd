@@ -3,20 +3,20 @@
 What it does not do: read files, decompress, decode frames.
 """
 
+from libc.stddef cimport size_t
 from libc.stdint cimport uint32_t
 
+from fastmon.native.decode.link cimport LINK_ERF
+from fastmon.native.files.erf cimport begin_erf, next_erf, recognise_erf, unwrap_erf
+from fastmon.native.files.magic cimport begins_file, is_pcap_magic
 from fastmon.native.files.pcap cimport next_pcap, next_snoop, read_pcap_header, read_snoop_header
 from fastmon.native.files.pcapng cimport next_pcapng
 from fastmon.native.files.savefile cimport (
-    BLOCK_ENHANCED_PACKET, BLOCK_PACKET, BLOCK_SECTION, BLOCK_SIMPLE_PACKET, DAMAGED, FAULT_MAGIC, FORMAT_PCAP, FORMAT_PCAPNG,
-    FORMAT_SNOOP, KUZNETZOV_MAGIC, MICROSECOND_MAGIC, NANOSECOND_MAGIC, NEED_INPUT, RECORD, Record, Savefile, available, damaged,
+    BLOCK_ENHANCED_PACKET, BLOCK_PACKET, BLOCK_SECTION, BLOCK_SIMPLE_PACKET, DAMAGED, FAULT_MAGIC, FORMAT_ERF, FORMAT_PCAP,
+    FORMAT_PCAPNG, FORMAT_SNOOP, FORMAT_UNKNOWN, NEED_INPUT, NEXT_FILE, RECORD, SNOOP_MAGIC, Record, Savefile, available, damaged,
     need, u32,
 )
 from fastmon.native.wire cimport be32_at, load32, swap32
-
-
-cdef inline bint is_pcap_magic(uint32_t magic) noexcept nogil:
-    return magic == MICROSECOND_MAGIC or magic == NANOSECOND_MAGIC or magic == KUZNETZOV_MAGIC
 
 
 cdef inline int read_header(Savefile* file) noexcept nogil:
@@ -29,14 +29,19 @@ cdef inline int read_header(Savefile* file) noexcept nogil:
     if magic == BLOCK_SECTION:  # the same in either byte order
         format = FORMAT_PCAPNG
         status = RECORD
-    elif be32_at(file.pos) == 0x736E6F6F:  # "snoo"
+    elif be32_at(file.pos) == SNOOP_MAGIC:
         format = FORMAT_SNOOP
         status = read_snoop_header(file)
     elif is_pcap_magic(magic) or is_pcap_magic(swap32(magic)):
         file.swapped = not is_pcap_magic(magic)
         status = read_pcap_header(file)
     else:
-        return damaged(file, FAULT_MAGIC, be32_at(file.pos), 0)
+        format = FORMAT_ERF
+        status = recognise_erf(file)
+        if status == DAMAGED:
+            return damaged(file, FAULT_MAGIC, be32_at(file.pos), 0)
+        if status == RECORD:
+            status = begin_erf(file)
     if status == RECORD:
         file.format = format
     return status
@@ -44,16 +49,35 @@ cdef inline int read_header(Savefile* file) noexcept nogil:
 
 cdef inline int next_record(Savefile* file, Record* record) noexcept nogil:
     """Parse the record at `pos` without consuming it; the caller adds `record.length` to `pos`."""
-    if file.format == FORMAT_PCAP:
-        return next_pcap(file, record)
-    if file.format == FORMAT_PCAPNG:
-        return next_pcapng(file, record)
-    return next_snoop(file, record)
+    cdef int status
+    record.n_lost = 0
+    while True:
+        if file.format == FORMAT_PCAP:
+            status = next_pcap(file, record)
+        elif file.format == FORMAT_PCAPNG:
+            status = next_pcapng(file, record)
+        elif file.format == FORMAT_SNOOP:
+            status = next_snoop(file, record)
+        elif file.format == FORMAT_ERF:
+            status = next_erf(file, record)
+        else:
+            status = read_header(file)
+            if status == RECORD:
+                continue
+        if status == RECORD and file.format != FORMAT_ERF and file.interfaces[record.interface].link_type == LINK_ERF:
+            unwrap_erf(record)
+        if status != NEXT_FILE:
+            return status
+        file.format = FORMAT_UNKNOWN
+        file.n_interfaces = 0
+        file.n_files += 1
 
 
 cdef inline bint is_packet_next(const Savefile* file) noexcept nogil:
     """Whether a packet's record begins at `pos`: parsing it changes nothing but `record`."""
     cdef uint32_t block_type
+    if begins_file(file.pos, available(file)):
+        return False
     if file.format != FORMAT_PCAPNG:
         return True
     if file.skip or available(file) < 12:

@@ -24,6 +24,7 @@ from fastmon.native.wire cimport load32, load64, prefetch_lines, unlikely
 cdef enum:
     AHEAD_BYTES = 8192  # where all lines are prefetched: the next header's place is known too late
     MIN_MAPPED_BYTES = 1 << 16  # for less, a mapping costs more than reading
+    MAGIC_YEARS = 0xA1B2  # from 2055 on, the upper half of the seconds is that of pcap's magic numbers
     PREFETCHED_FRAMES = 8  # in a batch, hosts only, while headers are prefetched: after 64 frames at once memory would be idle
 
 
@@ -64,14 +65,16 @@ cdef inline int64_t drain_records_between(Engine* engine, const Interface* inter
     cdef int64_t ts_ns, n_read = 0
     cdef uint32_t cap_len, wire_len
     cdef int status
+    cdef TimeLimits own = limits[0]  # without the times that may be a magic number
+    own.until_ns = min(own.until_ns, (<int64_t>MAGIC_YEARS << 16) * 1000000000)
     while pos <= last and n_read < max_frames:
         cap_len = load32(pos + 8)
         wire_len = load32(pos + 12)
         following = pos + 16 + cap_len
-        if cap_len > MAX_CAP_LEN or following > whole:
+        if cap_len - 1 >= MAX_CAP_LEN or following > whole:  # none captured: another file's header, which has a 0 there
             break
         ts_ns = <int64_t>load32(pos) * 1000000000 + <int64_t>load32(pos + 4) * ns_per_fraction
-        if unlikely(is_out_of_time(engine, ts_ns, limits)):
+        if unlikely(is_out_of_time(engine, ts_ns, &own)):
             break
         if prefetcher != NULL:
             prefetcher_step(prefetcher, pos)

@@ -1,7 +1,8 @@
 """The state of a capture file's parser: its place in the reader's buffer, the format, the interfaces, what is wrong.
 
 Each step of the parsers returns RECORD, NEED_INPUT when the bytes at `pos` are not all there, or DAMAGED with `fault` saying
-why. A step consumes nothing unless it returns a header or skips a block.
+why. A step consumes nothing unless it returns a header or skips a block. NEXT_FILE: another capture file begins at `pos`, as
+in `cat a.pcap b.pcap`.
 
 What it does not do: read files, know the formats. The owner of the buffer fills it.
 """
@@ -41,12 +42,14 @@ cdef enum:  # of reading a record
     RECORD
     NEED_INPUT
     DAMAGED
+    NEXT_FILE
 
 cdef enum:  # of a file
     FORMAT_UNKNOWN
     FORMAT_PCAP
     FORMAT_PCAPNG
     FORMAT_SNOOP
+    FORMAT_ERF
 
 cdef enum:  # why a file cannot be read on
     FAULT_NONE
@@ -55,6 +58,7 @@ cdef enum:  # why a file cannot be read on
     FAULT_VERSION  # a.b
     FAULT_RESERVED  # a: the link-type field
     FAULT_SNOOP_LINK  # a: the snoop link type
+    FAULT_LINK_TYPE  # a: the link type of a file behind another one
     FAULT_CAP_LEN  # a: captured bytes claimed
     FAULT_ROOM  # a: captured bytes claimed, b: bytes in the block
     FAULT_RECORD_LENGTH  # a: record length, b: the least allowed
@@ -71,21 +75,26 @@ cdef enum:
     MAX_CAP_LEN = 262144  # libpcap's MAXIMUM_SNAPLEN
     MAX_BLOCK_LENGTH = 1 << 24
     MAX_INTERFACES = 1 << 16
+    MAX_LINK_TYPES = 64  # that are told of
     BLOCK_SECTION = 0x0A0D0D0A
     BLOCK_INTERFACE = 1
     BLOCK_PACKET = 2
     BLOCK_SIMPLE_PACKET = 3
+    BLOCK_STATISTICS = 5
     BLOCK_ENHANCED_PACKET = 6
+    BYTE_ORDER_MAGIC = 0x1A2B3C4D  # of a pcapng section
 
 cdef extern from *:
     """
     #define FM_MICROSECOND_MAGIC 0xA1B2C3D4u
     #define FM_NANOSECOND_MAGIC 0xA1B23C4Du
     #define FM_KUZNETZOV_MAGIC 0xA1B2CD34u
+    #define FM_SNOOP_MAGIC 0x736E6F6Fu  /* "snoo", big-endian; "p" and zeros follow */
     """
     const uint32_t MICROSECOND_MAGIC "FM_MICROSECOND_MAGIC"
     const uint32_t NANOSECOND_MAGIC "FM_NANOSECOND_MAGIC"
     const uint32_t KUZNETZOV_MAGIC "FM_KUZNETZOV_MAGIC"
+    const uint32_t SNOOP_MAGIC "FM_SNOOP_MAGIC"
 
 cdef struct Interface:
     uint32_t link_type
@@ -95,6 +104,9 @@ cdef struct Interface:
     int64_t offset_s
     uint32_t fcs_bytes  # of checksum behind each frame, which its lengths include
     void* filter  # the owner's compiled filter for this link type
+    uint64_t interface_dropped  # as the file's statistics said last: counted since the capture began
+    uint64_t system_dropped
+    uint64_t n_lost  # as its records say
 
 cdef struct Record:
     int64_t ts_ns
@@ -102,7 +114,13 @@ cdef struct Record:
     uint32_t cap_len
     const uint8_t* data
     uint32_t interface
+    uint32_t n_lost  # frames before it
     size_t length  # of the whole record, from `pos`
+
+cdef struct Losses:  # that a file records of its own capture
+    uint64_t interface
+    uint64_t system
+    uint64_t frames  # counted from frame to frame: perhaps the same ones
 
 cdef struct Savefile:
     const uint8_t* pos
@@ -111,12 +129,17 @@ cdef struct Savefile:
     uint64_t skip  # bytes still to be skipped
     int format
     bint swapped
-    uint32_t header_length  # of a pcap record
+    uint32_t header_length  # of a pcap record; 0 until it is known
+    bint is_modified  # of pcap: which record headers it may have
     bint lengths_swapped  # pcap before 2.3 wrote the two lengths in the other order
     bint lengths_maybe_swapped
     int64_t last_ts_ns  # for simple packet blocks, which have none
-    Interface* interfaces
+    Interface* interfaces  # of the section
     uint32_t n_interfaces
+    uint16_t[MAX_LINK_TYPES] link_types  # of all sections, each once
+    uint32_t n_link_types
+    uint32_t n_files  # that have ended: one may stand behind another
+    Losses lost
     int fault
     uint64_t fault_a
     uint64_t fault_b
@@ -146,6 +169,16 @@ cdef inline uint32_t u32(const Savefile* file, const uint8_t* at) noexcept nogil
     return swap32(load32(at)) if file.swapped else load32(at)
 
 
+cdef inline void note_link_type(Savefile* file, uint16_t link_type) noexcept nogil:
+    cdef uint32_t i
+    for i in range(file.n_link_types):
+        if file.link_types[i] == link_type:
+            return
+    if file.n_link_types < MAX_LINK_TYPES:
+        file.link_types[file.n_link_types] = link_type
+        file.n_link_types += 1
+
+
 cdef inline Interface* add_interface(Savefile* file, uint32_t link_type) noexcept nogil:
     cdef Interface* moved
     cdef Interface* added
@@ -164,7 +197,9 @@ cdef inline Interface* add_interface(Savefile* file, uint32_t link_type) noexcep
     added.offset_s = 0
     added.fcs_bytes = 0
     added.filter = NULL
+    added.interface_dropped = added.system_dropped = added.n_lost = 0
     file.n_interfaces += 1
+    note_link_type(file, <uint16_t>link_type)
     return added
 
 
