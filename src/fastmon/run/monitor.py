@@ -151,7 +151,6 @@ class Monitor(abc.ABC, Generic[_ShardT]):
 
     def _advance(self, until_ns: int | None) -> None:
         """Drain all shards up to `until_ns`, or until something is asked of the run."""
-        self._look_around()
         if self._crew is None:
             while not self._control.is_pending and self._shards[0].drain_chunk(until_ns):
                 self._reporter.tell()
