@@ -16,16 +16,17 @@ from fastmon.bounds import MAX_CONVERSATIONS, MAX_HOSTS, check_number
 from fastmon.decode import decode
 from fastmon.model.conversations import CONVERSATION_DTYPE, AppTables, FoundNames
 from fastmon.model.frames import FrameStatus, PacketSummary
-from fastmon.model.packets import MAX_RECORDS, PACKET_DTYPE, packet_record
+from fastmon.model.packets import PACKET_DTYPE
 from fastmon.model.rows import SIGHT_DTYPE
 from fastmon.model.services import CONTACT_DTYPE, FANOUT_DTYPE, OPENING_DTYPE, PEER_DTYPE
 from fastmon.model.snapshot import Count
 from fastmon.reference.conversations import Conversations
 from fastmon.reference.duplicates import Duplicates
 from fastmon.reference.hosts import HostTable
+from fastmon.reference.packets import PacketRecords, check_numbers
 from fastmon.reference.services import Services
 from fastmon.reference.snapshots import Period, counters_of
-from fastmon.reference.sums import Account, Traffic
+from fastmon.reference.sums import Account, Traffic, greatest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,8 +82,7 @@ class ReferenceAccountant:
         self.last_ts_ns: int | None = None
         self.newest_ts_ns: int | None = None
         self.pauses = False
-        self.packets_dropped = 0
-        self._packets: list[tuple[object, ...]] | None = [] if packet_log else None
+        self._packets = PacketRecords() if packet_log else None
         self._inner = inner
         self._bytes_of = "ip" if ip_bytes else "frame"
         self._duplicates = Duplicates(*dedup) if dedup[0] else None
@@ -156,7 +156,7 @@ class ReferenceAccountant:
             raise ValueError(f"max_backstep_ns must be 0 or more, not {max_backstep_ns}")
         n_accounted = 0
         if self._packets is not None:
-            max_frames = min(max_frames, MAX_RECORDS - len(self._packets))
+            max_frames = min(max_frames, self._packets.n_free)
         if max_frames <= 0:
             source.read(0, until_ns)  # raises ClosedCaptureError
         while n_accounted < max_frames:
@@ -178,14 +178,15 @@ class ReferenceAccountant:
     def account(self, frame: Frame) -> None:
         """Decode and account one frame."""
         self._check_usable()
-        _check_numbers(frame)
+        check_numbers(frame)
         summary = decode(frame, inner=self._inner)
         if self._duplicates is not None and self._duplicates.has(frame, summary):
             summary = PacketSummary(FrameStatus.DUPLICATE)
-        self._log(frame, summary)
+        if self._packets is not None:
+            self._packets.put(frame, summary)
         moved = self._count(frame, summary)
         self._see(frame.ts_ns)
-        self.newest_ts_ns = _greatest(self.newest_ts_ns, frame.ts_ns)
+        self.newest_ts_ns = greatest(self.newest_ts_ns, frame.ts_ns)
         if summary.status is FrameStatus.IP:
             n_following = moved.bytes if summary.src == summary.dst else 0
             self._hosts.add(summary.src, Traffic.of(sent=moved), frame.ts_ns, frame.ts_ns, n_following)
@@ -226,7 +227,7 @@ class ReferenceAccountant:
             self._counts[status] += count
         self._beside_ip.add(other._beside_ip.interval)  # noqa: SLF001
         self._see(other.first_ts_ns, other.last_ts_ns)
-        self.newest_ts_ns = _greatest(self.newest_ts_ns, other.newest_ts_ns)
+        self.newest_ts_ns = greatest(self.newest_ts_ns, other.newest_ts_ns)
         other._begin_interval(self._conversations)  # noqa: SLF001
 
     def rotate(self, interval: Interval) -> Snapshot:
@@ -282,18 +283,12 @@ class ReferenceAccountant:
 
     def take_packets(self) -> NDArray[np.void]:
         """Return the packet log's records since the last call, in the order of their frames."""
-        records = np.array(self._packets or [], PACKET_DTYPE)
-        if self._packets is not None:
-            self._packets.clear()
-        return records
+        return np.empty(0, PACKET_DTYPE) if self._packets is None else self._packets.take()
 
-    def _log(self, frame: Frame, summary: PacketSummary) -> None:
-        if self._packets is None:
-            return
-        if len(self._packets) < MAX_RECORDS:
-            self._packets.append(packet_record(frame, summary))
-        else:
-            self.packets_dropped += 1
+    @property
+    def packets_dropped(self) -> int:
+        """Frames whose records did not fit."""
+        return 0 if self._packets is None else self._packets.n_dropped
 
     def use_matchers(self, matchers: Matchers, keep_details: bool) -> None:
         """Ignore it: all payloads are for the classifier."""
@@ -401,16 +396,3 @@ class ReferenceAccountant:
             self._counts_before[status] += count
         self._counts.clear()
         self._beside_ip.begin_interval()
-
-
-def _greatest(*timestamps_ns: int | None) -> int | None:
-    return max((ts_ns for ts_ns in timestamps_ns if ts_ns is not None), default=None)
-
-
-def _check_numbers(frame: Frame) -> None:
-    """Raise OverflowError for a frame whose numbers no capture can have."""
-    for name, value, bits in (("link_type", frame.link_type, 32), ("wire_len", frame.wire_len, 32)):
-        if not 0 <= value < 1 << bits:
-            raise OverflowError(f"{name} is {value}; it has {bits} bits")
-    if not -(1 << 63) < frame.ts_ns < (1 << 63) - 1:
-        raise OverflowError(f"the time {frame.ts_ns} is out of range")

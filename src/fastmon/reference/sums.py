@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 from fastmon.model.snapshot import Count
 
-__all__ = ["Account", "Sums", "Traffic"]
+__all__ = ["Account", "Sums", "Traffic", "greatest"]
 
 
 NOTHING = Count()
@@ -94,3 +94,8 @@ class Account(Generic[Sums]):
     def begin_interval(self) -> None:
         """Let the interval's sums begin at 0."""
         self.base = self.total
+
+
+def greatest(*numbers: int | None) -> int | None:
+    """Return the greatest of some numbers that may be missing; None if all are."""
+    return max((number for number in numbers if number is not None), default=None)
