@@ -351,7 +351,7 @@ def test_arrow_metadata_has_the_rest(kinds: dict[str, Snapshot], kind: str) -> N
         "packet_log_dropped": 4,
         "contacts_dropped": 5,
         "names_dropped": 6,
-        "sources": [{"name": "eth0", "frames": 9, "dropped": {"kernel": 1, "interface": 0, "backlog": 0}, "away_ns": 7}],
+        "sources": [{"name": "eth0", "frames": 9, "dropped": asdict(Dropped(1)), "away_ns": 7}],
         "overflow": asdict(counters.overflow),
     }
 

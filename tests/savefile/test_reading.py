@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fastmon.capture import FileCapture
 
 LONGEST = 262_144
-CHUNK = 4 + (1 << 20)
+CHUNK = 6 + (1 << 20)
 """What the reader takes at first: the magic number, then as much as it ever takes at once."""
 
 BUILDERS: dict[str, Callable[[list[Frame]], bytes]] = {"pcap": b.pcap_file, "pcapng": pcapng_file, "snoop": snoop_file}
