@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from fastmon.accounting import make_accountant
+from fastmon.bounds import PROVIDERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 # A program that was started in the background may ignore them, and what it starts does then, too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--handle", choices=PROVIDERS, help="who opens the interfaces of the tests in tests/live")
+
 
 # How long an example takes, or its making, is the machine's affair.
 settings.register_profile("fastmon", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -89,9 +89,11 @@ def test_native_parts_cimport_only_lower_ones(row: list[str]) -> None:
 
 
 IMPORTERS = {
-    "_accounting": "accounting.py",
+    "_accounting": "accounting/native.py",
     "native.readers": "capture",
+    "native.live_handle": "capture",
     "native.live_reader": "capture",
+    "native.pypcap_handle": "capture",
     "native.decoder": "capture",
     "native.matchers": "run/inspection.py",
     "native.packet_text": "sinks/packet_files.py",

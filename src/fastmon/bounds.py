@@ -22,6 +22,7 @@ __all__ = [
     "MAX_CONVERSATIONS",
     "MAX_DEDUP_NS",
     "MAX_HOSTS",
+    "PROVIDERS",
     "SEVERITIES",
     "SNAPLENS",
     "check_choice",
@@ -47,6 +48,9 @@ DEDUP_FRAMES = (1, 1 << 24)
 
 MAX_DEDUP_NS = 10_000_000_000
 """Frames that are further apart are no copies. A step of the clock is longer."""
+
+PROVIDERS = ("pypcap", "libpcap")
+"""Of live handles: who opens them."""
 
 DIRECTIONS = ("inout", "in", "out")
 """In the order of libpcap's pcap_direction_t."""

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = ["analyze", "app_names", "live_monitor", "make_guard", "replay_monitor", "source_openers", "watch"]
 
-LIVE_ONLY = ("direction", "snaplen", "buffer", "exclude", "wait")
+LIVE_ONLY = ("direction", "handle", "snaplen", "buffer", "exclude", "wait")
 
 
 def watch(

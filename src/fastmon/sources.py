@@ -49,6 +49,7 @@ def open_captures(interfaces: Sequence[str], options: RunOptions, stack: ExitSta
             snaplen=options.snaplen or (DEFAULT_SNAPLEN if options.hosts_only else PAYLOAD_SNAPLEN),
             buffer_bytes=DEFAULT_BUFFER_BYTES if options.buffer_bytes is None else options.buffer_bytes,
             direction=options.direction,
+            provider=options.handle,
             fanout_group=group if options.workers > 1 else None,
         )
         exclude = options.exclude if interface == ANY else ()

@@ -47,11 +47,13 @@ class Command:
     """
 
     program: ClassVar[Sequence[str]] = COMMAND
+    live_options: ClassVar[Sequence[str]] = ()
 
     def __init__(self, folder: Path, *arguments: str, **options: Any) -> None:
         self._stdout, self._stderr = folder / "stdout", folder / "stderr"
         with self._stdout.open("wb") as stdout, self._stderr.open("wb") as stderr:
-            command = [*self.program, *arguments]
+            name, *others = arguments
+            command = [*self.program, name, *(self.live_options if name == "live" else ()), *others]
             self.process = subprocess.Popen(command, cwd=folder, stdout=stdout, stderr=stderr, **options)
 
     @property

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from needs import cannot_run
 
+from fastmon.capture import handles
+
 from .command import Command
 from .network import CAPTURED, SENDING, Namespace, make_pair
 from .traffic import Sender
@@ -16,6 +18,15 @@ from .traffic import Sender
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def _provider(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let all captures be opened by whom `--handle` names."""
+    provider: str | None = request.config.getoption("--handle")
+    if provider is not None:
+        monkeypatch.setattr(handles, "default_provider", lambda: provider)
+        monkeypatch.setattr(Command, "live_options", ("--handle", provider))
 
 
 @pytest.fixture

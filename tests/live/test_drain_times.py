@@ -13,6 +13,7 @@ from fastmon.accounting import make_accountant
 from fastmon.capture import open_live
 from fastmon.model.frames import Frame
 from fastmon.native.live_reader import LiveReader
+from fastmon.native.pypcap_handle import PypcapHandle
 
 from .capturing import account, drain
 from .network import CAPTURED
@@ -34,7 +35,7 @@ def wait_for_frames(capture: LiveCapture, n_frames: int) -> None:
     """Wait until the kernel has handed out that many frames, by libpcap's count, and its last block."""
     assert capture._handle is not None
     source = capture._handle._source
-    wait_until(lambda: source.stats()[0] >= n_frames, f"{n_frames} frames")
+    wait_until(lambda: source.statistics()[0] >= n_frames, f"{n_frames} frames")
     time.sleep(0.2)  # the kernel gathers frames for 50 ms
 
 
@@ -187,7 +188,7 @@ def test_reader_makes_its_handle_non_blocking(sender: Sender) -> None:
     """A handle in pypcap's default mode waits for the first frame, however long, and no signal ends that."""
     import pcap
 
-    reader = LiveReader(pcap.pcap(CAPTURED, timeout_ms=50), CAPTURED)
+    reader = LiveReader(PypcapHandle(pcap.pcap(CAPTURED, timeout_ms=50)), CAPTURED)
     assert reader.read(10) == []
     assert make_accountant().drain(reader, 10) == 0  # type: ignore[arg-type]
     sender.send(conversations(10))

@@ -122,7 +122,7 @@ def test_interface_that_is_not_there_yet(waiting: Start, options: tuple[str, ...
 
 def test_what_keeps_an_interface_away_is_told_once(waiting: Start, tmp_path: Path) -> None:
     """It is tried again all the same."""
-    run = waiting()
+    run = waiting("--handle", "pypcap")  # which would take the file for the interface
     in_the_way = tmp_path / CAPTURED
     in_the_way.touch()
     make_pair(SENDING, CAPTURED)

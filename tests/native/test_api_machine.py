@@ -35,6 +35,7 @@ from fastmon.model.packets import PACKET_DTYPE
 from fastmon.model.snapshot import Interval, Snapshot
 from fastmon.native.live_reader import LiveReader
 from fastmon.native.packet_text import format_addresses, format_packets
+from fastmon.native.pypcap_handle import PypcapHandle
 from fastmon.native.readers import SavefileReader
 
 if TYPE_CHECKING:
@@ -329,7 +330,7 @@ class ApiMachine(RuleBasedStateMachine):
     @rule(name=st.sampled_from(["plain", "empty"]))
     def new_live_reader(self, name: str) -> None:
         """Libpcap reads a file as it does an interface."""
-        self.put(self.sources, Source(LiveReader(pcap.pcap(str(self.folder / name)), name), None))
+        self.put(self.sources, Source(LiveReader(PypcapHandle(pcap.pcap(str(self.folder / name))), name), None))
 
     @staticmethod
     def put(objects: list[Any], new: Any) -> None:

@@ -27,8 +27,10 @@ from fastmon.model.frames import Frame, FrameStatus
 from fastmon.model.packets import PACKET_DTYPE
 from fastmon.native import decoder
 from fastmon.native.exclusive import Exclusive
+from fastmon.native.live_handle import Handle
 from fastmon.native.live_reader import LiveReader
 from fastmon.native.packet_text import format_addresses, format_packets
+from fastmon.native.pypcap_handle import PypcapHandle
 from fastmon.native.readers import Reader, SavefileReader
 from fastmon.run.inspection import native_matchers
 
@@ -101,16 +103,47 @@ class TestSources:
                 target.drain(reader, 1)  # type: ignore[arg-type]
 
     def test_two_readers_of_one_handle(self, path: Path) -> None:
-        handle = pcap.pcap(str(path))
+        handle = PypcapHandle(pcap.pcap(str(path)))
         first = LiveReader(handle, "x")
         with pytest.raises(ClosedCaptureError, match="the handle has a reader"):
             LiveReader(handle, "x")
+        with pytest.raises(RuntimeError, match="has a reader"):
+            handle.close()
         first.close()
         second = LiveReader(handle, "x")
         assert len(second.read(10)) == 3
         del second
         gc.collect()
         LiveReader(handle, "x")
+
+    def test_two_handles_of_one_object(self, path: Path) -> None:
+        source = pcap.pcap(str(path))
+        first = PypcapHandle(source)
+        with pytest.raises(ClosedCaptureError, match="in use"):
+            PypcapHandle(source)
+        first.close()
+        second = PypcapHandle(source)  # pypcap's object is closed
+        del first
+        gc.collect()
+        with pytest.raises(ClosedCaptureError, match="in use"):
+            PypcapHandle(source)
+        with pytest.raises(ClosedCaptureError, match="is closed"):
+            _ = second.fd
+
+    @pytest.mark.parametrize("kind", [Handle, lambda: PypcapHandle(pcap.pcap.__new__(pcap.pcap))])
+    def test_handle_that_was_never_opened(self, kind: Callable[[], Handle]) -> None:
+        handle = kind()
+        for call in (
+            lambda: handle.fd,
+            lambda: handle.link_type,
+            lambda: handle.set_filter("tcp"),
+            lambda: handle.set_direction(1),
+            handle.statistics,
+        ):
+            with pytest.raises(ClosedCaptureError, match="is closed"):
+                call()
+        handle.close()
+        handle.close()
 
     @pytest.mark.parametrize("text", ["tcp\0", "\0", "ip and \0 or tcp"])
     def test_filter_with_a_nul_character(self, path: Path, text: str) -> None:

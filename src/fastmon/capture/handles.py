@@ -1,30 +1,28 @@
-"""Libpcap handles of live interfaces, opened and configured through pypcap, and the interfaces that there are.
-
-pypcap's traps are guarded here, and only here: it takes a file of the interface's name for the interface, and fails on libpcap's
-warnings.
+"""Libpcap handles of live interfaces, opened by pypcap or by fastmon itself, and the interfaces that there are.
 
 What it does not do: read from handles; `live` does.
 """
 
 from __future__ import annotations
 
-import re
 import socket
 import struct
 import sys
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastmon.bounds import BUFFER_BYTES, DIRECTIONS, FANOUT_GROUPS, SNAPLENS, check_choice, check_range
+from fastmon.bounds import BUFFER_BYTES, DIRECTIONS, FANOUT_GROUPS, PROVIDERS, SNAPLENS, check_choice, check_range
 from fastmon.capture import linktypes
 from fastmon.capture.base import check_filter
 from fastmon.errors import AbsentInterfaceError, CaptureError, ConfigError, UnsupportedLinkTypeError
+from fastmon.native import live_handle
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    import pcap
+    from fastmon.native.live_handle import Handle
 
 __all__ = ["ANY", "HandleSettings", "InterfaceInfo", "interface_names", "interfaces", "open_handle"]
 
@@ -47,7 +45,10 @@ _PACKET_FANOUT_HASH = 0
 
 @dataclass(frozen=True, slots=True)
 class HandleSettings:
-    """How an interface is captured from; see `live.open_live`. Raises ConfigError if a value is wrong."""
+    """How an interface is captured from; see `live.open_live`. Raises ConfigError if a value is wrong.
+
+    provider: who opens the handle, one of `PROVIDERS`; None: pypcap if it is installed, else fastmon.
+    """
 
     filter: str | None = None
     snaplen: int = DEFAULT_SNAPLEN
@@ -55,6 +56,7 @@ class HandleSettings:
     promiscuous: bool = True
     direction: str = "inout"
     fanout_group: int | None = None
+    provider: str | None = None
 
     def __post_init__(self) -> None:
         check_filter(self.filter)
@@ -62,57 +64,47 @@ class HandleSettings:
         check_range("buffer", self.buffer_bytes, *BUFFER_BYTES)
         check_choice("direction", self.direction, DIRECTIONS)
         check_range("fanout group", self.fanout_group, *FANOUT_GROUPS)
+        check_choice("handle", self.provider or PROVIDERS[0], PROVIDERS)
 
 
-def open_handle(interface: str, settings: HandleSettings) -> pcap.pcap:
+def open_handle(interface: str, settings: HandleSettings) -> Handle:
     """Open an interface. See `live.open_live` for the errors."""
     known = interface_names()
     if interface not in known:
         raise AbsentInterfaceError(f"{interface!r}: no such interface; there are {', '.join(known)}")
-    if Path(interface).exists():
-        # pypcap would read that file instead.
-        raise CaptureError(f"a file named {interface!r} is in the way here; run fastmon from another folder")
-    source = _activate(interface, settings)
+    handle = _activate(interface, settings)
     try:
-        _configure(source, interface, settings)
+        _configure(handle, interface, settings)
     except BaseException:
-        source.close()
+        handle.close()
         raise
-    return source
+    return handle
 
 
 def interface_names() -> list[str]:
     """Return the names of all that can be captured from."""
-    import pcap
-
-    return list(dict.fromkeys([*(name for _, name in socket.if_nameindex()), *pcap.findalldevs()]))
+    return list(dict.fromkeys([*(name for _, name in socket.if_nameindex()), *live_handle.device_names()]))
 
 
-def _activate(interface: str, settings: HandleSettings) -> pcap.pcap:
-    import pcap
+def default_provider() -> str:
+    """Return who opens handles if nobody says who, one of `PROVIDERS`."""
+    return "pypcap" if find_spec("pcap") else "libpcap"
 
+
+def _activate(interface: str, settings: HandleSettings) -> Handle:
+    open_with: Callable[..., Handle] = live_handle.open_handle
+    if (settings.provider or default_provider()) == "pypcap":
+        from fastmon.capture.pypcap import open_handle as open_with
     try:
-        return pcap.pcap(
+        return open_with(
             interface,
             snaplen=settings.snaplen,
-            # "any" cannot be promiscuous; libpcap warns of it, and pypcap takes the warning for a failure.
-            promisc=settings.promiscuous and interface != ANY,
+            buffer_bytes=settings.buffer_bytes,
             timeout_ms=RETIRE_MS,
-            timestamp_in_ns=True,
-            buffer_size=settings.buffer_bytes,
+            promiscuous=settings.promiscuous and interface != ANY,  # it cannot be
         )
-    except OSError as error:
-        raise _activation_error(interface, _libpcap_text(error)) from error
-
-
-def _libpcap_text(error: OSError) -> str:
-    """Return libpcap's words from pypcap's exception, which has them as bytes or as the text of a bytes literal."""
-    import ast  # slow to import, and seldom needed
-
-    cause = error.args[0] if error.args else ""
-    if isinstance(cause, str) and (literal := re.search(r"b(['\"]).*\1$", cause, re.DOTALL)):
-        cause = ast.literal_eval(literal.group())
-    return cause.decode("utf-8", "replace").strip() if isinstance(cause, bytes) else str(cause)
+    except CaptureError as error:
+        raise _activation_error(interface, str(error)) from error
 
 
 def _activation_error(interface: str, text: str) -> CaptureError:
@@ -139,19 +131,22 @@ def _permission_advice() -> str:
     )
 
 
-def _configure(source: pcap.pcap, interface: str, settings: HandleSettings) -> None:
-    if not linktypes.is_supported(source.datalink()):
-        described = linktypes.describe(source.datalink())
+def _configure(handle: Handle, interface: str, settings: HandleSettings) -> None:
+    if not linktypes.is_supported(handle.link_type):
+        described = linktypes.describe(handle.link_type)
         raise UnsupportedLinkTypeError(f"{interface}: link type {described} is not supported")
     try:
         # An empty one too: only a filter makes the kernel cut frames to the snaplen, not let them take room in the ring whole.
-        source.setfilter(settings.filter or "")
-    except OSError as error:
-        raise ConfigError(f"filter {settings.filter!r}: {_libpcap_text(error)}") from error
-    if settings.direction != "inout" and not source.setdirection(DIRECTIONS.index(settings.direction)):
-        raise CaptureError(f"{interface}: cannot capture one direction only")
+        handle.set_filter(settings.filter or "", live_handle.netmask_of(interface))
+    except ConfigError as error:
+        raise ConfigError(f"filter {settings.filter!r}: {error}") from error
+    if settings.direction != "inout":
+        try:
+            handle.set_direction(DIRECTIONS.index(settings.direction))
+        except CaptureError as error:
+            raise CaptureError(f"{interface}: cannot capture one direction only: {error}") from error
     if settings.fanout_group is not None:
-        _join_fanout(source.fd, interface, settings.fanout_group)
+        _join_fanout(handle.fd, interface, settings.fanout_group)
 
 
 def _join_fanout(fd: int, interface: str, group: int) -> None:
@@ -180,7 +175,6 @@ _PSEUDO_INTERFACES = {ANY: "all interfaces at once"}
 
 def interfaces() -> list[InterfaceInfo]:
     """Return what can be captured from, in libpcap's order."""
-    import pcap
     import psutil
 
     from fastmon.model.addresses import interface_addresses
@@ -193,5 +187,5 @@ def interfaces() -> list[InterfaceInfo]:
             interface_addresses(name) if name in stats else (),
             _PSEUDO_INTERFACES.get(name, "" if name in stats else "not a network interface"),
         )
-        for name in pcap.findalldevs()
+        for name in live_handle.device_names()
     ]

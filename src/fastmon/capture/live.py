@@ -33,7 +33,7 @@ from fastmon.native.live_reader import LiveReader
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import pcap
+    from fastmon.native.live_handle import Handle
 
 __all__ = ["LiveCapture", "attend", "open_live", "open_shares"]
 
@@ -67,7 +67,7 @@ class LiveCapture(Closing):
     position_bytes = 0
     size_bytes = None
 
-    def __init__(self, interface: str, open_handle: Callable[[], pcap.pcap], exclude: Sequence[str], *, waits: bool) -> None:
+    def __init__(self, interface: str, open_handle: Callable[[], Handle], exclude: Sequence[str], *, waits: bool) -> None:
         self.name = interface
         self.waits = waits
         self.warnings: list[str] = []
@@ -76,7 +76,7 @@ class LiveCapture(Closing):
         self._open_handle = open_handle
         self.exclude = tuple(exclude)
         self._handle: _Handle | None = None
-        self._lock = threading.Lock()  # pypcap crashes where one thread asks it while another one closes it
+        self._lock = threading.Lock()  # between whoever asks the handle and whoever lets go of it
         self._dropped_before = Dropped()  # with earlier handles
         self._n_frames_before = 0
         self._away_since_ns = _steady_ns()
@@ -199,7 +199,7 @@ class LiveCapture(Closing):
 class _Handle:
     """An open interface, until it goes away."""
 
-    def __init__(self, source: pcap.pcap, name: str, exclude: Sequence[str]) -> None:
+    def __init__(self, source: Handle, name: str, exclude: Sequence[str]) -> None:
         self.reader = LiveReader(source, name)
         self._source = source
         self._name = self._name_now = name
@@ -224,8 +224,8 @@ class _Handle:
         return self._all_dropped() - self._dropped_before
 
     def _all_dropped(self) -> Dropped:
-        with suppress(OSError):  # the interface has gone: what was known last stays
-            _, kernel, interface = self._source.stats()
+        with suppress(CaptureError):  # the interface has gone: what was known last stays
+            _, kernel, interface = self._source.statistics()
             backlog = _backlog_dropped() - self._backlog_before
             self._dropped = Dropped(self._kernel.extend(kernel), self._interface.extend(interface), backlog)
         return self._dropped
@@ -326,6 +326,7 @@ def open_live(
     promiscuous: bool = True,
     direction: str = "inout",
     fanout_group: int | None = None,
+    provider: str | None = None,
     exclude: Sequence[str] = (),
     wait: bool = False,
 ) -> LiveCapture:
@@ -334,6 +335,7 @@ def open_live(
     filter: BPF expression for the kernel, pcap-filter(7).  snaplen: bytes captured of each frame.
     buffer_bytes: size of the kernel's ring.  direction: "in", "out" or "inout".
     fanout_group: captures with the same number (0 to 65535) share the interface's frames between them, by flow.
+    provider: who opens it: "pypcap", "libpcap" (fastmon itself), or None: pypcap if it is installed.
     exclude: with "any", names of interfaces whose frames are left out.
     wait: where the interface is not there, or down, return a capture that is away; a run opens it when it comes, and again when
         it has gone and is back.
@@ -341,7 +343,7 @@ def open_live(
     Raises AbsentInterfaceError if the interface is not there or down, CaptureError if it may not be captured from,
     UnsupportedLinkTypeError if no decoder knows its link type, ConfigError if an argument is wrong.
     """
-    settings = HandleSettings(filter, snaplen, buffer_bytes, promiscuous, direction, fanout_group)
+    settings = HandleSettings(filter, snaplen, buffer_bytes, promiscuous, direction, fanout_group, provider)
     (capture,) = open_shares(interface, settings, 1, exclude=exclude, wait=wait)
     return capture
 

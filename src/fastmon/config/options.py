@@ -16,6 +16,7 @@ from fastmon.bounds import (
     MAX_CONVERSATIONS,
     MAX_DEDUP_NS,
     MAX_HOSTS,
+    PROVIDERS,
     SNAPLENS,
     check_choice,
     check_range,
@@ -175,6 +176,9 @@ class RunOptions(_Options):
     direction: str = _option(
         TEXT, "inout", "--direction", metavar="|".join(DIRECTIONS), about="Live: account only this direction."
     )
+    handle: str | None = _option(
+        TEXT, None, "--handle", metavar="|".join(PROVIDERS), about="Live: who opens the interface; pypcap, if it is installed."
+    )
     snaplen: int | None = _option(NUMBER, None, "--snaplen", metavar="N", about="Live: bytes of each frame that are captured.")
     exclude: tuple[str, ...] = _option(
         TEXTS, (), "--exclude", metavar="IFACE", about="Live, with the interface any: leave this one's frames out; repeatable."
@@ -193,6 +197,8 @@ class RunOptions(_Options):
         self._check_types()
         check_choice("engine", self.engine, ENGINES)
         check_choice("direction", self.direction, DIRECTIONS)
+        if self.handle is not None:
+            check_choice("handle", self.handle, PROVIDERS)
         check_choice("by", self.by, GROUPINGS)
         check_choice("bytes", self.bytes, BYTES_OF)
         check_choice("limit-scope", self.limit_scope, LIMIT_SCOPES)

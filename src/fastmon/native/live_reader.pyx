@@ -1,6 +1,6 @@
-"""The reader of live captures: drains a libpcap handle that pypcap opened.
+"""The reader of live captures: drains an open libpcap handle.
 
-What it does not do: open, configure or close handles; `fastmon.capture.live` does.
+What it does not do: open, configure or close handles (`native/live_handle.pyx`).
 """
 
 from fastmon.errors import CaptureError, ClosedCaptureError
@@ -17,7 +17,7 @@ from fastmon.native.libpcap cimport (
 from fastmon.native.live.held cimport (
     Held, HeldFrame, held_add, held_data, held_drop, held_first, held_free, held_trim,
 )
-from fastmon.native.live.pypcap cimport pcap
+from fastmon.native.live_handle cimport Handle
 from fastmon.native.readers cimport Reader
 from fastmon.native.wire cimport prefetch_lines, unlikely
 
@@ -25,9 +25,6 @@ cdef enum:
     AHEAD_BYTES = 4096  # in the ring, where another core has just written them: reading them takes long
     RING_HEADER_BYTES = 96  # at most, before each frame (Linux's TPACKET_V3)
     MAX_DISPATCHED = 1 << 30  # libpcap counts in int
-
-# The identities of pypcap's objects that have an open reader. Two readers could drain one handle at once.
-cdef set sources_with_readers = set()
 
 
 cdef struct LiveContext:
@@ -76,29 +73,27 @@ cdef void on_frame(uint8_t* user, const pcap_pkthdr* header, const uint8_t* data
 
 @cython.no_gc_clear  # `__dealloc__` needs `source`
 cdef class LiveReader(Reader):
-    """Drains an open pypcap handle, which it makes non-blocking. pypcap's own Python methods do not show the wire length.
-
-    source: a `pcap.pcap` object, of a live capture or of a file. Its owner closes this reader first.
+    """Drains an open handle, which it makes non-blocking. A handle has one reader, and cannot be closed before it.
 
     start_ns: frames before the first one that is not older are left out.
     n_frames: accounted or read so far.
     """
 
-    cdef pcap source
+    cdef Handle source
     cdef Held held
     cdef public int64_t start_ns
     cdef readonly int64_t n_frames
 
-    def __cinit__(self, pcap source not None, str name not None):
+    def __cinit__(self, Handle source not None, str name not None):
         cdef char[PCAP_ERRBUF_SIZE] message
+        cdef pcap_t* handle = source.pointer()
         self.name = name
         self.start_ns = INT64_MIN
-        if id(source) in sources_with_readers:
+        if source.has_reader:
             raise ClosedCaptureError(f"{name}: the handle has a reader that is not closed")
         self.source = source
-        sources_with_readers.add(id(source))
-        if (source.handle != NULL and pcap_file(source.handle) == NULL
-                and pcap_setnonblock(source.handle, 1, message) == PCAP_ERROR):
+        source.has_reader = True
+        if handle != NULL and pcap_file(handle) == NULL and pcap_setnonblock(handle, 1, message) == PCAP_ERROR:
             raise CaptureError(f"{name}: {message.decode('utf-8', 'replace')}")
 
     def __dealloc__(self):
@@ -107,13 +102,14 @@ cdef class LiveReader(Reader):
 
     cdef void release_source(self) noexcept:
         if self.source is not None and not self.closed:
-            sources_with_readers.discard(id(self.source))
+            self.source.has_reader = False
 
     cdef pcap_t* handle(self) except NULL:
+        cdef pcap_t* handle = self.source.pointer()
         self.check_open()
-        if self.source.handle == NULL:
+        if handle == NULL:
             raise ClosedCaptureError(f"{self.name}: the capture is closed")
-        return self.source.handle
+        return handle
 
     @property
     def link_type(self):
