@@ -1,7 +1,7 @@
 """The Accountant: the native engine for Python. It drains readers, adds frames up, and gives out arrays and numbers.
 
-`accounting/native.py` makes snapshots of them and is the only importer. A method that ends in `_as` takes a function or a dtype of
-Python's side: it copies, calls the function, and changes its own state only when that has returned, so nothing that was
+`accounting/native.py` makes snapshots of them and is the only importer. A method that ends in `_as` takes a function or a dtype
+of Python's side: it copies, calls the function, and changes its own state only when that has returned, so nothing that was
 counted is lost where memory is short.
 
 What it does not do: read files or interfaces (`native/readers.pyx`), keep time, format.

@@ -120,7 +120,7 @@ def test_reader_that_sleeps_costs_no_frame(
         assert "LOST" not in text
         return
     *snapshots, summary = run.records()
-    assert set(summary["dropped"].values()) == {0}
+    assert set(summary["dropped"].values()) == {0}  # type: ignore[attr-defined]
     assert summary["frames"] == sum(record["frames"] for record in snapshots) == N_HOSTS * N_TIMES  # type: ignore[misc]
     sums = sum(host["bytes_out"] for record in snapshots for host in record["hosts"])  # type: ignore[attr-defined]
     assert sums == summary["ip"]["bytes"]  # type: ignore[index]
