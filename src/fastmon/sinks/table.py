@@ -255,22 +255,20 @@ def _notes(snapshot: Snapshot) -> Iterator[str]:
 def _losses(snapshot: Snapshot) -> Iterator[str]:
     """Yield the lines for frames that were lost, and interfaces that were away."""
     dropped = snapshot.dropped
-    places = (
+    here = (
         ("in the capture buffer", dropped.kernel),
         ("at the interface", dropped.interface),
         ("in the kernel's backlog (whole machine)", dropped.backlog),
     )
-    losses = [f"{frames:,} {place}" for place, frames in places if frames]
-    if losses:
-        yield f"LOST frames: {', '.join(losses)}"
-    of_files = (
+    at_the_capture = (
         ("at its interface", dropped.file_interface),
         ("in its system", dropped.file_system),
         ("counted from frame to frame", dropped.file_frames),
     )
-    recorded = [f"{frames:,} {place}" for place, frames in of_files if frames]
-    if recorded:
-        yield f"LOST frames, as the capture file says: {', '.join(recorded)}"
+    for what, places in (("LOST frames", here), ("LOST frames, as the capture file says", at_the_capture)):
+        losses = [f"{frames:,} {place}" for place, frames in places if frames]
+        if losses:
+            yield f"{what}: {', '.join(losses)}"
     lost = {source.name: source.dropped.kernel + source.dropped.interface for source in snapshot.sources}
     if len(lost) > 1 and any(lost.values()):
         yield f"LOST frames by interface: {', '.join(f'{printable(name)} {frames:,}' for name, frames in lost.items() if frames)}"
