@@ -113,7 +113,6 @@ WAYS_TO_IPV4 = {
     "SLL with two hidden tags": (113, b.sll(b.IPV4, b.vlan(b.VLAN, b.vlan(b.IPV4, PACKET)))),
     "SLL with a tag put back and two hidden": (113, b.sll(b.VLAN, b.vlan(b.IPV4, b.vlan(b.QINQ, b.vlan(b.IPV4, PACKET))))),
     "SLL with a hidden tag before MPLS": (113, b.sll(b.MPLS, b.vlan(b.MPLS, b.mpls(PACKET)))),
-    "SLL with a hidden tag of IPv6 and the protocol IPv4": (113, b.sll(b.IPV4, b.vlan(b.IPV6, PACKET))),
     "SLL with a hidden tag before PPPoE": (113, b.sll(b.PPPOE, b.vlan(b.PPPOE, b.pppoe(b.ppp(0x21, PACKET))))),
     "SLL with a hidden tag like PPPoE": (113, b.sll(b.PPPOE, b.vlan(b.PPPOE, b.pppoe(b.ppp(0x21, PACKET)), vlan_id=0x1105))),
     "SLL of Frame Relay": (113, b.sll(0, b.frame_relay(PACKET), hardware=770)),
@@ -327,6 +326,7 @@ STOPS = {
     "PKTAP of an unknown link type": (258, b.pktap(147, FRAME), UNSUPPORTED),
     "SLL of no IP version, and no tags": (113, b.sll(b.IPV4, b"\x00\x07\x08\x06" + PACKET), MALFORMED),
     "SLL with tags that lead to no IP version": (113, b.sll(b.IPV4, b.vlan(b.IPV4, b"\x50" + PACKET[1:])), MALFORMED),
+    "SLL with tags that lead to the other version of IP": (113, b.sll(b.IPV4, b.vlan(b.IPV6, PACKET)), MALFORMED),
     "SLL with tags that lead to another protocol": (113, b.sll(b.IPV4, b.vlan(b.VLAN, b.vlan(b.ARP, PACKET))), MALFORMED),
     "SLL with tags before ARP": (113, b.sll(b.ARP, b.vlan(b.ARP, PACKET)), NON_IP),
     "SLL of PPPoE discovery, without tags": (113, b.sll(b.PPPOE, b"\x11\x09\x88\x64" + bytes(20)), NON_IP),
@@ -423,6 +423,13 @@ class TestIpThatLooksLikeTags:
     def test_ipv6_by_its_length(self) -> None:
         packet = bytearray(b.ipv6("2001:db8::1", "2001:db8::2", bytes(0x6001)))
         packet[2:4] = b"\x86\xdd"
+        assert hosts(summarize(276, b.sll2(b.IPV6, bytes(packet)))) == (b.host("2001:db8::1"), b.host("2001:db8::2"))
+
+    @pytest.mark.parametrize(("label", "length"), [(b"\x08\x00", 0x4664), (b"\x08\x00", 0x6664)])
+    def test_cut_ipv6_whose_flow_label_reads_as_a_type(self, label: bytes, length: int) -> None:
+        """Of a packet for segmentation offload, as `any` sees it."""
+        packet = bytearray(b.ipv6("2001:db8::1", "2001:db8::2", bytes(1500), payload_length=length))
+        packet[2:4] = label
         assert hosts(summarize(276, b.sll2(b.IPV6, bytes(packet)))) == (b.host("2001:db8::1"), b.host("2001:db8::2"))
 
     def test_a_pppoe_session_by_its_first_bytes(self) -> None:

@@ -59,13 +59,20 @@ def advertisement(*options: bytes, src: str = "fe80::1", hop_limit: int = 255, k
 
 
 def dhcp(
-    yours: str, mask: bytes = b"\xff\xff\xff\x00", *, message: int = 5, op: int = 2, client: str = "0.0.0.0", sport: int = 67
+    yours: str,
+    mask: bytes = b"\xff\xff\xff\x00",
+    *,
+    message: int = 5,
+    op: int = 2,
+    client: str = "0.0.0.0",
+    ports: tuple[int, int] = (67, 68),
+    receiver: str = "255.255.255.255",
 ) -> Frame:
     fixed = struct.pack(">BBBBIHH", op, 1, 6, 0, 7, 0, 0)
     addresses = ipaddress.IPv4Address(client).packed + ipaddress.IPv4Address(yours).packed + bytes(8)
     options = b"\x63\x82\x53\x63" + bytes([53, 1, message]) + bytes([1, len(mask)]) + mask + b"\xff"
     data = fixed + addresses + DEVICE + bytes(10 + 64 + 128) + options
-    return ip_frame(b.ipv4("198.51.100.1", "255.255.255.255", b.udp(sport, 68, data)), src=ROUTER, dst=b"\xff" * 6)
+    return ip_frame(b.ipv4("198.51.100.1", receiver, b.udp(*ports, data)), src=ROUTER, dst=b"\xff" * 6)
 
 
 def option6(kind: int, data: bytes) -> bytes:
@@ -82,9 +89,9 @@ def delegated(prefix: str, length: int, *, valid_s: int = 3600) -> bytes:
     return option6(25, bytes(12) + inner)
 
 
-def dhcpv6(*options: bytes, message: int = 7, sport: int = 547) -> Frame:
+def dhcpv6(*options: bytes, message: int = 7, ports: tuple[int, int] = (547, 546), src: str = "fe80::1") -> Frame:
     data = bytes([message, 0, 0, 1]) + option6(1, bytes(10)) + b"".join(options)
-    return ip_frame(ipv6("fe80::1", "fe80::2", b.udp(sport, 546, data)), src=ROUTER, dst=DEVICE)
+    return ip_frame(ipv6(src, "fe80::2", b.udp(*ports, data)), src=ROUTER, dst=DEVICE)
 
 
 def from_device(second: float = 0, port: int = 1000, address: str = V6) -> Frame:
@@ -160,6 +167,7 @@ def test_earlier_intervals_keep_what_they_said(follow: Callable[..., Accountant]
         ),
         (dhcp("203.0.113.7"), ["203.0.113.0/24"]),
         (dhcp("203.0.113.7", message=2), ["203.0.113.0/24"]),
+        (dhcp("203.0.113.7", receiver="203.0.113.7"), ["203.0.113.0/24"]),
         (dhcp("203.0.113.7", b"\xff\xff\xff\xff"), ["203.0.113.7/32"]),
         (dhcp("0.0.0.0", client="203.0.113.7"), ["203.0.113.0/24"]),
         (dhcpv6(leased(V6)), [f"{PREFIX}/64"]),
@@ -203,12 +211,17 @@ def test_announcements(follow: Callable[..., Accountant], frame: Frame, networks
         dhcp("203.0.113.7", message=6),
         dhcp("203.0.113.7", message=1),
         dhcp("203.0.113.7", op=1),
-        dhcp("203.0.113.7", sport=68),
+        dhcp("203.0.113.7", ports=(68, 68)),
+        dhcp("203.0.113.7", ports=(67, 40000)),
+        dhcp("203.0.113.7", ports=(67, 67)),
+        dhcp("203.0.113.7", receiver="192.168.7.7"),
         dhcp("192.168.7.7"),  # local already
         dhcpv6(leased("fe80::7")),
         dhcpv6(leased(V6, valid_s=0)),
         dhcpv6(leased(V6), message=3),
-        dhcpv6(leased(V6), sport=546),
+        dhcpv6(leased(V6), ports=(546, 546)),
+        dhcpv6(leased(V6), ports=(547, 40000)),
+        dhcpv6(leased(V6), src=OTHER_V6),
         dhcpv6(delegated("::", 0)),
         dhcpv6(delegated("2000::", 3)),
         dhcpv6(delegated("2001:db8:7700::", 56, valid_s=0)),
@@ -321,7 +334,7 @@ def test_too_many_networks_are_told(tmp_path: Path, engine: str) -> None:
     path.write_bytes(b.pcap_file([advertisement(prefix_option(f"2001:db8:{number:x}::")) for number in range(1, 80)]))
     told: list[str] = []
     list(fastmon.watch(path, engine=engine, on_problem=lambda problem: told.append(problem.text)))
-    assert [text for text in told if "more networks are announced" in text] == told[:1] != []
+    assert [text for text in told if "too many networks have turned local" in text] == told[:1] != []
 
 
 # Devices, where nothing is announced.

@@ -488,6 +488,17 @@ def test_frame_with_a_stray_time_counts_in_the_running_interval(stray_s: float, 
     assert summary(events).counters.frames.frames == 300
 
 
+@pytest.mark.parametrize("n_strays", [2, 8])
+@pytest.mark.parametrize("stray_s", [5000, -1_000_000])
+def test_several_strays_in_a_row(n_strays: int, stray_s: float) -> None:
+    seconds = [*range(100), *[stray_s] * n_strays, *range(100, 300)]
+    events = replay(FakeCapture(at(*seconds)), interval_s=60)
+    assert len(problems(events)) == n_strays
+    assert summary(events).covered_ns == pytest.approx(299 * S, abs=2)
+    events = replay(FakeCapture(at(*seconds)), interval_s=60, duration_s=240)
+    assert summary(events).counters.frames.frames == 240 + n_strays
+
+
 def test_stray_times_are_not_all_told() -> None:
     events = replay(FakeCapture(at(*(second if second % 10 else 5000 for second in range(1, 600)))), interval_s=60)
     assert len(problems(events)) == MAX_TOLD_STRAYS
@@ -496,12 +507,12 @@ def test_stray_times_are_not_all_told() -> None:
 
 def test_many_steps_are_not_all_told_and_end_in_one_interval(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fastmon.run.monitor.MAX_PHASES", 20)
-    times = [second for n in range(50) for second in (1000 + n, 1000 + n, n, n)]
+    times = [second for n in range(50) for second in [1000 + n] * 10 + [n] * 10]
     events = replay(FakeCapture(at(*times)), interval_s=10_000)
     assert len(problems(events)) == MAX_TOLD_STEPS + 1
     assert problems(events)[-1].endswith("after 20 steps frames count in the running interval")
     assert len(brief(events)) == 21
-    assert sum(frames for _, _, frames in brief(events)) == 200
+    assert sum(frames for _, _, frames in brief(events)) == 1000
 
 
 # Ticks, rules and requests.

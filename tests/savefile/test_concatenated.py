@@ -60,6 +60,23 @@ def test_header_with_a_time_zone(first: str, byte_order: str, zone: int, tmp_pat
     assert read_file(tmp_path / "x") == (FRAMES + FRAMES, None)
 
 
+@pytest.mark.parametrize("name", FILES)
+def test_any_format_behind_erf(name: str, tmp_path: Path) -> None:
+    """ERF files have no header: one is recognised only at the beginning."""
+    (tmp_path / "x").write_bytes(b.erf(2, PACKET, ts_ns=T0) * 5 + FILES[name])
+    frames, error = read_file(tmp_path / "x")
+    assert error is None
+    assert frames[5:] == FRAMES
+    assert [frame.link_type for frame in frames[:5]] == [197] * 5
+
+
+def test_record_of_a_type_that_erf_does_not_have(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b.erf(2, PACKET, ts_ns=T0) * 5 + b.erf(77, PACKET, ts_ns=T0))
+    frames, error = read_file(tmp_path / "x")
+    assert len(frames) == 5
+    assert "type 77, which ERF does not have (after 5 records)" in str(error)
+
+
 def test_each_has_its_own_link_type(tmp_path: Path) -> None:
     raw = [replace(frame, link_type=101, data=PACKET[14:]) for frame in FRAMES]
     (tmp_path / "x").write_bytes(b.pcap_file(FRAMES) + b.pcap_file(raw, link_type=101) + b.pcap_file(FRAMES))

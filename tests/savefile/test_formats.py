@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import builders as b
 import pytest
+from waiting import wait_until
 
 from fastmon.capture import open_offline
 from fastmon.model.frames import Frame
@@ -55,6 +57,28 @@ LONGER_FILES = {
 def test_records_with_longer_headers(name: str, byte_order: str, n_frames: int, tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(LONGER_FILES[name](LONGER[:n_frames], byte_order))
     assert read_file(tmp_path / "x") == (LONGER[:n_frames], None)
+
+
+@pytest.mark.parametrize("name", LONGER_FILES)
+def test_longer_headers_in_a_pipe_that_begins_slowly(name: str) -> None:
+    file = LONGER_FILES[name](LONGER, "<")
+    source, target = os.pipe()
+    try:
+        os.write(target, file[:40])  # ends within the first record's header
+        with open_offline(f"/dev/fd/{source}") as capture:
+            assert capture.read(10) == []
+            os.write(target, file[40:])
+            os.close(target)
+            frames: list[Frame] = []
+
+            def are_there() -> bool:
+                frames.extend(capture.read(10))
+                return capture.exhausted
+
+            wait_until(are_there, "the end")
+        assert frames == LONGER
+    finally:
+        os.close(source)
 
 
 @pytest.mark.parametrize("n_frames", [1, 2, 8])

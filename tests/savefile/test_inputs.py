@@ -268,10 +268,16 @@ class TestCompressed:
         assert read_file(tmp_path / "x") == (frames, None)
 
 
+def test_zstd_that_begins_with_a_skippable_frame(tmp_path: Path) -> None:
+    """As pzstd writes it."""
+    (tmp_path / "x").write_bytes(b"\x50\x2a\x4d\x18\x04\0\0\0abcd" + COMPRESSIONS["zstd"][0](FILE))
+    assert read_file(tmp_path / "x") == (MANY, None)
+
+
 def test_xz_file_that_asks_for_much_memory(tmp_path: Path) -> None:
     greedy = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 1 << 30}]
     (tmp_path / "x").write_bytes(lzma.compress(FILE, filters=greedy))
-    assert "the compressed data are damaged: Memory usage limit exceeded" in error_at(tmp_path / "x")
+    assert "the compressed data need more memory than is allowed: Memory usage limit exceeded" in error_at(tmp_path / "x")
 
 
 @pytest.mark.parametrize("flags", range(32))

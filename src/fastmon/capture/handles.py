@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from fastmon.native.live_handle import Handle
 
-__all__ = ["ANY", "HandleSettings", "InterfaceInfo", "interface_names", "interfaces", "open_handle"]
+__all__ = ["ANY", "HandleSettings", "InterfaceInfo", "index_of", "interface_names", "interfaces", "name_of", "open_handle"]
 
 ANY = "any"
 """libpcap's name for all interfaces at once."""
@@ -84,6 +84,22 @@ def open_handle(interface: str, settings: HandleSettings) -> Handle:
 def interface_names() -> list[str]:
     """Return the names of all that can be captured from."""
     return list(dict.fromkeys([*(name for _, name in socket.if_nameindex()), *live_handle.device_names()]))
+
+
+def index_of(name: str) -> int | None:
+    """Return the number of the interface that has a name now; None if none has."""
+    try:
+        return socket.if_nametoindex(name)
+    except OSError:
+        return None
+
+
+def name_of(index: int) -> str | None:
+    """Return the name that the interface of a number has now; None if it has gone."""
+    try:
+        return socket.if_indextoname(index)
+    except OSError:
+        return None
 
 
 def default_provider() -> str:

@@ -148,7 +148,8 @@ class _Decompressed:
         try:
             decompressed = decompressor.decompress(data, max_length)
         except Exception as error:  # each library has its own class for damaged data
-            raise CaptureError(f"{self._name}: the compressed data are damaged: {error}") from error
+            what = "need more memory than is allowed" if "limit" in str(error) else "are damaged"
+            raise CaptureError(f"{self._name}: the compressed data {what}: {error}") from error
         if decompressor.eof:
             self._pending, self._decompressor = decompressor.unused_data, None
         return decompressed
@@ -253,6 +254,8 @@ _DECOMPRESSORS: dict[bytes, Callable[[], _Decompressor]] = {
     b"BZh": _make_bzip2,
     b"\x04\x22\x4d\x18": _make_lz4,
     b"\x28\xb5\x2f\xfd": _make_zstd,
+    # A skippable frame, as pzstd writes first. LZ4 has them, too, but nobody writes them first.
+    **{bytes((first, 0x2A, 0x4D, 0x18)): _make_zstd for first in range(0x50, 0x60)},
 }
 
 

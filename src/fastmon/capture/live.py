@@ -6,7 +6,6 @@ What it does not do: configure handles (`handles` does), decode, account, keep i
 from __future__ import annotations
 
 import select
-import socket
 import threading
 import time
 from contextlib import ExitStack, closing, suppress
@@ -21,7 +20,9 @@ from fastmon.capture.handles import (
     DEFAULT_BUFFER_BYTES,
     DEFAULT_SNAPLEN,
     HandleSettings,
+    index_of,
     interface_names,
+    name_of,
     open_handle,
 )
 from fastmon.errors import AbsentInterfaceError, CaptureError, ClosedCaptureError, ConfigError, FastmonError
@@ -123,7 +124,12 @@ class LiveCapture(Closing):
     @property
     def away_ns(self) -> int:
         """How long the interface has been away so far."""
-        return self._away_before_ns + (_steady_ns() - self._away_since_ns if self.is_away and not self._is_closed else 0)
+        return self._away_before_ns + self.absent_ns
+
+    @property
+    def absent_ns(self) -> int:
+        """How long the interface has been away now; 0 if it is there."""
+        return _steady_ns() - self._away_since_ns if self.is_away and not self._is_closed else 0
 
     @property
     def is_missed(self) -> bool:
@@ -203,7 +209,7 @@ class _Handle:
         self.reader = LiveReader(source, name)
         self._source = source
         self._name = self._name_now = name
-        self._index = _index_of(name)
+        self._index = index_of(name)
         self._poll = select.poll()
         self._poll.register(source.fd, select.POLLIN)
         self._exclusion = Exclusion(source.fd, name, exclude) if exclude else None
@@ -243,13 +249,13 @@ class _Handle:
         return bool(events) or self._has_been_down
 
     def _is_there(self) -> bool:
-        return self._name in interface_names() if self._index is None else _name_of(self._index) is not None
+        return self._name in interface_names() if self._index is None else name_of(self._index) is not None
 
     def _look(self, warnings: list[str], *, follows_name: bool) -> None:
         """Look what has become of names."""
         if self._exclusion is not None:
             self._exclusion.update()
-        name_now = None if self._index is None else _name_of(self._index)
+        name_now = None if self._index is None else name_of(self._index)
         if name_now is None:
             return
         if follows_name and self._is_replaced(name_now):
@@ -260,12 +266,12 @@ class _Handle:
 
     def _is_replaced(self, name_now: str) -> bool:
         """Return whether another interface has the name, now that this one has another."""
-        return name_now != self._name and _index_of(self._name) is not None
+        return name_now != self._name and index_of(self._name) is not None
 
     def outlives_error(self, *, follows_name: bool) -> bool:
         """See `LiveCapture.outlives_error`. It may just have got its name again; then no such error comes any more."""
         is_repeated, self._forgives_from_s = time.monotonic() < self._forgives_from_s, time.monotonic() + REPEAT_S
-        name_now = None if self._index is None else _name_of(self._index)
+        name_now = None if self._index is None else name_of(self._index)
         if name_now is None or (follows_name and self._is_replaced(name_now)):
             return False
         return name_now != self._name or not is_repeated
@@ -303,20 +309,6 @@ def _format_seconds(duration_ns: int) -> str:
     return format_duration(round(duration_ns, -8))  # to a tenth of a second
 
 
-def _index_of(name: str) -> int | None:
-    try:
-        return socket.if_nametoindex(name)
-    except OSError:
-        return None
-
-
-def _name_of(index: int) -> str | None:
-    try:
-        return socket.if_indextoname(index)
-    except OSError:
-        return None
-
-
 def open_live(
     interface: str,
     *,
@@ -352,6 +344,9 @@ def open_shares(
     interface: str, settings: HandleSettings, n_shares: int, *, exclude: Sequence[str] = (), wait: bool = False
 ) -> list[LiveCapture]:
     """Open an interface as `n_shares` captures, of `settings.fanout_group` if they are several. See `open_live`."""
+    for name in exclude:
+        if name in ("", ANY):
+            raise ConfigError(f"an interface is needed to leave out, not {name!r}")
     if exclude and interface != ANY:
         raise ConfigError(f"interfaces can be left out of {ANY!r} only, not of {interface!r}")
     open_share = partial(open_handle, interface, settings)
@@ -362,7 +357,7 @@ def open_shares(
         if not wait:
             raise
         captures[0].tell_once(f"{error}; fastmon waits for it")
-    absent = [name for name in exclude if _index_of(name) is None]
+    absent = [name for name in exclude if index_of(name) is None]
     if absent:
         captures[0].warnings.append(f"{', '.join(absent)}: no such interface; its frames are left out once it is there")
     return captures
@@ -392,6 +387,6 @@ def _open_all(shares: Sequence[LiveCapture]) -> None:
             for handle in handles:
                 handle.begin(start_ns)
         stack.pop_all()
-    away_ns = first.away_ns if first.is_missed else 0
+    away_ns = first.absent_ns if first.is_missed else 0
     for share, handle in zip(shares, handles, strict=True):
         share.enter(handle, away_ns)

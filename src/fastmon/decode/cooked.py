@@ -66,7 +66,7 @@ def _cooked_vlan(at: Cursor) -> Step:
 
 
 def _hides_tags(protocol: int, payload: Cursor) -> bool:
-    """Tell whether VLAN tags stand before what `protocol` names: their types lead to it, and it is not there already."""
+    """Tell whether VLAN tags stand before what `protocol` names: their last type is it, and it is not there already."""
     rule = RULE_OF_ETHERTYPE[protocol]
     if rule is Rule.IP and _is_surely_ip(payload):
         return False
@@ -76,10 +76,10 @@ def _hides_tags(protocol: int, payload: Cursor) -> bool:
     for _ in range(MOST_TAGS):
         if not tag.has(4):
             return True
-        following, tag = RULE_OF_ETHERTYPE.get(tag.u16(2)), tag.skip(4)
-        if following is rule:
+        following, tag = tag.u16(2), tag.skip(4)
+        if following == protocol:
             return _may_begin(rule, tag)
-        if following is not Rule.VLAN:
+        if RULE_OF_ETHERTYPE.get(following) is not Rule.VLAN:
             return False
     return True
 

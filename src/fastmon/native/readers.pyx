@@ -32,8 +32,8 @@ from fastmon.native.files.read_method cimport (
 from fastmon.native.files.records cimport next_record, record_ahead
 from fastmon.native.files.replay cimport drain_buffer, drain_file
 from fastmon.native.files.savefile cimport (
-    FAULT_CUT, FAULT_LINK_TYPE, FAULT_MAGIC, FAULT_NONE, FAULT_SHRUNK, FORMAT_UNKNOWN, NEED_INPUT, RECORD, Interface, Record,
-    Savefile, available, damaged,
+    FAULT_CUT, FAULT_LINK_TYPE, FAULT_NONE, FAULT_SHRUNK, FORMAT_UNKNOWN, NEED_INPUT, RECORD, Interface, Record, Savefile,
+    available, damaged, is_unknown,
 )
 from fastmon.native.files.system cimport (
     file_bytes, is_readable, is_regular, monotonic_ns, poll_input, position, read, set_position,
@@ -435,7 +435,7 @@ cdef class SavefileReader(Reader):
     @property
     def unknown_beginning(self):
         """The first bytes of an input that is no capture file; b"" of one that is."""
-        return self.file.pos[:min(available(&self.file), 512)] if self.file.fault == FAULT_MAGIC else b""
+        return self.file.pos[:min(available(&self.file), 512)] if is_unknown(&self.file) else b""
 
     @property
     def next_ts_ns(self):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["announced_networks"]
 
 UDP = 17
-DHCP_SERVER, DHCPV6_SERVER = 67, 547
+DHCP_SERVER, DHCP_CLIENT, DHCPV6_SERVER, DHCPV6_CLIENT = 67, 68, 547, 546
 V4_BITS = range(8, 33)
 V6_BITS = range(48, 129)
 BITS_AROUND_A_LEASE = 64
@@ -34,13 +34,16 @@ IA_NA, IA_ADDRESS, IA_PD, IA_PREFIX = 3, 5, 25, 26
 def announced_networks(packet: PacketSummary) -> Iterator[Network]:
     """Yield the networks that a frame announces as local."""
     if packet.is_router_advertisement:
-        if ipaddress.IPv6Address(packet.src) in LINK_LOCAL:
+        if _is_link_local(packet.src):
             yield from _of_router(packet.payload)
-    elif packet.protocol == UDP and packet.ports is not None:
-        if packet.ports[0] == DHCP_SERVER:
-            yield from _of_dhcp(packet.payload)
-        elif packet.ports[0] == DHCPV6_SERVER:
-            yield from _of_dhcpv6(packet.payload)
+    elif packet.protocol == UDP and packet.ports == (DHCP_SERVER, DHCP_CLIENT):
+        yield from _of_dhcp(packet.payload, packet.dst[12:])
+    elif packet.protocol == UDP and packet.ports == (DHCPV6_SERVER, DHCPV6_CLIENT) and _is_link_local(packet.src):
+        yield from _of_dhcpv6(packet.payload)
+
+
+def _is_link_local(key: bytes) -> bool:
+    return ipaddress.IPv6Address(key) in LINK_LOCAL
 
 
 def _of_router(data: bytes) -> Iterator[Network]:
@@ -55,7 +58,7 @@ def _of_router(data: bytes) -> Iterator[Network]:
             yield from _v6(option[16:32], option[2])
 
 
-def _of_dhcp(data: bytes) -> Iterator[Network]:
+def _of_dhcp(data: bytes, receiver: bytes) -> Iterator[Network]:
     if len(data) < 240 or data[0] != 2 or data[236:240] != b"\x63\x82\x53\x63":
         return
     mask, message, rest = bytes(4), b"", data[240:]
@@ -70,7 +73,8 @@ def _of_dhcp(data: bytes) -> Iterator[Network]:
     bits = f"{int.from_bytes(mask, 'big'):032b}"
     n_bits = bits.count("1")
     is_sane = "01" not in bits and n_bits in V4_BITS and not any(address in network for network in NO_HOSTS)
-    if message in (OFFER, ACK) and is_sane:
+    is_meant = receiver in (b"\xff\xff\xff\xff", address.packed)
+    if message in (OFFER, ACK) and is_sane and is_meant:
         yield _network(b"\0" * 10 + b"\xff\xff" + address.packed, 96 + n_bits)
 
 

@@ -5,6 +5,7 @@ What it does not do: rotate, or know intervals; a monitor tells each shard how f
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter, deque
 from contextlib import ExitStack
@@ -56,7 +57,10 @@ LAST_NS = (1 << 63) - 1
 MAX_BACKSTEP_NS = 10 * NS_PER_S
 """A frame that is older than the newest by more is a step of the clock."""
 
-TOO_MANY_NETWORKS = "more networks are announced than turn local (64); hosts of further ones stay remote: use --local"
+MAX_STRAYS = 8
+"""So many frames in a row may have a wrong time without a step of the clock."""
+
+TOO_MANY_NETWORKS = "too many networks have turned local (64 announced ones, or 1024); further ones stay remote: use --local"
 
 
 class PacketLog(Protocol):
@@ -277,14 +281,14 @@ class ReplayShard(Shard):
         return next_ns + look_ns if until_ns is None else min(until_ns, next_ns + look_ns)
 
     def _is_stray(self, capture: Capture, next_ns: int) -> bool:
-        """Return whether the next frame alone has a time away from those around it: the one after it is back again."""
+        """Return whether the next frame, or a few, have a time away from those around them: one soon after is back again."""
         newest_ns, max_backstep_ns = self.newest_ts_ns, self.max_backstep_ns
         if newest_ns is None or max_backstep_ns is None or abs(next_ns - newest_ns) <= max_backstep_ns:
             return False
-        following_ns = capture.times_ahead(2)[1:]
-        if not following_ns or following_ns[0] < newest_ns - max_backstep_ns:
-            return False
-        return next_ns < newest_ns or following_ns[0] < next_ns - max_backstep_ns
+        if capture.size_bytes is None and self.silent_ns is not None and next_ns > self.silent_ns + max_backstep_ns:
+            return True  # of a pipe whose frames are of this machine's time
+        end_ns = math.inf if next_ns < newest_ns else next_ns - max_backstep_ns
+        return any(newest_ns - max_backstep_ns <= ts_ns < end_ns for ts_ns in capture.times_ahead(1 + MAX_STRAYS)[1:])
 
     def _account_stray(self, capture: Capture, next_ns: int) -> None:
         """Account the next frame in the running interval, whatever its time is."""

@@ -200,7 +200,7 @@ def _share(size: int, ip: Count) -> str:
 
 def _port_grid(shown: Snapshot, top: int) -> Grid:
     """Return the services of the hosts that are shown, those with the most bytes."""
-    grid = Grid(_headings(_PORT_TITLES, shown), numbers=frozenset({3, 4, 5}), optional=_columns(5, 1, 4))
+    grid = Grid(_headings(_PORT_TITLES, shown), numbers=frozenset({3, 4, 5}), optional=_columns(5, 1))
     hosts = shown.host_texts()
     for service in top_services(shown, top):
         sizes = format_size(service.bytes_in), format_size(service.bytes_out)

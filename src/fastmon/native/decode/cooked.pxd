@@ -40,28 +40,28 @@ cdef inline bint may_begin(int rule, const uint8_t* at, uint32_t avail) noexcept
     return at[0] == 0x11 if rule == TO_PPPOE else (at[0] >> 4 == 4 or at[0] >> 4 == 6)
 
 
-cdef inline bint tags_lead_to(int rule, const uint8_t* at, uint32_t avail) noexcept nogil:
-    """Whether the bytes, as far as they were captured, read as VLAN tags whose types lead to `rule`."""
-    cdef int following
+cdef inline bint tags_lead_to(uint16_t protocol, int rule, const uint8_t* at, uint32_t avail) noexcept nogil:
+    """Whether the bytes, as far as they were captured, read as VLAN tags whose last type is `protocol`."""
+    cdef uint16_t following
     cdef uint32_t _n_tags
     for _n_tags in range(<uint32_t>MAX_HEADERS):
         if avail < 4:
             return True
-        following = by_type_or_length(be16_at(at + 2))
+        following = be16_at(at + 2)
         at += 4
         avail -= 4
-        if following == rule:
+        if following == protocol:
             return may_begin(rule, at, avail)
-        if following != TO_VLAN:
+        if by_type_or_length(following) != TO_VLAN:
             return False
     return True
 
 
-cdef inline bint hides_tags(int rule, const uint8_t* at, uint32_t avail) noexcept nogil:
-    """Whether VLAN tags stand before what `rule` reads: they lead to it, and it does not prove to be there already."""
+cdef inline bint hides_tags(uint16_t protocol, int rule, const uint8_t* at, uint32_t avail) noexcept nogil:
+    """Whether VLAN tags stand before what `protocol` names: they lead to it, and it does not prove to be there already."""
     if likely(rule == TO_IP and avail >= 4 and be16_at(at + 2) < 0x0600):  # the length of most packets is no EtherType
         return False
-    if (rule != TO_IP and rule != TO_MPLS and rule != TO_PPPOE) or not tags_lead_to(rule, at, avail):
+    if (rule != TO_IP and rule != TO_MPLS and rule != TO_PPPOE) or not tags_lead_to(protocol, rule, at, avail):
         return False
     if rule == TO_PPPOE:
         return avail < 2 or be16_at(at) != 0x1100
@@ -71,13 +71,14 @@ cdef inline bint hides_tags(int rule, const uint8_t* at, uint32_t avail) noexcep
 cdef inline int skip_tags(uint16_t protocol, Cursor* cursor) noexcept nogil:
     """Skip the tags that the protocol tells of, and those that it hides, each a header; return the rule that follows."""
     cdef int rule = by_type_or_length(protocol)
-    while unlikely(rule == TO_VLAN or hides_tags(rule, cursor.at, cursor.avail)):
+    while unlikely(rule == TO_VLAN or hides_tags(protocol, rule, cursor.at, cursor.avail)):
         if cursor.headers == MAX_HEADERS:
             return TOO_DEEP
         cursor.headers += 1
         if cursor.avail < 4:
             return TRUNCATED
-        rule = by_type_or_length(be16_at(cursor.at + 2))
+        protocol = be16_at(cursor.at + 2)
+        rule = by_type_or_length(protocol)
         advance(cursor, 4)
     return rule
 

@@ -17,6 +17,10 @@ cdef enum:  # bits of an announced prefix
     LEAST_OF_V4 = 8
     LEASED_V6 = 64  # around a leased address, whose prefix DHCPv6 does not tell
 
+cdef enum:
+    DHCP_CLIENT = 68
+    DHCPV6_CLIENT = 546
+
 cdef enum:  # of DHCP (RFC 2132)
     PAD = 0
     SUBNET_MASK = 1
@@ -69,8 +73,11 @@ cdef inline void see_router_advertisement(Hosts* hosts, const uint8_t* data, uin
         at += length
 
 
-cdef inline void see_dhcp(Hosts* hosts, const uint8_t* data, uint32_t n) noexcept nogil:
-    """Add the network of an address that a server offers or acknowledges."""
+cdef inline void see_dhcp(Hosts* hosts, const uint8_t* receiver, const uint8_t* data, uint32_t n) noexcept nogil:
+    """Add the network of an address that a server offers or acknowledges, to all or to the client itself.
+
+    receiver: the IPv4 address that the packet is sent to.
+    """
     cdef uint32_t at = 240, following, mask = 0
     cdef uint8_t message = 0
     cdef const uint8_t* address = data + 16
@@ -85,6 +92,8 @@ cdef inline void see_dhcp(Hosts* hosts, const uint8_t* data, uint32_t n) noexcep
         at = following
     if be32_at(address) == 0:
         address = data + 12  # the client has it already
+    if be32_at(receiver) != 0xFFFFFFFFU and be32_at(receiver) != be32_at(address):
+        return
     if message == OFFER or message == ACK:
         announce_v4(hosts, address, mask)
 
@@ -126,7 +135,8 @@ cdef inline void see_announcement(Hosts* hosts, Entry* entry) noexcept nogil:
     if entry.protocol == ICMPV6:
         if src[0] == 0xFE and src[1] & 0xC0 == 0x80:  # a router's
             see_router_advertisement(hosts, entry.captured, entry.n_captured)
-    elif entry.protocol == UDP and entry.ports >> 16 == DHCP_SERVER:
-        see_dhcp(hosts, entry.captured, entry.n_captured)
-    elif entry.protocol == UDP and entry.ports >> 16 == DHCPV6_SERVER:
-        see_dhcpv6(hosts, entry.captured, entry.n_captured)
+    elif entry.protocol == UDP and entry.ports == (DHCP_SERVER << 16 | DHCP_CLIENT):
+        see_dhcp(hosts, <const uint8_t*>&entry.dst + 12, entry.captured, entry.n_captured)
+    elif entry.protocol == UDP and entry.ports == (DHCPV6_SERVER << 16 | DHCPV6_CLIENT):
+        if src[0] == 0xFE and src[1] & 0xC0 == 0x80:  # it or its relay is on the link
+            see_dhcpv6(hosts, entry.captured, entry.n_captured)

@@ -10,8 +10,10 @@ from fastmon.native.decode.erf cimport (
     ERF_HEADER_BYTES, ERF_LAST_TYPE, ERF_PAD, erf_headers, erf_lost, erf_type, erf_wire_len,
 )
 from fastmon.native.decode.link cimport LINK_ERF
+from fastmon.native.files.magic cimport begins_file
 from fastmon.native.files.savefile cimport (
-    DAMAGED, FAULT_MEMORY, FAULT_RECORD_LENGTH, NEED_INPUT, RECORD, Record, Savefile, add_interface, available, damaged, need,
+    DAMAGED, FAULT_ERF_TYPE, FAULT_MEMORY, FAULT_RECORD_LENGTH, NEED_INPUT, NEXT_FILE, RECORD, Record, Savefile, add_interface,
+    available, damaged, need,
 )
 from fastmon.native.wire cimport be16_at, le32_at
 
@@ -74,7 +76,7 @@ cdef inline void unwrap_erf(Record* record) noexcept nogil:
         return
     record.wire_len = erf_wire_len(record.data)
     record.cap_len = min(record.cap_len, headers + record.wire_len)
-    record.n_lost = erf_lost(record.data)
+    record.n_lost = max(record.n_lost, erf_lost(record.data))
 
 
 cdef inline int next_erf(Savefile* file, Record* record) noexcept nogil:
@@ -82,11 +84,15 @@ cdef inline int next_erf(Savefile* file, Record* record) noexcept nogil:
     cdef uint64_t fraction
     while True:
         header = file.pos
+        if begins_file(header, available(file)):
+            return NEXT_FILE
         if available(file) < ERF_HEADER_BYTES:
             return need(file, ERF_HEADER_BYTES)
         record.length = be16_at(header + 10)
-        if record.length < ERF_HEADER_BYTES or erf_type(header) == 0:
+        if record.length < ERF_HEADER_BYTES:
             return damaged(file, FAULT_RECORD_LENGTH, record.length, ERF_HEADER_BYTES)
+        if erf_type(header) == 0 or (erf_type(header) > ERF_LAST_TYPE and erf_type(header) != ERF_PAD):
+            return damaged(file, FAULT_ERF_TYPE, erf_type(header), 0)
         if available(file) < record.length:
             return need(file, record.length)
         if erf_type(header) != ERF_PAD:
@@ -98,5 +104,6 @@ cdef inline int next_erf(Savefile* file, Record* record) noexcept nogil:
     record.cap_len = record.length
     record.wire_len = be16_at(header + 14)
     record.interface = 0
+    record.n_lost = 0
     unwrap_erf(record)
     return RECORD

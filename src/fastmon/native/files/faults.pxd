@@ -6,9 +6,9 @@ What it does not do: find it; the parsers do.
 from libc.stdint cimport uint64_t
 
 from fastmon.native.files.savefile cimport (
-    FAULT_BLOCK_LENGTH, FAULT_BYTE_ORDER, FAULT_CAP_LEN, FAULT_CUT, FAULT_INTERFACE, FAULT_LINK_TYPE, FAULT_MAGIC, FAULT_MEMORY,
+    FAULT_BLOCK_LENGTH, FAULT_BYTE_ORDER, FAULT_CAP_LEN, FAULT_CUT, FAULT_ERF_TYPE, FAULT_INTERFACE, FAULT_LINK_TYPE, FAULT_MAGIC, FAULT_MEMORY,
     FAULT_OPTION, FAULT_RECORD_LENGTH, FAULT_RESERVED, FAULT_RESOLUTION, FAULT_ROOM, FAULT_SHRUNK, FAULT_SNOOP_LINK,
-    FAULT_TRAILER, FAULT_VERSION, FORMAT_UNKNOWN, MAX_BLOCK_LENGTH, MAX_CAP_LEN, Savefile,
+    FAULT_TRAILER, FAULT_VERSION, MAX_BLOCK_LENGTH, MAX_CAP_LEN, Savefile, is_unknown,
 )
 
 
@@ -24,6 +24,7 @@ cdef inline str what_is_wrong(const Savefile* file):
         FAULT_CAP_LEN: f"a record claims {a} captured bytes; at most {MAX_CAP_LEN} are allowed",
         FAULT_ROOM: f"a record claims {a} captured bytes; its block holds {b}",
         FAULT_RECORD_LENGTH: f"a record claims a length of {a} bytes; at least {b} and at most {MAX_BLOCK_LENGTH} are allowed",
+        FAULT_ERF_TYPE: f"a record is of the type {a}, which ERF does not have",
         FAULT_BLOCK_LENGTH: f"a block of type 0x{b:08x} claims a length of {a} bytes; at least its header and at most "
                             f"{MAX_BLOCK_LENGTH} are allowed",
         FAULT_TRAILER: f"a block's two lengths differ: {a} in front, {b} behind",
@@ -38,7 +39,7 @@ cdef inline str what_is_wrong(const Savefile* file):
 
 cdef inline str fault_text(const Savefile* file, uint64_t n_records):
     """Return what ended the reading after `n_records` records, in words."""
-    if file.format == FORMAT_UNKNOWN and not file.n_files:
+    if is_unknown(file):
         return "the file ends in the middle of its header" if file.fault == FAULT_CUT else what_is_wrong(file)
     if file.fault == FAULT_CUT or file.fault == FAULT_SHRUNK:
         return f"{what_is_wrong(file)}, after {n_records} records"

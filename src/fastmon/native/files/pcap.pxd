@@ -136,6 +136,9 @@ cdef inline int next_pcap(Savefile* file, Record* record) noexcept nogil:
             return NEXT_FILE
         if available(file) < 16:
             return need(file, 16)
+        cap_len = min(u32(file, header + 8), u32(file, header + 12))  # old versions may have the two lengths swapped
+        if cap_len <= MAX_CAP_LEN and available(file) < 16 + cap_len:
+            return need(file, 16 + cap_len)
         file.header_length = choose_header_length(file)
     if unlikely(available(file) < file.header_length):
         return need(file, file.header_length)

@@ -61,6 +61,7 @@ cdef enum:  # why a file cannot be read on
     FAULT_LINK_TYPE  # a: the link type of a file behind another one
     FAULT_CAP_LEN  # a: captured bytes claimed
     FAULT_ROOM  # a: captured bytes claimed, b: bytes in the block
+    FAULT_ERF_TYPE  # a: the type of an ERF record
     FAULT_RECORD_LENGTH  # a: record length, b: the least allowed
     FAULT_BLOCK_LENGTH  # a: total length, b: block type
     FAULT_TRAILER  # a: total length in front, b: behind
@@ -155,6 +156,11 @@ cdef inline int damaged(Savefile* file, int fault, uint64_t a, uint64_t b) noexc
 cdef inline int need(Savefile* file, size_t n_bytes) noexcept nogil:
     file.need = n_bytes
     return NEED_INPUT
+
+
+cdef inline bint is_unknown(const Savefile* file) noexcept nogil:
+    """Whether the input has not proved to be a capture file."""
+    return file.format == FORMAT_UNKNOWN and not file.n_files
 
 
 cdef inline size_t available(const Savefile* file) noexcept nogil:
