@@ -107,6 +107,26 @@ def test_intervals_end_while_nothing_comes(engine: str, options: tuple[str, ...]
     assert sum(frames[3:-1]) == 3
 
 
+@pytest.mark.parametrize("engine", ["native", "reference"])
+def test_frame_of_the_future_that_nothing_follows_yet(engine: str) -> None:
+    """The pipe's clock tells that its time is wrong: it counts in the running interval."""
+    with replayed("--engine", engine) as run:
+        run.write(record(time.time_ns()))
+        run.wait_for(2)
+        run.write(record(time.time_ns() + 5 * 3600 * S))
+        run.wait_for(len(run.records) + 2)
+        run.write(record(time.time_ns()))
+        run.pipe.close()
+        assert run.process.stderr is not None
+        (line,) = run.process.stderr.read().splitlines()
+        assert b"away from those around it" in line
+        assert run.process.wait(DEADLINE_S) == 0
+        wait_until(lambda: run.records[-1]["type"] == "summary", "the summary")
+    assert_aligned(run.records)
+    assert run.records[-1]["frames"] == 3
+    assert run.records[-1]["duration_seconds"] < DEADLINE_S
+
+
 def test_clock_of_another_machine_may_differ_a_little() -> None:
     with replayed() as run:
         run.write(record(time.time_ns() + 3 * S))

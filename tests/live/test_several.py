@@ -153,6 +153,8 @@ def test_one_that_goes_away_ends_alone(sender: Sender, other: Sender, command: S
     [
         ((CAPTURED, CAPTURED), 2, f"interface '{CAPTURED}' is named more than once"),
         ((CAPTURED, "fm-none"), 1, "'fm-none': no such interface"),
+        (("any", "--exclude", "any"), 2, "an interface is needed to leave out, not 'any'"),
+        (("any", "--exclude", ""), 2, "an interface is needed to leave out, not ''"),
         ((CAPTURED, "--exclude", "lo"), 2, "--exclude leaves interfaces out of 'any', which is not captured from"),
     ],
 )
