@@ -1,4 +1,4 @@
-"""Sources of frames: live interfaces (`live`) through pypcap (`handles`), capture files through the native reader (`files`).
+"""Sources of frames: live interfaces (`live`) through libpcap (`handles`), capture files through the native reader (`files`).
 
 What it does not do: decode, account, keep intervals.
 """

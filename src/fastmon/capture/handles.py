@@ -64,7 +64,8 @@ class HandleSettings:
         check_range("buffer", self.buffer_bytes, *BUFFER_BYTES)
         check_choice("direction", self.direction, DIRECTIONS)
         check_range("fanout group", self.fanout_group, *FANOUT_GROUPS)
-        check_choice("handle", self.provider or PROVIDERS[0], PROVIDERS)
+        if self.provider is not None:
+            check_choice("handle", self.provider, PROVIDERS)
 
 
 def open_handle(interface: str, settings: HandleSettings) -> Handle:

@@ -119,9 +119,8 @@ cdef class SavefileReader(Reader):
     cdef bint at_end
     cdef int error
     cdef object stream, stream_error
-    cdef bint has_stream
     cdef bytes filter_text
-    cdef bint has_filter
+    cdef bint has_stream, has_filter
     cdef Filter* filters
     cdef bint is_exhausted
     cdef readonly uint64_t n_records
@@ -435,7 +434,8 @@ cdef class SavefileReader(Reader):
     @property
     def unknown_beginning(self):
         """The first bytes of an input that is no capture file; b"" of one that is."""
-        return self.file.pos[:min(available(&self.file), 512)] if is_unknown(&self.file) else b""
+        with self.use:
+            return self.file.pos[:min(available(&self.file), 512)] if is_unknown(&self.file) else b""
 
     @property
     def next_ts_ns(self):

@@ -30,8 +30,14 @@ _NUMBERS = ("bytes in", "bytes out", "total", "packets in", "packets out", "shar
 _TITLES = ("host", "side", *_NUMBERS, "state")
 _DETAILED_TITLES = ("host", "name", "online service", "side", *_NUMBERS, "mostly", "state")
 _OPTIONAL = (
-    *(("packets in", "packets out"), ("share",), ("side",), ("online service",), ("name",), ("mostly",)),
-    *(("bytes in", "bytes out"), ("state",)),
+    ("packets in", "packets out"),
+    ("share",),
+    ("side",),
+    ("online service",),
+    ("name",),
+    ("mostly",),
+    ("bytes in", "bytes out"),
+    ("state",),
 )
 """In 80 columns there is room for an IPv6 address, its bytes and its state; in 40 for an IPv4 address, total and state."""
 

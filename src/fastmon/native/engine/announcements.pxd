@@ -126,17 +126,22 @@ cdef inline void see_dhcpv6(Hosts* hosts, const uint8_t* data, uint32_t n) noexc
         at += 4 + length
 
 
+cdef inline bint is_link_local(const Key* key) noexcept nogil:
+    """Whether an IPv6 address is of fe80::/10."""
+    cdef const uint8_t* address = <const uint8_t*>key
+    return address[0] == 0xFE and address[1] & 0xC0 == 0x80
+
+
 cdef inline void see_announcement(Hosts* hosts, Entry* entry) noexcept nogil:
     """Add the networks that a frame announces, if it is a frame of a capture file."""
-    cdef const uint8_t* src = <const uint8_t*>&entry.src
     if not hosts.follows:
         return
     find_payload(entry)
     if entry.protocol == ICMPV6:
-        if src[0] == 0xFE and src[1] & 0xC0 == 0x80:  # a router's
+        if is_link_local(&entry.src):  # a router's
             see_router_advertisement(hosts, entry.captured, entry.n_captured)
     elif entry.protocol == UDP and entry.ports == (DHCP_SERVER << 16 | DHCP_CLIENT):
         see_dhcp(hosts, <const uint8_t*>&entry.dst + 12, entry.captured, entry.n_captured)
     elif entry.protocol == UDP and entry.ports == (DHCPV6_SERVER << 16 | DHCPV6_CLIENT):
-        if src[0] == 0xFE and src[1] & 0xC0 == 0x80:  # it or its relay is on the link
+        if is_link_local(&entry.src):  # it or its relay is on the link
             see_dhcpv6(hosts, entry.captured, entry.n_captured)

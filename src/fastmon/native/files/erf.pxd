@@ -104,6 +104,4 @@ cdef inline int next_erf(Savefile* file, Record* record) noexcept nogil:
     record.cap_len = record.length
     record.wire_len = be16_at(header + 14)
     record.interface = 0
-    record.n_lost = 0
-    unwrap_erf(record)
     return RECORD

@@ -64,7 +64,7 @@ cdef inline int next_record(Savefile* file, Record* record) noexcept nogil:
             status = read_header(file)
             if status == RECORD:
                 continue
-        if status == RECORD and file.format != FORMAT_ERF and file.interfaces[record.interface].link_type == LINK_ERF:
+        if status == RECORD and file.interfaces[record.interface].link_type == LINK_ERF:
             unwrap_erf(record)
         if status != NEXT_FILE:
             return status
